@@ -1,0 +1,2 @@
+//! The shell: sessions, the API table, drivers, metrics.
+#![forbid(unsafe_code)]

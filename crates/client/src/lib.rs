@@ -1,0 +1,2 @@
+//! The small async client that brokers, tools, tests and benches share.
+#![forbid(unsafe_code)]

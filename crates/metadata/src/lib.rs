@@ -1,0 +1,5 @@
+//! The cluster image and its controllers, one file per subject.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;

@@ -1,0 +1,79 @@
+//! Files as a port. Small on purpose: rules about segments, indexes and recovery live above it,
+//! so that no rule is ever written twice.
+//!
+//! Calls marked *blocking* may wait for a device: on the real world they run inside
+//! [`crate::blocking`] unless the caller knows that the pages are cached.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Completion;
+
+/// How to open a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenMode {
+    Read,
+    /// Read and write an existing file.
+    Write,
+    /// Read and write, made if absent, never truncated.
+    Create,
+    /// Read and write, must be absent.
+    CreateNew,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct DirEntry {
+    pub name: String,
+    pub is_dir: bool,
+    pub len: u64,
+}
+
+/// A directory tree. All calls are blocking, all paths are the caller's.
+pub trait Disk: Send + Sync {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// Entries in name order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Replaces `to` atomically. Durable only after [`Disk::sync_dir`] of the parents.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock that `path` stands for; `WouldBlock` when another process holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>>;
+    /// Changes when the machine (not the process) restarts: what the page cache held is gone then.
+    fn boot_id(&self) -> io::Result<String>;
+}
+
+/// Held until dropped.
+pub trait DirLock: Send + Sync {}
+
+/// An open file. `&self` everywhere: one writer at a time is the caller's promise.
+pub trait File: Send + Sync {
+    /// Writes all pieces back to back from `position`. Completes inline while the device is within
+    /// its dirty budget, else from the device's writer thread. Operations of one file complete in
+    /// the order in which they were asked.
+    fn write_at(&self, position: u64, pieces: Vec<Bytes>) -> Completion;
+
+    /// Completes when everything written before is on the device (fdatasync).
+    fn sync(&self) -> Completion;
+
+    /// Blocking. Reads up to `buf.len()` bytes; 0 at the end of the file.
+    fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Like [`File::read_at`] but never waits: `None` when the bytes are not in memory.
+    fn read_cached_at(&self, position: u64, buf: &mut [u8]) -> io::Result<Option<usize>>;
+
+    /// Blocking.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Blocking. Cuts the file, or grows it with zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// For sendfile; `None` in a world without descriptors.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+}

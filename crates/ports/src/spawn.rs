@@ -1,0 +1,55 @@
+//! Tasks and randomness as ports.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use strandline_types::Uuid;
+use tokio::sync::oneshot;
+
+/// Which runtime runs a task. The control plane has one of its own, so that a slow disk or a busy
+/// client never costs a leadership.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    Data,
+    Control,
+}
+
+pub trait Spawn: Send + Sync {
+    /// Runs a task until it ends or the world does. A task that must stop earlier listens for that.
+    fn spawn(&self, lane: Lane, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+
+    /// Runs work that may wait for a device on a bounded pool.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// Random bits: for ids, jitter and hash seeds.
+pub trait Entropy: Send + Sync {
+    fn next_u64(&self) -> u64;
+}
+
+/// Runs blocking work on the pool and waits for its value.
+///
+/// # Panics
+/// When the work itself panicked, or the world has ended.
+pub async fn blocking<T: Send + 'static>(
+    spawn: &Arc<dyn Spawn>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (done, answer) = oneshot::channel();
+    spawn.spawn_blocking(Box::new(move || {
+        // The waiter may have gone; the work was done all the same.
+        let _ = done.send(work());
+    }));
+    answer.await.expect("blocking work ended without a value")
+}
+
+/// A fresh id that Kafka's tools accept.
+pub fn random_uuid(entropy: &dyn Entropy) -> Uuid {
+    loop {
+        let bits = (u128::from(entropy.next_u64()) << 64) | u128::from(entropy.next_u64());
+        if let Some(id) = Uuid::from_random(bits) {
+            return id;
+        }
+    }
+}

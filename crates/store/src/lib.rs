@@ -1,0 +1,2 @@
+//! Executes log plans on a disk: segments, indexes, checkpoints, log dirs.
+#![forbid(unsafe_code)]
