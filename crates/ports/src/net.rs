@@ -30,6 +30,9 @@ pub trait Listener: Send + Sync {
 /// Dropping it closes it.
 pub trait Conn: Send + Sync {
     fn peer_addr(&self) -> SocketAddr;
+    /// Ready when a read is worth a buffer: bytes are there, or the end, or an error. May be wrong
+    /// now and then. An idle connection waits here and owns no buffer.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// 0 bytes: the peer has finished sending.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
     /// May write less than all.
