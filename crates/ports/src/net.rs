@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
+
 use crate::File;
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Arc<dyn Conn>>> + Send + 'a>>;
@@ -33,8 +35,9 @@ pub trait Conn: Send + Sync {
     /// Ready when a read is worth a buffer: bytes are there, or the end, or an error. May be wrong
     /// now and then. An idle connection waits here and owns no buffer.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Appends what has arrived, up to the spare capacity of `buf`, which must not be empty.
     /// 0 bytes: the peer has finished sending.
-    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>>;
     /// May write less than all.
     fn poll_write(&self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
     /// Sends up to `len` bytes of `file` from `position`, without a copy where the platform can.
