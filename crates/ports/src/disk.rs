@@ -25,6 +25,13 @@ pub enum OpenMode {
     CreateNew,
 }
 
+/// The room on the device below a directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskSpace {
+    pub total_bytes: u64,
+    pub usable_bytes: u64,
+}
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DirEntry {
     pub name: String,
@@ -47,26 +54,36 @@ pub trait Disk: Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>>;
     /// Changes when the machine (not the process) restarts: what the page cache held is gone then.
     fn boot_id(&self) -> io::Result<String>;
+    fn space(&self, dir: &Path) -> io::Result<DiskSpace>;
 }
 
 /// Held until dropped.
 pub trait DirLock: Send + Sync {}
 
 /// An open file. `&self` everywhere: one writer at a time is the caller's promise.
+#[expect(clippy::len_without_is_empty, reason = "an empty file is nothing special here")]
 pub trait File: Send + Sync {
     /// Writes all pieces back to back from `position`. Completes inline while the device is within
     /// its dirty budget, else from the device's writer thread. Operations of one file complete in
     /// the order in which they were asked.
+    ///
+    /// After a failed write every later write and sync of this handle fails too, so that nothing
+    /// behind a gap is ever acked, until [`File::set_len`] says where the good bytes end.
     fn write_at(&self, position: u64, pieces: Vec<Bytes>) -> Completion;
 
-    /// Completes when everything written before is on the device (fdatasync).
+    /// Completes when everything written before is on the device (fdatasync). A failure is for
+    /// good: what the device did with those bytes is unknown from then on.
     fn sync(&self) -> Completion;
 
     /// Blocking. Reads up to `buf.len()` bytes; 0 at the end of the file.
     fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// Like [`File::read_at`] but never waits: `None` when the bytes are not in memory.
+    /// Like [`File::read_at`] but never waits: `None` when the first byte is not in memory. Stops
+    /// early where the bytes in memory end; 0 only at the end of the file.
     fn read_cached_at(&self, position: u64, buf: &mut [u8]) -> io::Result<Option<usize>>;
+
+    /// Whether the whole range is in memory, so that reading or sending it waits for no device.
+    fn is_cached(&self, position: u64, len: u64) -> bool;
 
     /// Blocking.
     fn len(&self) -> io::Result<u64>;

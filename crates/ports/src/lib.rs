@@ -15,7 +15,7 @@ mod spawn;
 
 pub use clock::{Clock, Sleep, TimedOut, timeout};
 pub use completion::{Completer, Completion};
-pub use disk::{DirEntry, DirLock, Disk, File, OpenMode};
+pub use disk::{DirEntry, DirLock, Disk, DiskSpace, File, OpenMode};
 pub use net::{Conn, Listener, Net};
 pub use spawn::{Entropy, Lane, Spawn, blocking, random_uuid};
 
