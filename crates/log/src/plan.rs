@@ -1,0 +1,144 @@
+//! What the log asks of whoever holds its files.
+
+use alloc::vec::Vec;
+
+use strandline_types::{LeaderEpoch, Offset, Timestamp};
+
+use crate::{EpochStart, ProducerSnapshot};
+
+/// Where batches come from decides which checks apply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A client's Produce: every check.
+    Leader,
+    /// Copied from a leader: offsets and epochs as they are, only their order is checked.
+    Follower,
+    /// The broker's own coordinators: control batches and several batches at once are allowed,
+    /// timestamps and sequences are theirs to choose.
+    Coordinator,
+}
+
+/// What became of a request's batches on one partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Admitted {
+    Append(Admission),
+    /// An idempotent producer repeated itself: nothing is written, the first answer is given again,
+    /// once the high watermark has passed it.
+    Duplicate(Duplicate),
+}
+
+/// The offsets and time that an answer tells the producer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub next_offset: Offset,
+    /// Set exactly when the topic stamps `LogAppendTime`.
+    pub log_append_time: Option<Timestamp>,
+}
+
+/// The batch that was appended the first time.
+pub type Duplicate = Appended;
+
+/// One append as a plan: do `roll`, then write the stamped batches at `position`, then the index
+/// entries, then report [`crate::Log::written`] with `appended.next_offset`. Plans are executed in
+/// the order in which they were made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admission {
+    pub roll: Option<Roll>,
+    /// Base offset of the segment to write to.
+    pub segment: Offset,
+    /// Where in its `.log` file, which ends there.
+    pub position: u32,
+    pub size_bytes: u32,
+    pub appended: Appended,
+    /// One per batch in order, or empty: write the bytes as they are.
+    pub stamps: Vec<Stamp>,
+    pub index_entries: Vec<IndexEntry>,
+    pub time_index_entries: Vec<TimeIndexEntry>,
+    /// New content of `leader-epoch-checkpoint`, when an epoch begins with this append.
+    pub epochs: Option<Vec<EpochStart>>,
+}
+
+/// What the leader writes into a batch's header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    pub base_offset: Offset,
+    pub leader_epoch: LeaderEpoch,
+    /// Set the timestamp type bit and the largest timestamp (and so the checksum) to this.
+    pub log_append_time: Option<Timestamp>,
+}
+
+/// One entry of an `.index` file: a batch's last offset and where the batch begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IndexEntry {
+    pub relative_offset: u32,
+    pub position: u32,
+}
+
+/// One entry of a `.timeindex` file: the largest timestamp so far and the last offset of its batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeIndexEntry {
+    pub timestamp: Timestamp,
+    pub relative_offset: u32,
+}
+
+/// Begin a new segment: close the old one, write the producer snapshot under the new base offset,
+/// make the new files. Afterwards the old segment should be synced in its own time
+/// ([`crate::Log::plan_sync`] up to `base_offset`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Roll {
+    pub base_offset: Offset,
+    pub reason: RollReason,
+    pub close: CloseSegment,
+    pub producers: Vec<ProducerSnapshot>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RollReason {
+    Size,
+    Time,
+    IndexFull,
+    OffsetDelta,
+    /// The active segment itself is due for deletion.
+    Retention,
+}
+
+/// A segment takes no more records: add the last time index entry, trim all its files. One of size
+/// 0 is removed instead, with its files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CloseSegment {
+    pub base_offset: Offset,
+    pub size_bytes: u32,
+    pub final_time_index_entry: Option<TimeIndexEntry>,
+}
+
+/// Sync these segments' files (in any order, or at once), then report [`crate::Log::synced`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SyncPlan {
+    pub upto: Offset,
+    /// Base offsets, ascending.
+    pub segments: Vec<Offset>,
+}
+
+/// Segments to take away, after the roll if there is one: rename them `.deleted`, unlink later.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deletion {
+    pub roll: Option<Roll>,
+    /// Base offsets, ascending.
+    pub segments: Vec<Offset>,
+    /// Must be in `log-start-offset-checkpoint` before the files go, or a crash between the two
+    /// would bring back an older start.
+    pub log_start: Offset,
+    /// New content of `leader-epoch-checkpoint`, if it changed.
+    pub epochs: Option<Vec<EpochStart>>,
+}
+
+/// A clean stop: finish the active segment's indexes, write the snapshot, sync.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClosePlan {
+    pub close: CloseSegment,
+    /// Offset the snapshot is named after: the log's end.
+    pub snapshot_offset: Offset,
+    pub producers: Vec<ProducerSnapshot>,
+    pub sync: Option<SyncPlan>,
+}
