@@ -1,2 +1,11 @@
 //! Kafka's bytes: messages of every version, frames, record batches, compression.
 #![forbid(unsafe_code)]
+
+mod error;
+pub mod messages;
+mod reader;
+mod writer;
+
+pub use error::{DecodeError, EncodeError};
+pub use reader::Reader;
+pub use writer::{Chunk, Gathered, Writer};

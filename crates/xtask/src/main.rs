@@ -1,1 +1,37 @@
-fn main() {}
+//! House tasks. `cargo xtask` lists them.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod codegen;
+
+const USAGE: &str = "\
+Usage: cargo xtask TASK
+
+  codegen [--check]   write the message structures from crates/wire/tables, or check that they are current
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Result<()> {
+    match args {
+        ["codegen"] => codegen::write(),
+        ["codegen", "--check"] => codegen::check(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("no such task: {}\n\n{USAGE}", args.join(" ")),
+    }
+}

@@ -1,0 +1,49 @@
+// Written by `cargo xtask codegen` from crates/wire/tables. Change those.
+use strandline_types::ErrorCode;
+
+use crate::messages::{Message, UnknownTags, VersionRange};
+use crate::{DecodeError, EncodeError, Reader, Writer};
+
+/// Versions 0–4, flexible 3+.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct AddOffsetsToTxnResponse {
+    pub throttle_time_ms: i32,
+    pub error_code: ErrorCode,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Message for AddOffsetsToTxnResponse {
+    const NAME: &'static str = "AddOffsetsToTxnResponse";
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 4 };
+
+    fn flexible(version: i16) -> bool {
+        version >= 3
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(DecodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: reader.error_code()?,
+            unknown_tags: if flexible { reader.unknown_tags()? } else { UnknownTags::default() },
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        writer.i32(self.throttle_time_ms);
+        writer.error_code(self.error_code);
+        if flexible {
+            writer.unknown_tags(&self.unknown_tags)?;
+        } else if !self.unknown_tags.is_empty() {
+            return Err(EncodeError::TagsNotInVersion);
+        }
+        Ok(())
+    }
+}

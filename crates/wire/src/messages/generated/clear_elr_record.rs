@@ -1,0 +1,38 @@
+// Written by `cargo xtask codegen` from crates/wire/tables. Change those.
+
+use crate::messages::{Message, UnknownTags, VersionRange};
+use crate::{DecodeError, EncodeError, Reader, Writer};
+
+/// Versions 0, flexible 0+.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ClearElrRecord {
+    pub topic_name: String,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Message for ClearElrRecord {
+    const NAME: &'static str = "ClearElrRecord";
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
+
+    fn flexible(_version: i16) -> bool {
+        true
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(DecodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        Ok(Self { topic_name: reader.string(flexible)?, unknown_tags: reader.unknown_tags()? })
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        writer.string(&self.topic_name, flexible)?;
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}

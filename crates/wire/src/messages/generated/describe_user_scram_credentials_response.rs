@@ -1,0 +1,142 @@
+// Written by `cargo xtask codegen` from crates/wire/tables. Change those.
+use strandline_types::ErrorCode;
+
+use crate::messages::{Element, Message, UnknownTags, VersionRange};
+use crate::{DecodeError, EncodeError, Reader, Writer};
+
+/// Versions 0, flexible 0+.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DescribeUserScramCredentialsResponse {
+    pub throttle_time_ms: i32,
+    pub error_code: ErrorCode,
+    pub error_message: Option<String>,
+    pub results: Vec<DescribeUserScramCredentialsResult>,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Default for DescribeUserScramCredentialsResponse {
+    fn default() -> Self {
+        Self {
+            throttle_time_ms: 0,
+            error_code: ErrorCode::NONE,
+            error_message: Some(String::new()),
+            results: Vec::new(),
+            unknown_tags: UnknownTags::default(),
+        }
+    }
+}
+
+impl Message for DescribeUserScramCredentialsResponse {
+    const NAME: &'static str = "DescribeUserScramCredentialsResponse";
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
+
+    fn flexible(_version: i16) -> bool {
+        true
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(DecodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        Ok(Self {
+            throttle_time_ms: reader.i32()?,
+            error_code: reader.error_code()?,
+            error_message: reader.nullable_string(flexible)?,
+            results: reader.array(version, flexible)?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        writer.i32(self.throttle_time_ms);
+        writer.error_code(self.error_code);
+        writer.nullable_string(self.error_message.as_deref(), flexible)?;
+        writer.array(&self.results, version, flexible)?;
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct DescribeUserScramCredentialsResult {
+    pub user: String,
+    pub error_code: ErrorCode,
+    pub error_message: Option<String>,
+    pub credential_infos: Vec<CredentialInfo>,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Default for DescribeUserScramCredentialsResult {
+    fn default() -> Self {
+        Self {
+            user: String::new(),
+            error_code: ErrorCode::NONE,
+            error_message: Some(String::new()),
+            credential_infos: Vec::new(),
+            unknown_tags: UnknownTags::default(),
+        }
+    }
+}
+
+impl Element for DescribeUserScramCredentialsResult {
+    fn min_size(_version: i16, _: bool) -> usize {
+        6
+    }
+
+    fn read(reader: &mut Reader<'_>, version: i16, flexible: bool) -> Result<Self, DecodeError> {
+        Ok(Self {
+            user: reader.string(flexible)?,
+            error_code: reader.error_code()?,
+            error_message: reader.nullable_string(flexible)?,
+            credential_infos: reader.array(version, flexible)?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer, version: i16, flexible: bool) -> Result<(), EncodeError> {
+        writer.string(&self.user, flexible)?;
+        writer.error_code(self.error_code);
+        writer.nullable_string(self.error_message.as_deref(), flexible)?;
+        writer.array(&self.credential_infos, version, flexible)?;
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct CredentialInfo {
+    pub mechanism: i8,
+    pub iterations: i32,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Element for CredentialInfo {
+    fn min_size(_version: i16, _: bool) -> usize {
+        6
+    }
+
+    fn read(reader: &mut Reader<'_>, _version: i16, _flexible: bool) -> Result<Self, DecodeError> {
+        Ok(Self {
+            mechanism: reader.i8()?,
+            iterations: reader.i32()?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn write(
+        &self,
+        writer: &mut Writer,
+        _version: i16,
+        _flexible: bool,
+    ) -> Result<(), EncodeError> {
+        writer.i8(self.mechanism);
+        writer.i32(self.iterations);
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+// Written by `cargo xtask codegen` from crates/wire/tables. Change those.
+
+use crate::messages::{Message, VersionRange};
+use crate::{DecodeError, EncodeError, Reader, Writer};
+
+/// Versions 0.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct LegacyOffsetCommitKey {
+    pub group: String,
+    pub topic: String,
+    pub partition: i32,
+}
+
+impl Message for LegacyOffsetCommitKey {
+    const NAME: &'static str = "LegacyOffsetCommitKey";
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
+
+    fn flexible(_version: i16) -> bool {
+        false
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(DecodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = false;
+        Ok(Self {
+            group: reader.string(flexible)?,
+            topic: reader.string(flexible)?,
+            partition: reader.i32()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = false;
+        writer.string(&self.group, flexible)?;
+        writer.string(&self.topic, flexible)?;
+        writer.i32(self.partition);
+        Ok(())
+    }
+}

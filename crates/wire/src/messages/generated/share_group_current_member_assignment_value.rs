@@ -1,0 +1,79 @@
+// Written by `cargo xtask codegen` from crates/wire/tables. Change those.
+use strandline_types::Uuid;
+
+use crate::messages::{Element, Message, UnknownTags, VersionRange};
+use crate::{DecodeError, EncodeError, Reader, Writer};
+
+/// Versions 0, flexible 0+.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ShareGroupCurrentMemberAssignmentValue {
+    pub member_epoch: i32,
+    pub previous_member_epoch: i32,
+    pub state: i8,
+    pub assigned_partitions: Vec<TopicPartitions>,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Message for ShareGroupCurrentMemberAssignmentValue {
+    const NAME: &'static str = "ShareGroupCurrentMemberAssignmentValue";
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
+
+    fn flexible(_version: i16) -> bool {
+        true
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(DecodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        Ok(Self {
+            member_epoch: reader.i32()?,
+            previous_member_epoch: reader.i32()?,
+            state: reader.i8()?,
+            assigned_partitions: reader.array(version, flexible)?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        writer.i32(self.member_epoch);
+        writer.i32(self.previous_member_epoch);
+        writer.i8(self.state);
+        writer.array(&self.assigned_partitions, version, flexible)?;
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TopicPartitions {
+    pub topic_id: Uuid,
+    pub partitions: Vec<i32>,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Element for TopicPartitions {
+    fn min_size(_version: i16, _: bool) -> usize {
+        18
+    }
+
+    fn read(reader: &mut Reader<'_>, version: i16, flexible: bool) -> Result<Self, DecodeError> {
+        Ok(Self {
+            topic_id: reader.uuid()?,
+            partitions: reader.array(version, flexible)?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer, version: i16, flexible: bool) -> Result<(), EncodeError> {
+        writer.uuid(self.topic_id);
+        writer.array(&self.partitions, version, flexible)?;
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+// Written by `cargo xtask codegen` from crates/wire/tables. Change those.
+use strandline_types::Uuid;
+
+use crate::messages::{Message, VersionRange};
+use crate::{DecodeError, EncodeError, Reader, Writer};
+
+/// Versions 0.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ShareUpdateKey {
+    pub group_id: String,
+    pub topic_id: Uuid,
+    pub partition: i32,
+}
+
+impl Message for ShareUpdateKey {
+    const NAME: &'static str = "ShareUpdateKey";
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
+
+    fn flexible(_version: i16) -> bool {
+        false
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(DecodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = false;
+        Ok(Self {
+            group_id: reader.string(flexible)?,
+            topic_id: reader.uuid()?,
+            partition: reader.i32()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = false;
+        writer.string(&self.group_id, flexible)?;
+        writer.uuid(self.topic_id);
+        writer.i32(self.partition);
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+// Written by `cargo xtask codegen` from crates/wire/tables. Change those.
+use strandline_types::Uuid;
+
+use crate::messages::{ApiKey, Element, Message, Request, UnknownTags, VersionRange};
+use crate::{DecodeError, EncodeError, Reader, Writer};
+
+/// Versions 0, flexible 0+.
+#[derive(Clone, PartialEq, Debug)]
+pub struct UpdateRaftVoterRequest {
+    pub cluster_id: Option<String>,
+    pub current_leader_epoch: i32,
+    pub voter_id: i32,
+    pub voter_directory_id: Uuid,
+    pub listeners: Vec<Listener>,
+    pub kraft_version_feature: KRaftVersionFeature,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Default for UpdateRaftVoterRequest {
+    fn default() -> Self {
+        Self {
+            cluster_id: Some(String::new()),
+            current_leader_epoch: 0,
+            voter_id: 0,
+            voter_directory_id: Uuid::ZERO,
+            listeners: Vec::new(),
+            kraft_version_feature: KRaftVersionFeature::default(),
+            unknown_tags: UnknownTags::default(),
+        }
+    }
+}
+
+impl Message for UpdateRaftVoterRequest {
+    const NAME: &'static str = "UpdateRaftVoterRequest";
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
+
+    fn flexible(_version: i16) -> bool {
+        true
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(DecodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        Ok(Self {
+            cluster_id: reader.nullable_string(flexible)?,
+            current_leader_epoch: reader.i32()?,
+            voter_id: reader.i32()?,
+            voter_directory_id: reader.uuid()?,
+            listeners: reader.array(version, flexible)?,
+            kraft_version_feature: KRaftVersionFeature::read(reader, version, flexible)?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
+        }
+        let flexible = Self::flexible(version);
+        writer.nullable_string(self.cluster_id.as_deref(), flexible)?;
+        writer.i32(self.current_leader_epoch);
+        writer.i32(self.voter_id);
+        writer.uuid(self.voter_directory_id);
+        writer.array(&self.listeners, version, flexible)?;
+        self.kraft_version_feature.write(writer, version, flexible)?;
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Listener {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Element for Listener {
+    fn min_size(_version: i16, _: bool) -> usize {
+        5
+    }
+
+    fn read(reader: &mut Reader<'_>, _version: i16, flexible: bool) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: reader.string(flexible)?,
+            host: reader.string(flexible)?,
+            port: reader.u16()?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer, _version: i16, flexible: bool) -> Result<(), EncodeError> {
+        writer.string(&self.name, flexible)?;
+        writer.string(&self.host, flexible)?;
+        writer.u16(self.port);
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct KRaftVersionFeature {
+    pub min_supported_version: i16,
+    pub max_supported_version: i16,
+    pub unknown_tags: UnknownTags,
+}
+
+impl Element for KRaftVersionFeature {
+    fn min_size(_version: i16, _: bool) -> usize {
+        5
+    }
+
+    fn read(reader: &mut Reader<'_>, _version: i16, _flexible: bool) -> Result<Self, DecodeError> {
+        Ok(Self {
+            min_supported_version: reader.i16()?,
+            max_supported_version: reader.i16()?,
+            unknown_tags: reader.unknown_tags()?,
+        })
+    }
+
+    fn write(
+        &self,
+        writer: &mut Writer,
+        _version: i16,
+        _flexible: bool,
+    ) -> Result<(), EncodeError> {
+        writer.i16(self.min_supported_version);
+        writer.i16(self.max_supported_version);
+        writer.unknown_tags(&self.unknown_tags)?;
+        Ok(())
+    }
+}
+
+impl Request for UpdateRaftVoterRequest {
+    type Response = super::UpdateRaftVoterResponse;
+    const KEY: ApiKey = ApiKey::UpdateRaftVoter;
+}
