@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use strandline_types::Timestamp;
 
 use crate::Completion;
 
@@ -37,6 +38,7 @@ pub struct DirEntry {
     pub name: String,
     pub is_dir: bool,
     pub len: u64,
+    pub modified_at: Timestamp,
 }
 
 /// A directory tree. All calls are blocking, all paths are the caller's.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use strandline_types::Timestamp;
 
 use super::device::{Device, DirtyRange, QueuedWrite, WriteBudget, copy_error};
 use super::page_cache;
@@ -65,7 +66,9 @@ impl Disk for RealDisk {
             let Ok(name) = entry.file_name().into_string() else { continue };
             match fs::metadata(entry.path()) {
                 Ok(found) => {
-                    entries.push(DirEntry { name, is_dir: found.is_dir(), len: found.len() });
+                    let modified_at = Timestamp(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
+                    let (is_dir, len) = (found.is_dir(), found.len());
+                    entries.push(DirEntry { name, is_dir, len, modified_at });
                 }
                 // Deleted since, or a link to nowhere.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
