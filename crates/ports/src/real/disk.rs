@@ -66,7 +66,8 @@ impl Disk for RealDisk {
             let Ok(name) = entry.file_name().into_string() else { continue };
             match fs::metadata(entry.path()) {
                 Ok(found) => {
-                    let modified_at = Timestamp(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
+                    let modified_at =
+                        Timestamp(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
                     let (is_dir, len) = (found.is_dir(), found.len());
                     entries.push(DirEntry { name, is_dir, len, modified_at });
                 }
