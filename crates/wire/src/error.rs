@@ -29,9 +29,7 @@ pub enum DecodeError {
     TagTooLong,
     #[error("{message} has no version {version}")]
     UnsupportedVersion { message: &'static str, version: i16 },
-    #[error("unknown record type {0}")]
-    UnknownRecordType(i64),
-    #[error("unknown frame version {0}")]
+    #[error("record frame version {0}, expected 1")]
     UnknownFrameVersion(u32),
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod frame;
 pub mod messages;
 mod reader;
 mod writer;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use strandline_types::{ErrorCode, Uuid};
 
 use crate::EncodeError;
+use crate::frame::SIZE_BYTES;
 use crate::messages::{Element, Records, UnknownTag, UnknownTags};
 
 /// A piece of what goes out.
@@ -37,6 +38,23 @@ pub struct Gathered {
     pub len: u64,
 }
 
+impl Gathered {
+    /// Everything in one piece, copied if there are several; `None` when some of it is external.
+    pub fn contiguous(mut self) -> Option<Bytes> {
+        if let [Chunk::Bytes(_)] = self.chunks[..]
+            && let Some(Chunk::Bytes(bytes)) = self.chunks.pop()
+        {
+            return Some(bytes);
+        }
+        let mut all = Vec::with_capacity(self.len as usize);
+        for chunk in &self.chunks {
+            let Chunk::Bytes(bytes) = chunk else { return None };
+            all.extend_from_slice(bytes);
+        }
+        Some(all.into())
+    }
+}
+
 #[derive(Default)]
 pub struct Writer {
     buffer: Vec<u8>,
@@ -67,6 +85,26 @@ impl Writer {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Leaves room for the size of the frame that [`Writer::finish_frame`] fills in.
+    pub(crate) fn for_frame(capacity: usize) -> Self {
+        let mut writer = Self::with_capacity(capacity);
+        writer.i32(0);
+        writer
+    }
+
+    pub(crate) fn finish_frame(mut self) -> Result<Gathered, EncodeError> {
+        let size = self.len() - SIZE_BYTES as u64;
+        let size = i32::try_from(size).map_err(|_| EncodeError::TooLong(size))?;
+        self.buffer[..SIZE_BYTES].copy_from_slice(&size.to_be_bytes());
+        Ok(self.finish())
+    }
+
+    /// What was written, when no chunk was noted.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        debug_assert!(self.noted.is_empty());
+        Bytes::from(self.buffer)
     }
 
     pub fn finish(self) -> Gathered {

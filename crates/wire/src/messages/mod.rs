@@ -7,13 +7,17 @@
 //! error unless the table says that it may be dropped.
 
 mod api;
+mod control_record;
 mod element;
+mod framing;
 mod generated;
 mod records;
 mod unknown_tags;
 
 pub use api::{ApiFacts, ApiKey, Listeners, VersionRange};
+pub use control_record::ControlRecord;
 pub(crate) use element::Element;
+pub use framing::{decode_forward, decode_prefixed, encode_prefixed};
 pub use generated::*;
 pub use records::Records;
 pub use unknown_tags::{UnknownTag, UnknownTags};

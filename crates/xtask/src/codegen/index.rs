@@ -49,6 +49,7 @@ pub(super) fn version_range(versions: Versions) -> String {
 pub(super) fn modules(tables: &[Table]) -> String {
     let mut names: Vec<&str> =
         tables.iter().flat_map(|table| &table.messages).map(|m| m.name.as_str()).collect();
+    names.extend(tables.iter().filter_map(|table| Some(table.family.as_ref()?.name.as_str())));
     names.sort_unstable();
     let mut text = String::from("pub(super) mod api_key;\n");
     for name in &names {

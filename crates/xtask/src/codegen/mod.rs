@@ -1,6 +1,7 @@
 //! Writes `crates/wire/src/messages/generated/` from `crates/wire/tables/`.
 
 mod emit;
+mod family;
 mod index;
 mod table;
 
@@ -75,6 +76,9 @@ fn generate() -> Result<BTreeMap<String, String>> {
             let name = format!("{}.rs", emit::snake(&message.name));
             ensure!(files.insert(name, text).is_none(), "two messages {}", message.name);
         }
+    }
+    for family in tables.iter().filter_map(|table| table.family.as_ref()) {
+        files.insert(format!("{}.rs", emit::snake(&family.name)), family::records(family)?);
     }
     files.insert("api_key.rs".into(), index::api_key(&tables)?);
     files.insert("mod.rs".into(), index::modules(&tables));
