@@ -76,16 +76,19 @@ pub struct BatchFacts {
     pub compression: Compression,
     pub timestamp_type: TimestampType,
     pub is_transactional: bool,
-    /// `Some` exactly for control batches.
+    /// `Some` exactly for control batches; an emptied one is `Other(-1)`.
     pub control: Option<ControlType>,
     /// Set when the base timestamp is a delete horizon, attribute bit 6.
     pub has_delete_horizon: bool,
     pub base_timestamp: Timestamp,
-    /// The largest timestamp of the records, as the header claims.
+    /// The largest timestamp of the records, −1 when none has one. Where only the header has been
+    /// read, its claim.
     pub max_timestamp: Timestamp,
-    /// Offset delta of the first record that carries the largest timestamp.
+    /// Offset delta of the first record that carries the largest timestamp. Where only the header
+    /// has been read, the last offset's.
     pub max_timestamp_delta: i32,
-    /// The smallest timestamp of the records.
+    /// The smallest timestamp of the records that have one (−1 is none), −1 when none has. Where
+    /// only the header has been read, its base timestamp.
     pub min_timestamp: Timestamp,
     pub producer_id: ProducerId,
     pub producer_epoch: ProducerEpoch,

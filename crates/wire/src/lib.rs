@@ -1,10 +1,12 @@
 //! Kafka's bytes: messages of every version, frames, record batches, compression.
 #![forbid(unsafe_code)]
 
+pub mod compression;
 mod error;
 pub mod frame;
 pub mod messages;
 mod reader;
+pub mod records;
 mod writer;
 
 pub use error::{DecodeError, EncodeError};
