@@ -1,16 +1,19 @@
 //! House tasks. `cargo xtask` lists them.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
 mod codegen;
+mod tidy;
 
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
   codegen [--check]   write the message structures from crates/wire/tables, or check that they are current
+  tidy                layers, purity of the cores, file sizes
 ";
 
 fn main() -> ExitCode {
@@ -28,10 +31,16 @@ fn run(args: &[&str]) -> Result<()> {
     match args {
         ["codegen"] => codegen::write(),
         ["codegen", "--check"] => codegen::check(),
+        ["tidy"] => tidy::run(&root()),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
         }
         _ => bail!("no such task: {}\n\n{USAGE}", args.join(" ")),
     }
+}
+
+/// The repository's root: this crate stands two folders below it.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
 }
