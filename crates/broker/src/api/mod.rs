@@ -1,0 +1,45 @@
+//! The index of the APIs: one row each. The API's name is its address: `JoinGroup` is served by
+//! [`join_group`], whose `handle` takes the decoded request and returns the response.
+//!
+//! Keys, versions and flexible formats come from the message tables; what ApiVersions advertises
+//! is derived from these rows, so nothing is advertised that is not served.
+
+use strandline_wire::frame::Incoming;
+use strandline_wire::messages::{self, ApiKey};
+
+use crate::cx::{Cx, ListenerRole};
+use crate::dispatch::{decode, encode};
+use crate::session::Answering;
+
+macro_rules! apis {
+    ($($key:ident => $module:ident($request:ident) on $($role:ident)+;)+) => {
+        $(pub(crate) mod $module;)+
+
+        /// Every API that this broker serves, in key order, with the listeners it is served on.
+        pub(crate) const ROWS: &[(ApiKey, &[ListenerRole])] =
+            &[$((ApiKey::$key, &[$(ListenerRole::$role),+])),+];
+
+        /// Decodes the body, runs the handler, encodes the response.
+        pub(crate) fn route(cx: Cx, incoming: Incoming) -> Answering {
+            match cx.api {
+                $(ApiKey::$key => Box::pin(async move {
+                    let request = decode::<messages::$request>(&incoming)?;
+                    drop(incoming);
+                    let response = $module::handle(&cx, request).await?;
+                    encode(&cx, response.into())
+                }),)+
+                // The dispatcher lets only APIs in that have a row.
+                _ => unreachable!("{} has no row", cx.api),
+            }
+        }
+    };
+}
+
+apis! {
+    ApiVersions => api_versions(ApiVersionsRequest) on Broker Controller;
+}
+
+/// Whether the API has a row for listeners of this role.
+pub(crate) fn serves(key: ApiKey, role: ListenerRole) -> bool {
+    ROWS.iter().any(|(served, roles)| *served == key && roles.contains(&role))
+}

@@ -1,0 +1,83 @@
+//! What a handler is given: who asks, what time it is, and narrow handles to what it may touch.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use strandline_ports::File;
+use strandline_types::Now;
+use strandline_wire::frame::Incoming;
+use strandline_wire::messages::ApiKey;
+
+use crate::handles::Handles;
+
+/// One request's surroundings.
+pub(crate) struct Cx {
+    pub(crate) handles: Arc<Handles>,
+    pub(crate) session: Arc<SessionFacts>,
+    pub(crate) now: Now,
+    pub(crate) api: ApiKey,
+    pub(crate) version: i16,
+    pub(crate) correlation_id: i32,
+    /// Empty when the client gave none.
+    pub(crate) client_id: String,
+    files: Mutex<Vec<FileRange>>,
+}
+
+/// What is the same for all requests of one connection.
+#[derive(Debug)]
+pub(crate) struct SessionFacts {
+    /// Name of the listener that the client came in by, such as `PLAINTEXT`.
+    pub(crate) listener: String,
+    pub(crate) role: ListenerRole,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Which set of APIs a listener serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ListenerRole {
+    Broker,
+    Controller,
+}
+
+/// Part of a file that an answer sends.
+pub(crate) struct FileRange {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) position: u64,
+    pub(crate) len: u32,
+}
+
+impl Cx {
+    pub(crate) fn new(
+        handles: Arc<Handles>,
+        session: Arc<SessionFacts>,
+        now: Now,
+        incoming: &Incoming,
+    ) -> Self {
+        Self {
+            handles,
+            session,
+            now,
+            api: incoming.api,
+            version: incoming.version,
+            correlation_id: incoming.correlation_id,
+            client_id: incoming.client_id.clone(),
+            files: Mutex::default(),
+        }
+    }
+
+    /// Notes a file range for the answer; the id stands for it in the message.
+    pub(crate) fn send_file(&self, range: FileRange) -> u32 {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.push(range);
+        files.len() as u32 - 1
+    }
+
+    pub(crate) fn take_files(&self) -> Vec<FileRange> {
+        std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The client's address as Kafka prints it in group descriptions.
+    pub(crate) fn client_host(&self) -> String {
+        format!("/{}", self.session.peer.ip())
+    }
+}

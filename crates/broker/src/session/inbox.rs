@@ -1,0 +1,124 @@
+//! Reads frames from a connection: a 4-byte size, then that many bytes.
+//!
+//! The bytes of a frame stay where the socket put them: requests borrow them, and record batches
+//! are written to the log from this very buffer. An idle connection owns no buffer at all.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use strandline_ports::Conn;
+
+use super::budget::{Charge, Charging};
+
+/// The first read of a frame takes at least this much, so that small requests need one call.
+const FIRST_READ_BYTES: usize = 4 * 1024;
+/// A frame's buffer is never reserved further ahead of the bytes that have arrived than this: a
+/// size that was only declared costs nothing.
+const RESERVE_AHEAD_BYTES: usize = 1024 * 1024;
+const SIZE_BYTES: usize = 4;
+
+/// A request as it came from the socket, without the size.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Bytes,
+    pub(crate) charge: Charge,
+}
+
+/// Why no further frame comes.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client has closed the connection between two frames.
+    Closed,
+    /// The client has closed the connection inside a frame.
+    Torn,
+    /// A size that is negative or above `socket.request.max.bytes`.
+    BadSize(i32),
+    Io(io::Error),
+}
+
+pub(crate) struct Inbox {
+    buf: BytesMut,
+    charging: Charging,
+    /// The charge of the frame that is being read.
+    charge: Option<Charge>,
+    frame_max_bytes: usize,
+    /// The size of the last frame with its prefix: the next one is likely as large, and then one
+    /// buffer of the right size takes it in one read.
+    last_frame_bytes: usize,
+}
+
+impl Inbox {
+    pub(crate) fn new(charging: Charging, frame_max_bytes: usize) -> Self {
+        Self { buf: BytesMut::new(), charging, charge: None, frame_max_bytes, last_frame_bytes: 0 }
+    }
+
+    /// True when the beginning of another frame has been read already.
+    pub(crate) fn has_bytes(&self) -> bool {
+        !self.buf.is_empty()
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &dyn Conn,
+    ) -> Poll<Result<Frame, End>> {
+        loop {
+            if let Some(len) = self.frame_len().map_err(End::BadSize)? {
+                if self.charge.is_none() {
+                    let charge = ready!(self.charging.poll_charge(cx, len as u32));
+                    self.charge = Some(charge);
+                }
+                let total = SIZE_BYTES + len;
+                if self.buf.len() >= total {
+                    return Poll::Ready(Ok(self.take_frame(total)));
+                }
+                let missing = total - self.buf.len();
+                self.buf.reserve(missing.min(RESERVE_AHEAD_BYTES));
+            } else {
+                if self.buf.is_empty() {
+                    ready!(conn.poll_readable(cx)).map_err(End::Io)?;
+                }
+                let hint = self.last_frame_bytes.min(RESERVE_AHEAD_BYTES);
+                self.buf.reserve(hint.max(FIRST_READ_BYTES));
+            }
+            ready!(self.poll_fill(cx, conn))?;
+        }
+    }
+
+    /// The declared length of the frame at the start of the buffer, once its size is there.
+    fn frame_len(&self) -> Result<Option<usize>, i32> {
+        let Some(size) = self.buf.first_chunk::<SIZE_BYTES>() else { return Ok(None) };
+        let size = i32::from_be_bytes(*size);
+        match usize::try_from(size) {
+            Ok(len) if len <= self.frame_max_bytes => Ok(Some(len)),
+            _ => Err(size),
+        }
+    }
+
+    fn take_frame(&mut self, total: usize) -> Frame {
+        self.last_frame_bytes = total;
+        let mut bytes = self.buf.split_to(total).freeze();
+        let _size = bytes.split_to(SIZE_BYTES);
+        if self.buf.is_empty() {
+            // What is left of the buffer would stay with an idle connection.
+            self.buf = BytesMut::new();
+        }
+        let charge = self.charge.take().expect("a frame is charged before it is taken");
+        Frame { bytes, charge }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, conn: &dyn Conn) -> Poll<Result<(), End>> {
+        let was_empty = self.buf.is_empty();
+        let read = conn.poll_read(cx, &mut self.buf);
+        if read.is_pending() && was_empty {
+            self.buf = BytesMut::new();
+        }
+        Poll::Ready(match ready!(read) {
+            Ok(0) if was_empty => Err(End::Closed),
+            Ok(0) => Err(End::Torn),
+            Ok(_) => Ok(()),
+            Err(error) => Err(End::Io(error)),
+        })
+    }
+}
