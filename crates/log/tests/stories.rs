@@ -1,0 +1,488 @@
+//! A log's life in text: what was asked, what was answered, what lies in the files afterwards.
+
+mod files;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+use files::{Files, batch, from_producer, now};
+use strandline_log::{Admitted, Log, LogConfig, RollReason};
+use strandline_types::{BatchFacts, LeaderEpoch, Offset, TimestampType};
+
+struct Story {
+    config: Arc<LogConfig>,
+    files: Files,
+    log: Log,
+    now: i64,
+    epoch: i32,
+    text: String,
+}
+
+impl Story {
+    fn new(config: LogConfig) -> Self {
+        let config = Arc::new(config);
+        Self {
+            log: Log::create(Arc::clone(&config), 0, Offset(0), now(1000).timestamp),
+            config,
+            files: Files::create(Offset(0)),
+            now: 1000,
+            epoch: 0,
+            text: String::new(),
+        }
+    }
+
+    fn say(&mut self, line: impl AsRef<str>) {
+        writeln!(self.text, "{}", line.as_ref()).expect("strings grow");
+    }
+
+    fn append(&mut self, what: &str, batch: BatchFacts) {
+        let answer = self.files.append(&mut self.log, now(self.now), &[batch], self.epoch);
+        let line = match answer {
+            Ok(Admitted::Append(admission)) => {
+                let mut line = format!(
+                    "{what}: offsets {}-{} in {}.log at {}",
+                    admission.appended.base_offset,
+                    admission.appended.next_offset - 1,
+                    admission.segment,
+                    admission.position
+                );
+                if let Some(roll) = &admission.roll {
+                    write!(line, ", rolled: {:?}", roll.reason).expect("strings grow");
+                }
+                if let Some(time) = admission.appended.log_append_time {
+                    write!(line, ", dated {time}").expect("strings grow");
+                }
+                line
+            }
+            Ok(Admitted::Duplicate(first)) => {
+                format!("{what}: again, offsets {}-{}", first.base_offset, first.next_offset - 1)
+            }
+            Err(refusal) => format!("{what}: {} ({refusal})", refusal.code().name().unwrap_or("?")),
+        };
+        self.say(line);
+    }
+
+    fn sync(&mut self) {
+        if let Some(plan) = self.log.plan_sync(self.log.written_end()) {
+            self.files.sync(&mut self.log, now(self.now), &plan);
+            self.say(format!("sync {:?} up to {}", plan.segments, plan.upto));
+        }
+    }
+
+    fn recover(&mut self, is_clean: bool) {
+        self.files.scanned.clear();
+        match self.files.recover(&self.config, now(self.now), is_clean) {
+            Ok(recovered) => {
+                self.say(format!(
+                    "recovered: {}..{}, read {}, producers {}, repair {:?}",
+                    recovered.log.log_start(),
+                    recovered.log.log_end(),
+                    self.files.scanned.join(" "),
+                    recovered.log.producers().len(),
+                    recovered.repair,
+                ));
+                self.log = recovered.log;
+            }
+            Err(fault) => self.say(format!("fault: {fault}")),
+        }
+    }
+
+    fn show(&mut self) {
+        let files = self.files.show();
+        self.say(files);
+    }
+
+    fn ends(&self, expected: Expect) {
+        expected.assert_eq(&self.text);
+    }
+}
+
+/// Segments of 1,000 bytes (ten records), an index entry after each 250 bytes.
+fn small() -> LogConfig {
+    LogConfig { segment_bytes: 1000, index_interval_bytes: 250, ..LogConfig::default() }
+}
+
+#[test]
+fn append_index_and_roll() {
+    let mut story = Story::new(small());
+    for (count, time) in [(2, 1000), (1, 1003), (2, 1001), (4, 1004), (3, 1005)] {
+        story.append("produce", batch(count, time));
+    }
+    story.show();
+    story.now = 1000 + story.config.segment_ms;
+    let late = story.now + 10;
+    story.append("a week later", batch(1, late));
+    story.show();
+    story.ends(expect![[r#"
+        produce: offsets 0-1 in 0.log at 0
+        produce: offsets 2-2 in 0.log at 200
+        produce: offsets 3-4 in 0.log at 300
+        produce: offsets 5-8 in 0.log at 500
+        produce: offsets 9-11 in 9.log at 0, rolled: Size
+          0.log [0-1e0 2-2e0 3-4e0 5-8e0] index [+4@300] timeindex [1003→+2 1004→+8]
+          9.log [9-11e0] index [] timeindex []
+          snapshots [9(0)] epochs [0@0]
+        a week later: offsets 12-12 in 12.log at 0, rolled: Time
+          0.log [0-1e0 2-2e0 3-4e0 5-8e0] index [+4@300] timeindex [1003→+2 1004→+8]
+          9.log [9-11e0] index [] timeindex [1005→+2]
+          12.log [12-12e0] index [] timeindex []
+          snapshots [9(0) 12(0)] epochs [0@0]
+    "#]]);
+}
+
+#[test]
+fn an_idempotent_producer_repeats_skips_and_is_fenced() {
+    let mut story = Story::new(small());
+    let sent = |epoch, sequence, count| from_producer(batch(count, 1000), 7, epoch, sequence);
+    story.append("any first sequence", sent(0, 40, 2));
+    story.append("the next", sent(0, 42, 1));
+    story.append("repeat the first", sent(0, 40, 2));
+    story.append("repeat half of it", sent(0, 40, 1));
+    story.append("a gap", sent(0, 44, 1));
+    for sequence in 43..48 {
+        story.append("more", sent(0, sequence, 1));
+    }
+    story.append("repeat the fifth last", sent(0, 43, 1));
+    story.append("repeat the sixth last", sent(0, 42, 1));
+    story.append("new epoch, not from 0", sent(1, 1, 1));
+    story.append("new epoch", sent(1, 0, 1));
+    story.append("old epoch", sent(0, 48, 1));
+    let last = i32::MAX;
+    story.append("another at the edge", from_producer(batch(2, 1000), 8, 0, last - 1));
+    story.append("it wraps", from_producer(batch(1, 1000), 8, 0, 0));
+    story.append("across the edge", from_producer(batch(3, 1000), 9, 0, last));
+    story.append("across it again", from_producer(batch(3, 1000), 9, 0, last));
+    story.append("and on", from_producer(batch(1, 1000), 9, 0, 2));
+    story.ends(expect![[r#"
+        any first sequence: offsets 0-1 in 0.log at 0
+        the next: offsets 2-2 in 0.log at 200
+        repeat the first: again, offsets 0-1
+        repeat half of it: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 7 sent sequence 40, expected 43)
+        a gap: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 7 sent sequence 44, expected 43)
+        more: offsets 3-3 in 0.log at 300
+        more: offsets 4-4 in 0.log at 400
+        more: offsets 5-5 in 0.log at 500
+        more: offsets 6-6 in 0.log at 600
+        more: offsets 7-7 in 0.log at 700
+        repeat the fifth last: again, offsets 3-3
+        repeat the sixth last: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 7 sent sequence 42, expected 48)
+        new epoch, not from 0: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 7 sent sequence 1, expected 0)
+        new epoch: offsets 8-8 in 0.log at 800
+        old epoch: INVALID_PRODUCER_EPOCH (producer 7 with epoch 0 is fenced by epoch 1)
+        another at the edge: offsets 9-10 in 9.log at 0, rolled: Size
+        it wraps: offsets 11-11 in 9.log at 200
+        across the edge: offsets 12-14 in 9.log at 300
+        across it again: again, offsets 12-14
+        and on: offsets 15-15 in 9.log at 600
+    "#]]);
+}
+
+#[test]
+fn what_a_client_may_not_append() {
+    let mut story = Story::new(LogConfig {
+        max_message_bytes: 500,
+        timestamp_before_max_ms: 900,
+        timestamp_after_max_ms: 50,
+        compacts: true,
+        ..small()
+    });
+    let with = |change: fn(&mut BatchFacts)| {
+        let mut batch = batch(2, 1000);
+        change(&mut batch);
+        batch
+    };
+    story.append("offset 5", with(|batch| batch.base_offset = Offset(5)));
+    story.append("too large", batch(6, 1000));
+    story.append("miscounted", with(|batch| batch.record_count = 3));
+    story.append("empty", with(|batch| (batch.record_count, batch.last_offset_delta) = (0, -1)));
+    story.append(
+        "control",
+        with(|batch| batch.control = Some(strandline_types::ControlType::LeaderChange)),
+    );
+    story.append("no sequence", with(|batch| batch.producer_id.0 = 7));
+    story.append("too old", batch(2, 99));
+    story.append("too new", batch(2, 1051));
+    story.append("no timestamp", batch(2, -1));
+    story.append("stamped", with(|batch| batch.timestamp_type = TimestampType::LogAppendTime));
+    story.append("no key", with(|batch| batch.first_keyless = Some(1)));
+    story.append("transactional", with(|batch| batch.is_transactional = true));
+    let two = story.files.append(&mut story.log, now(1000), &[batch(1, 1000), batch(1, 1000)], 0);
+    story.say(format!("two batches: {two:?}"));
+    story.log.fail();
+    story.append("after a fault", batch(1, 1000));
+    story.ends(expect![[r#"
+        offset 5: INVALID_RECORD (a producer's batch begins at offset 0, found 5)
+        too large: MESSAGE_TOO_LARGE (batch of 600 bytes is larger than max.message.bytes 500)
+        miscounted: INVALID_RECORD (batch counts 3 records, its last offset delta is 1)
+        empty: INVALID_RECORD (batch counts 0 records, its last offset delta is -1)
+        control: INVALID_RECORD (clients may not write control batches)
+        no sequence: INVALID_RECORD (an idempotent producer's batch has no sequence number)
+        too old: INVALID_TIMESTAMP (a record's timestamp lies outside 100 to 1050)
+        too new: INVALID_TIMESTAMP (a record's timestamp lies outside 100 to 1050)
+        no timestamp: offsets 0-1 in 0.log at 0
+        stamped: INVALID_TIMESTAMP (the producer set the LogAppendTime bit)
+        no key: INVALID_RECORD (record 1 has no key and the topic is compacted)
+        transactional: INVALID_TXN_STATE (the batch does not belong to an ongoing transaction)
+        two batches: Err(NotOneBatch { found: 2 })
+        after a fault: KAFKA_STORAGE_ERROR (the log is offline after a storage fault)
+    "#]]);
+}
+
+#[test]
+fn log_append_time_is_the_leaders() {
+    let mut story =
+        Story::new(LogConfig { timestamp_type: TimestampType::LogAppendTime, ..small() });
+    story.append("from 1970", from_producer(batch(3, 5), 7, 0, 0));
+    story.now = 2000;
+    story.append("repeat", from_producer(batch(3, 5), 7, 0, 0));
+    story.append("next", batch(1, 5));
+    story.show();
+    story.ends(expect![[r#"
+        from 1970: offsets 0-2 in 0.log at 0, dated 1000
+        repeat: again, offsets 0-2
+        next: offsets 3-3 in 0.log at 300, dated 2000
+          0.log [0-2e0 3-3e0] index [+3@300] timeindex [2000→+3]
+          snapshots [] epochs [0@0]
+    "#]]);
+}
+
+#[test]
+fn flush_messages_bounds_what_an_answer_may_lose() {
+    let mut story = Story::new(LogConfig { flush_messages: 3, flush_ms: 500, ..small() });
+    for _ in 0..2 {
+        story.append("produce", batch(2, 1000));
+        let line = format!(
+            "written {} counted {} wants sync {}",
+            story.log.written_end(),
+            story.log.counted_end(),
+            story.log.wants_sync()
+        );
+        story.say(line);
+    }
+    story.sync();
+    let line = format!("counted {}", story.log.counted_end());
+    story.say(line);
+    story.append("produce", batch(1, 1000));
+    let due = [1499, 1500].map(|at| story.log.flush_is_due(now(at).timestamp));
+    story.say(format!("flush due at 1499 and 1500: {due:?}"));
+    story.ends(expect![[r#"
+        produce: offsets 0-1 in 0.log at 0
+        written 2 counted 2 wants sync false
+        produce: offsets 2-3 in 0.log at 200
+        written 4 counted 0 wants sync true
+        sync [0] up to 4
+        counted 4
+        produce: offsets 4-4 in 0.log at 400
+        flush due at 1499 and 1500: [false, true]
+    "#]]);
+}
+
+#[test]
+fn retention_takes_whole_old_segments_below_the_high_watermark() {
+    let mut story = Story::new(LogConfig { retention_ms: 100, ..small() });
+    for time in [1000, 1010, 1020, 1030] {
+        story.append("produce", batch(6, time));
+    }
+    for (time, high_watermark) in [(1100, 24), (1115, 6), (1115, 24), (1131, 24), (1131, 24)] {
+        let deletion = story.log.retain(now(time).timestamp, Offset(high_watermark));
+        match &deletion {
+            Some(deletion) => {
+                story.files.delete(deletion);
+                let rolled = deletion.roll.as_ref().map(|roll| roll.reason);
+                assert!(rolled.is_none_or(|reason| reason == RollReason::Retention));
+                story.say(format!(
+                    "at {time} below {high_watermark}: delete {:?}, start {}, roll {}",
+                    deletion.segments,
+                    deletion.log_start,
+                    rolled.is_some()
+                ));
+            }
+            None => story.say(format!("at {time} below {high_watermark}: nothing")),
+        }
+    }
+    story.append("produce", batch(1, 1131));
+    story.show();
+    story.ends(expect![[r#"
+        produce: offsets 0-5 in 0.log at 0
+        produce: offsets 6-11 in 6.log at 0, rolled: Size
+        produce: offsets 12-17 in 12.log at 0, rolled: Size
+        produce: offsets 18-23 in 18.log at 0, rolled: Size
+        at 1100 below 24: nothing
+        at 1115 below 6: delete [0], start 6, roll false
+        at 1115 below 24: delete [6], start 12, roll false
+        at 1131 below 24: delete [12, 18], start 24, roll true
+        at 1131 below 24: nothing
+        produce: offsets 24-24 in 24.log at 0
+          24.log [24-24e0] index [] timeindex []
+          snapshots [24(0)] epochs [0@24]
+    "#]]);
+}
+
+#[test]
+fn retention_by_size_and_by_deleted_records() {
+    let mut story = Story::new(LogConfig { retention_bytes: 1500, ..small() });
+    for _ in 0..5 {
+        story.append("produce", batch(6, 1000));
+    }
+    let end = story.log.log_end();
+    let deletion = story.log.retain(now(1000).timestamp, end);
+    story.say(format!("by size: {deletion:?}"));
+    story.files.delete(&deletion.expect("two segments are too many"));
+    for asked in [31, -2, 25, -1] {
+        let answer = story.log.delete_records(Offset(asked), Offset(30));
+        story.say(format!("delete records before {asked}: {answer:?}"));
+    }
+    let deletion = story.log.retain(now(1000).timestamp, end);
+    story.say(format!("by start: {deletion:?}"));
+    story.ends(expect![[r#"
+        produce: offsets 0-5 in 0.log at 0
+        produce: offsets 6-11 in 6.log at 0, rolled: Size
+        produce: offsets 12-17 in 12.log at 0, rolled: Size
+        produce: offsets 18-23 in 18.log at 0, rolled: Size
+        produce: offsets 24-29 in 24.log at 0, rolled: Size
+        by size: Some(Deletion { roll: None, segments: [0, 6], log_start: 12, epochs: Some([EpochStart { epoch: 0, start: 12 }]) })
+        delete records before 31: Err(OffsetOutOfRange { asked: 31, high_watermark: 30 })
+        delete records before -2: Err(OffsetOutOfRange { asked: -2, high_watermark: 30 })
+        delete records before 25: Ok(LogStart { log_start: 25, epochs: Some([EpochStart { epoch: 0, start: 25 }]) })
+        delete records before -1: Ok(LogStart { log_start: 30, epochs: Some([EpochStart { epoch: 0, start: 30 }]) })
+        by start: Some(Deletion { roll: None, segments: [12, 18], log_start: 30, epochs: None })
+    "#]]);
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_batch() {
+    let mut story = Story::new(small());
+    story.append("produce", from_producer(batch(6, 1000), 7, 0, 0));
+    story.append("produce", from_producer(batch(6, 1001), 7, 0, 6));
+    story.sync();
+    story.append("produce", from_producer(batch(2, 1002), 7, 0, 12));
+    story.append("produce", from_producer(batch(6, 1003), 8, 0, 0));
+    story.append("produce", batch(2, 1004));
+    let torn = story.files.segments.get_mut(&Offset(6)).expect("the segment is there");
+    torn.batches.pop();
+    torn.torn_bytes = 70;
+    story.recover(false);
+    story.show();
+    story.append("the lost one again", from_producer(batch(2, 1002), 7, 0, 12));
+    story.append("the kept one again", from_producer(batch(6, 1001), 7, 0, 6));
+    story.ends(expect![[r#"
+        produce: offsets 0-5 in 0.log at 0
+        produce: offsets 6-11 in 6.log at 0, rolled: Size
+        sync [0, 6] up to 12
+        produce: offsets 12-13 in 6.log at 600
+        produce: offsets 14-19 in 14.log at 0, rolled: Size
+        produce: offsets 20-21 in 14.log at 600
+        recovered: 0..12, read 6@0, producers 1, repair Repair { delete_segments: [14], delete_snapshots: [14], truncate: Some((6, 600)), create_segment: None, epochs: None }
+          0.log [0-5e0] index [] timeindex [1000→+5]
+          6.log [6-11e0] index [] timeindex [1001→+5]
+          snapshots [6(1)] epochs [0@0]
+        the lost one again: offsets 12-13 in 6.log at 600
+        the kept one again: again, offsets 6-11
+    "#]]);
+}
+
+#[test]
+fn durable_records_are_never_cut_off() {
+    let mut story = Story::new(small());
+    story.append("produce", batch(6, 1000));
+    story.append("produce", batch(5, 1000));
+    story.sync();
+    let torn = story.files.segments.get_mut(&Offset(6)).expect("the segment is there");
+    torn.batches.clear();
+    torn.torn_bytes = 200;
+    story.recover(false);
+    story.ends(expect![[r#"
+        produce: offsets 0-5 in 0.log at 0
+        produce: offsets 6-10 in 6.log at 0, rolled: Size
+        sync [0, 6] up to 11
+        fault: segment 6 is corrupt at byte 0, before the recovery point 11: these records were durable once
+    "#]]);
+}
+
+#[test]
+fn a_clean_stop_reads_only_the_tail() {
+    let mut story = Story::new(small());
+    for round in 0..3 {
+        story.append("produce", from_producer(batch(4, 1000 + i64::from(round)), 7, 0, round * 4));
+        story.append("produce", batch(2, 1000));
+    }
+    let plan = story.log.plan_close();
+    story.files.close(&mut story.log, now(1000), &plan);
+    story.show();
+    story.recover(true);
+    story.append("the last one again", from_producer(batch(4, 1002), 7, 0, 8));
+    story.files.segments.get_mut(&Offset(0)).expect("the segment is there").has_indexes = false;
+    story.recover(true);
+    story.ends(expect![[r#"
+        produce: offsets 0-3 in 0.log at 0
+        produce: offsets 4-5 in 0.log at 400
+        produce: offsets 6-9 in 0.log at 600
+        produce: offsets 10-11 in 10.log at 0, rolled: Size
+        produce: offsets 12-15 in 10.log at 200
+        produce: offsets 16-17 in 10.log at 600
+          0.log [0-3e0 4-5e0 6-9e0] index [+5@400] timeindex [1000→+3 1001→+9]
+          10.log [10-11e0 12-15e0 16-17e0] index [+7@600] timeindex [1002→+5]
+          snapshots [10(1) 18(1)] epochs [0@0]
+        recovered: 0..18, read 10@600, producers 1, repair Repair { delete_segments: [], delete_snapshots: [], truncate: None, create_segment: None, epochs: None }
+        the last one again: again, offsets 12-15
+        recovered: 0..18, read 0@0 10@600, producers 1, repair Repair { delete_segments: [], delete_snapshots: [], truncate: None, create_segment: None, epochs: None }
+    "#]]);
+}
+
+#[test]
+fn a_log_that_ends_before_its_start_is_wiped() {
+    let mut story = Story::new(small());
+    story.append("produce", from_producer(batch(6, 1000), 7, 0, 0));
+    story.files.log_start = Offset(20);
+    story.recover(false);
+    story.append("produce", batch(1, 1000));
+    story.show();
+    story.ends(expect![[r#"
+        produce: offsets 0-5 in 0.log at 0
+        recovered: 20..20, read 0@0, producers 0, repair Repair { delete_segments: [0], delete_snapshots: [], truncate: None, create_segment: Some(20), epochs: Some([]) }
+        produce: offsets 20-20 in 20.log at 0
+          20.log [20-20e0] index [] timeindex []
+          snapshots [] epochs [0@20]
+    "#]]);
+}
+
+#[test]
+fn leaders_come_and_a_follower_truncates() {
+    let mut story = Story::new(small());
+    story.append("produce", from_producer(batch(3, 1000), 7, 0, 0));
+    story.epoch = 4;
+    story.append("produce", from_producer(batch(3, 1001), 7, 0, 3));
+    story.epoch = 6;
+    story.append("produce", batch(5, 1002));
+    for epoch in [-1, 0, 3, 4, 5, 6, 7] {
+        let end = story.log.end_of_epoch(LeaderEpoch(epoch));
+        story.say(format!("epoch {epoch} ends: epoch {} at {}", end.epoch, end.end));
+    }
+    let snapshots = story.files.snapshots.keys().copied().collect();
+    let recovery = story.log.truncate_to(Offset(4), snapshots, now(1000).timestamp);
+    let recovered = story.files.run(recovery).expect("the files are whole");
+    story.say(format!("truncated to 4: {:?}", recovered.repair));
+    story.log = recovered.log;
+    story.show();
+    story.append("the producer goes on", from_producer(batch(3, 1001), 7, 0, 3));
+    let over = story.log.start_over_at(Offset(50), now(1000).timestamp);
+    story.say(format!("start over: {over:?}"));
+    story.ends(expect![[r#"
+        produce: offsets 0-2 in 0.log at 0
+        produce: offsets 3-5 in 0.log at 300
+        produce: offsets 6-10 in 6.log at 0, rolled: Size
+        epoch -1 ends: epoch -1 at -1
+        epoch 0 ends: epoch 0 at 3
+        epoch 3 ends: epoch 0 at 3
+        epoch 4 ends: epoch 4 at 6
+        epoch 5 ends: epoch 4 at 6
+        epoch 6 ends: epoch 6 at 11
+        epoch 7 ends: epoch -1 at -1
+        truncated to 4: Repair { delete_segments: [6], delete_snapshots: [6], truncate: Some((0, 300)), create_segment: None, epochs: Some([EpochStart { epoch: 0, start: 0 }]) }
+          0.log [0-2e0] index [] timeindex [1000→+2]
+          snapshots [] epochs [0@0]
+        the producer goes on: offsets 3-5 in 0.log at 300
+        start over: StartOver { delete_segments: [0], create_segment: 50, epochs: [] }
+    "#]]);
+}
