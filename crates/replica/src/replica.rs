@@ -1,0 +1,436 @@
+//! The machine.
+
+use alloc::vec::Vec;
+
+use strandline_log::{Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin};
+use strandline_types::{BatchFacts, LeaderEpoch, NodeId, Now, Offset};
+
+use crate::leader::Leader;
+use crate::tickets::Waiting;
+use crate::{
+    DeleteRefusal, Effect, Event, IsrAnswer, Leadership, ProduceAnswer, ProduceRefusal,
+    ReplicaConfig, RequiredAcks, Ticket, View,
+};
+
+/// One partition on this node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replica {
+    node: NodeId,
+    config: ReplicaConfig,
+    log: Log,
+    /// Set while this node leads.
+    leader: Option<Leader>,
+    leader_epoch: LeaderEpoch,
+    partition_epoch: i32,
+    high_watermark: Offset,
+    /// The disk is full: nothing is appended until the log is replaced.
+    suspended: bool,
+    is_syncing: bool,
+    /// A roll wants everything before this to be durable, in its own time.
+    sync_upto: Offset,
+}
+
+impl Replica {
+    /// `high_watermark` is what was checkpointed; a log that was cut shorter bounds it.
+    pub fn new(node: NodeId, config: ReplicaConfig, log: Log, high_watermark: Offset) -> Self {
+        Self {
+            node,
+            config,
+            leader: None,
+            leader_epoch: LeaderEpoch::NONE,
+            partition_epoch: -1,
+            high_watermark: high_watermark.clamp(log.log_start(), log.written_end()),
+            suspended: false,
+            is_syncing: false,
+            sync_upto: log.recovery_point(),
+            log,
+        }
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub fn view(&self) -> View {
+        View {
+            is_leader: self.leader.is_some(),
+            is_offline: self.log.is_faulted(),
+            leader_epoch: self.leader_epoch,
+            log_start: self.log.log_start(),
+            high_watermark: self.high_watermark,
+            log_end: self.log.written_end(),
+            epoch_start: self.leader.as_ref().map_or(Offset(-1), |leader| leader.epoch_start),
+        }
+    }
+
+    /// The replicas that hold everything committed, as the controller knows them.
+    pub fn in_sync(&self) -> &[NodeId] {
+        self.leader.as_ref().map_or(&[], |leader| &leader.isr.committed)
+    }
+
+    /// Where `follower`'s log parts from ours, told by the epoch of its last record: it must
+    /// truncate before it may have records (KIP-595).
+    pub fn diverging_epoch(&self, last_epoch: LeaderEpoch, log_end: Offset) -> Option<EpochEnd> {
+        if last_epoch == LeaderEpoch::NONE {
+            return None;
+        }
+        let ours = self.log.end_of_epoch(last_epoch);
+        (ours.epoch < last_epoch || ours.end < log_end).then_some(ours)
+    }
+
+    /// A clean stop: see [`Log::plan_close`]. No step may follow but [`Event::Synced`].
+    pub fn plan_close(&mut self) -> ClosePlan {
+        self.log.plan_close()
+    }
+
+    /// The disk was full and refused what was admitted: those who wait for it hear so, nothing more
+    /// is taken, and readers go on. The way back is [`Replica::replace_log`] with the log cut to its
+    /// written end.
+    pub fn suspend(&mut self, effects: &mut Vec<Effect>) {
+        self.suspended = true;
+        let written = self.log.written_end();
+        if let Some(leader) = &mut self.leader {
+            for waiting in leader.until_counted.take_beyond(written) {
+                effects.push(refuse(waiting.ticket, ProduceRefusal::Offline));
+            }
+            for waiting in leader.until_committed.take_beyond(written) {
+                effects.push(refuse(waiting.ticket, ProduceRefusal::Offline));
+            }
+        }
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// Goes on with a log whose end was cut off.
+    ///
+    /// # Panics
+    /// When committed records are gone.
+    pub fn replace_log(&mut self, log: Log) {
+        assert!(
+            self.high_watermark <= log.written_end(),
+            "REPL-2: the high watermark {} lies in the log, which ends at {}",
+            self.high_watermark,
+            log.written_end()
+        );
+        self.log = log;
+        self.suspended = false;
+        self.is_syncing = false;
+    }
+
+    pub fn step(&mut self, now: Now, event: Event<'_>, effects: &mut Vec<Effect>) {
+        let before = self.high_watermark;
+        match event {
+            Event::Append { ticket, batches, required_acks, origin } => {
+                if let Err(refusal) =
+                    self.append(now, ticket, batches, required_acks, origin, effects)
+                {
+                    effects.push(refuse(ticket, refusal));
+                }
+            }
+            Event::Written { upto } => {
+                self.log.written(upto);
+                self.progress(now, effects);
+            }
+            Event::Synced { upto } => {
+                self.is_syncing = false;
+                self.log.synced(now.timestamp, upto);
+                self.progress(now, effects);
+            }
+            Event::Faulted => self.fault(effects),
+            Event::BecomeLeader(leadership) => self.become_leader(now, &leadership, effects),
+            Event::BecomeFollower { leader_epoch, partition_epoch } => {
+                self.become_follower(leader_epoch, partition_epoch, effects);
+            }
+            Event::Configured { replica, log } => {
+                self.config = replica;
+                self.log.reconfigure(log);
+                self.progress(now, effects);
+            }
+            Event::Expired(ticket) => self.forget(ticket),
+            Event::FollowerFetched { follower, broker_epoch, log_start, log_end } => {
+                let leader_end = self.log.written_end();
+                if let Some(known) = self.follower_mut(follower) {
+                    known.fetched(now.instant, broker_epoch, log_start, log_end, leader_end);
+                    self.offer_membership(follower, effects);
+                    self.progress(now, effects);
+                }
+            }
+            Event::FollowerChanged { follower, is_alive, may_join_isr } => {
+                if let Some(known) = self.follower_mut(follower) {
+                    (known.is_alive, known.may_join_isr) = (is_alive, may_join_isr);
+                    self.progress(now, effects);
+                }
+            }
+            Event::IsrAnswered(answer) => self.isr_answered(now, answer, effects),
+            Event::CheckIsr => self.check_isr(now, effects),
+            Event::DeleteRecords { ticket, upto } => self.delete_records(ticket, upto, effects),
+            Event::Retain => {
+                effects.extend(self.retain(now));
+            }
+            Event::CheckFlush => self.start_sync(self.log.flush_is_due(now.timestamp), effects),
+            Event::ExpireProducers => self.log.expire_producers(now.timestamp),
+        }
+        assert!(before <= self.high_watermark, "REPL-1: the high watermark never falls");
+        assert!(
+            self.high_watermark <= self.log.written_end(),
+            "REPL-2: what is committed is written"
+        );
+    }
+
+    fn append(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        batches: &[BatchFacts],
+        required_acks: RequiredAcks,
+        origin: Origin,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ProduceRefusal> {
+        let Some(leader) = &mut self.leader else { return Err(ProduceRefusal::NotLeader) };
+        if self.suspended || self.log.is_faulted() {
+            return Err(ProduceRefusal::Offline);
+        }
+        let (in_sync, required) =
+            (leader.isr.committed.len(), leader.required_in_sync(&self.config));
+        if required_acks == RequiredAcks::All && in_sync < required {
+            return Err(ProduceRefusal::NotEnoughReplicas { in_sync, required });
+        }
+        match self.log.admit(now, batches, origin, self.leader_epoch)? {
+            Admitted::Append(admission) => {
+                let waiting = Waiting { ticket, appended: admission.appended };
+                if let Some(roll) = &admission.roll {
+                    self.sync_upto = roll.base_offset;
+                }
+                effects.push(Effect::Append(admission));
+                match required_acks {
+                    RequiredAcks::All => leader.until_committed.park(waiting),
+                    RequiredAcks::None | RequiredAcks::Leader => leader.until_counted.park(waiting),
+                }
+            }
+            // Its records may not even be written yet: whatever the request asks for, "it is there"
+            // is true only once they are committed.
+            Admitted::Duplicate(appended) => {
+                leader.until_committed.park(Waiting { ticket, appended });
+                self.release(effects);
+            }
+        }
+        Ok(())
+    }
+
+    /// Something was written, synced or replicated: whom does it satisfy?
+    fn progress(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.start_sync(false, effects);
+        if let Some(leader) = &self.leader {
+            let has_quorum = leader.isr.committed.len() >= leader.required_in_sync(&self.config);
+            if has_quorum && !self.log.is_faulted() {
+                let (own_end, leader_end) = (self.log.counted_end(), self.log.written_end());
+                let end = leader.replicated_end(own_end, leader_end, now.instant, &self.config);
+                self.high_watermark = self.high_watermark.max(end);
+            }
+        }
+        self.release(effects);
+    }
+
+    fn release(&mut self, effects: &mut Vec<Effect>) {
+        let (log_start, counted_end) = (self.log.log_start(), self.log.counted_end());
+        let Some(leader) = &mut self.leader else { return };
+        let answer = |waiting: Waiting| Effect::Answer {
+            ticket: waiting.ticket,
+            answer: Ok(ProduceAnswer { appended: waiting.appended, log_start }),
+        };
+        effects.extend(leader.until_counted.release(counted_end).map(answer));
+        let (in_sync, required) = (leader.isr.maximal_len(), leader.required_in_sync(&self.config));
+        let lost = ProduceRefusal::NotEnoughReplicasAfterAppend { in_sync, required };
+        for waiting in leader.until_committed.release(self.high_watermark) {
+            let refused = in_sync < required;
+            effects.push(if refused { refuse(waiting.ticket, lost) } else { answer(waiting) });
+        }
+        let low_watermark = leader.low_watermark(log_start);
+        for (ticket, _) in
+            leader.until_deleted.extract_if(.., |&mut (_, upto)| upto <= low_watermark)
+        {
+            effects.push(Effect::AnswerDelete { ticket, answer: Ok(low_watermark) });
+        }
+    }
+
+    /// One sync at a time: whoever comes meanwhile shares the next one.
+    fn start_sync(&mut self, flush_is_due: bool, effects: &mut Vec<Effect>) {
+        if self.is_syncing || self.log.is_faulted() {
+            return;
+        }
+        let written = self.log.written_end();
+        let upto = if flush_is_due || self.log.wants_sync() {
+            written
+        } else if self.sync_upto <= written {
+            self.sync_upto
+        } else {
+            return;
+        };
+        if let Some(plan) = self.log.plan_sync(upto) {
+            self.is_syncing = true;
+            effects.push(Effect::Sync(plan));
+        }
+    }
+
+    fn fault(&mut self, effects: &mut Vec<Effect>) {
+        self.log.fail();
+        self.refuse_all(ProduceRefusal::Offline, DeleteRefusal::Offline, effects);
+    }
+
+    fn refuse_all(
+        &mut self,
+        produce: ProduceRefusal,
+        delete: DeleteRefusal,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(leader) = &mut self.leader else { return };
+        for waiting in leader.until_counted.release_all() {
+            effects.push(refuse(waiting.ticket, produce));
+        }
+        for waiting in leader.until_committed.release_all() {
+            effects.push(refuse(waiting.ticket, produce));
+        }
+        for (ticket, _) in leader.until_deleted.drain(..) {
+            effects.push(Effect::AnswerDelete { ticket, answer: Err(delete) });
+        }
+    }
+
+    fn become_leader(&mut self, now: Now, leadership: &Leadership, effects: &mut Vec<Effect>) {
+        if leadership.leader_epoch < self.leader_epoch
+            || leadership.partition_epoch < self.partition_epoch
+        {
+            return;
+        }
+        let is_new = leadership.leader_epoch > self.leader_epoch || self.leader.is_none();
+        self.leader_epoch = leadership.leader_epoch;
+        self.partition_epoch = leadership.partition_epoch;
+        if is_new {
+            if self.log.begin_epoch(leadership.leader_epoch) {
+                effects.push(Effect::WriteEpochs(self.log.epochs().entries().to_vec()));
+            }
+            let start = self.log.log_end();
+            let mut leader = Leader::new(self.node, leadership, start, now.instant);
+            if let Some(former) = self.leader.take() {
+                leader.until_counted = former.until_counted;
+                leader.until_committed = former.until_committed;
+                leader.until_deleted = former.until_deleted;
+            }
+            self.leader = Some(leader);
+        } else if let Some(leader) = &mut self.leader {
+            leader.set_replicas(leadership, now.instant);
+        }
+        self.progress(now, effects);
+    }
+
+    fn become_follower(
+        &mut self,
+        leader_epoch: LeaderEpoch,
+        partition_epoch: i32,
+        effects: &mut Vec<Effect>,
+    ) {
+        if leader_epoch < self.leader_epoch || partition_epoch < self.partition_epoch {
+            return;
+        }
+        self.leader_epoch = leader_epoch;
+        self.partition_epoch = partition_epoch;
+        self.refuse_all(ProduceRefusal::NotLeader, DeleteRefusal::NotLeader, effects);
+        self.leader = None;
+    }
+
+    fn follower_mut(&mut self, node: NodeId) -> Option<&mut crate::FollowerProgress> {
+        self.leader.as_mut()?.follower_mut(node)
+    }
+
+    fn forget(&mut self, ticket: Ticket) {
+        let Some(leader) = &mut self.leader else { return };
+        leader.until_counted.forget(ticket);
+        leader.until_committed.forget(ticket);
+        leader.until_deleted.retain(|&(known, _)| known != ticket);
+    }
+
+    fn offer_membership(&mut self, follower: NodeId, effects: &mut Vec<Effect>) {
+        let high_watermark = self.high_watermark;
+        let expanded =
+            self.leader.as_ref().and_then(|leader| leader.expanded(follower, high_watermark));
+        self.propose(expanded, effects);
+    }
+
+    fn check_isr(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let leader_end = self.log.written_end();
+        let shrunk = self
+            .leader
+            .as_ref()
+            .and_then(|leader| leader.shrunk(leader_end, now.instant, &self.config));
+        self.propose(shrunk, effects);
+    }
+
+    fn propose(&mut self, in_sync: Option<Vec<NodeId>>, effects: &mut Vec<Effect>) {
+        let (Some(leader), Some(in_sync)) = (&mut self.leader, in_sync) else { return };
+        effects.push(Effect::AlterIsr {
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            in_sync: leader.members(&in_sync),
+        });
+        leader.isr.proposed = Some(in_sync);
+    }
+
+    fn isr_answered(&mut self, now: Now, answer: IsrAnswer, effects: &mut Vec<Effect>) {
+        let Some(leader) = &mut self.leader else { return };
+        match answer {
+            IsrAnswer::Committed { leader_epoch, partition_epoch, in_sync }
+                if leader_epoch == self.leader_epoch && partition_epoch >= self.partition_epoch =>
+            {
+                self.partition_epoch = partition_epoch;
+                leader.isr = crate::isr::Isr::new(in_sync);
+            }
+            // The metadata overtook the answer, or will tell.
+            IsrAnswer::Committed { .. } | IsrAnswer::Outdated => {}
+            IsrAnswer::Refused => leader.isr.proposed = None,
+        }
+        self.progress(now, effects);
+    }
+
+    fn delete_records(&mut self, ticket: Ticket, upto: Offset, effects: &mut Vec<Effect>) {
+        let refusal = if self.log.is_faulted() {
+            Some(DeleteRefusal::Offline)
+        } else if self.leader.is_none() {
+            Some(DeleteRefusal::NotLeader)
+        } else {
+            None
+        };
+        let raised = match refusal {
+            Some(refusal) => Err(refusal),
+            None => self.log.delete_records(upto, self.high_watermark).map_err(DeleteRefusal::from),
+        };
+        match raised {
+            Err(refusal) => {
+                effects.push(Effect::AnswerDelete { ticket, answer: Err(refusal) });
+            }
+            Ok(LogStart { log_start, epochs }) => {
+                effects.push(Effect::LogStartRaised(LogStart { log_start, epochs }));
+                let asked = if upto == Offset(-1) { log_start } else { upto };
+                if let Some(leader) = &mut self.leader {
+                    leader.until_deleted.push((ticket, asked));
+                }
+                self.release(effects);
+            }
+        }
+    }
+
+    fn retain(&mut self, now: Now) -> Option<Effect> {
+        if self.suspended {
+            return None;
+        }
+        self.log.retain(now.timestamp, self.high_watermark).map(Effect::Delete)
+    }
+}
+
+fn refuse(ticket: Ticket, refusal: ProduceRefusal) -> Effect {
+    Effect::Answer { ticket, answer: Err(refusal) }
+}

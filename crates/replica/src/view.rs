@@ -1,0 +1,92 @@
+//! What a reader must know, small enough to be copied: it is published after each step, and read
+//! without the partition's lock.
+
+use strandline_types::{LeaderEpoch, Offset};
+
+use crate::{EpochRefusal, ReadRefusal};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct View {
+    pub is_leader: bool,
+    pub is_offline: bool,
+    pub leader_epoch: LeaderEpoch,
+    pub log_start: Offset,
+    pub high_watermark: Offset,
+    /// End of what is written.
+    pub log_end: Offset,
+    /// Where the current leader's epoch begins.
+    pub epoch_start: Offset,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Isolation {
+    #[default]
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// Who reads decides how far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reader {
+    Consumer(Isolation),
+    /// Replicas read what is not committed yet: by reading it they commit it.
+    Follower,
+}
+
+/// Offsets a reader may have now. Empty when it has them all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadableRange {
+    pub from: Offset,
+    pub upto: Offset,
+}
+
+impl View {
+    /// −1 asks for no check.
+    pub fn check_epoch(&self, asked: LeaderEpoch) -> Result<(), EpochRefusal> {
+        if asked == LeaderEpoch::NONE || asked == self.leader_epoch {
+            Ok(())
+        } else if asked < self.leader_epoch {
+            Err(EpochRefusal::Fenced)
+        } else {
+            Err(EpochRefusal::Unknown)
+        }
+    }
+
+    /// While no transaction can be open, the last stable offset is the high watermark.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub fn end_for(&self, reader: Reader) -> Offset {
+        match reader {
+            Reader::Follower => self.log_end,
+            Reader::Consumer(Isolation::ReadUncommitted) => self.high_watermark,
+            Reader::Consumer(Isolation::ReadCommitted) => self.last_stable_offset(),
+        }
+    }
+
+    /// What a Fetch from `from` may be given. An offset that exists but is not committed is no
+    /// error: its records will come.
+    pub fn readable(
+        &self,
+        from: Offset,
+        reader: Reader,
+        asked_epoch: LeaderEpoch,
+    ) -> Result<ReadableRange, ReadRefusal> {
+        if self.is_offline {
+            return Err(ReadRefusal::Offline);
+        }
+        self.check_epoch(asked_epoch)?;
+        if !self.is_leader {
+            return Err(ReadRefusal::NotLeader);
+        }
+        if from < self.log_start || from > self.log_end {
+            return Err(ReadRefusal::OffsetOutOfRange {
+                asked: from,
+                log_start: self.log_start,
+                log_end: self.log_end,
+            });
+        }
+        Ok(ReadableRange { from, upto: self.end_for(reader).max(from) })
+    }
+}
