@@ -1,0 +1,497 @@
+//! The machine: one node's state, the dispatch of events, and the changes of role.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use strandline_types::{Instant, LeaderEpoch, NodeId, Now, Offset};
+
+use crate::log_view::LogView;
+use crate::role::{Following, InFlight, Role};
+use crate::{
+    Config, Effect, Election, Event, Membership, Peer, Random, Recovered, Refusal, ReplicaKey,
+    Reply, ReplyBody, Request, RequestId, Response, RoleName, Ticket, Timer, WriteId,
+};
+
+/// One node of the quorum.
+#[derive(Clone, Debug)]
+pub struct Quorum {
+    pub(crate) config: Config,
+    pub(crate) random: Random,
+    pub(crate) election: Election,
+    /// The write that made `election` durable.
+    pub(crate) election_write: WriteId,
+    pub(crate) role: Role,
+    pub(crate) log: LogView,
+    pub(crate) high_watermark: Offset,
+    pub(crate) timers: BTreeMap<Timer, Instant>,
+    pub(crate) in_flight: BTreeMap<RequestId, InFlight>,
+    /// A copied snapshot is being made this node's log: nothing may be appended or led meanwhile.
+    pub(crate) installing: bool,
+    pub(crate) taking_snapshot: bool,
+    pub(crate) last_write: WriteId,
+    durable_write: WriteId,
+    last_request: RequestId,
+}
+
+impl Quorum {
+    /// Starts a node on what its disk holds. A sole voter leads when this returns.
+    pub fn open(
+        now: Now,
+        config: Config,
+        recovered: Recovered,
+        seed: u64,
+        effects: &mut Vec<Effect>,
+    ) -> Self {
+        let high_watermark =
+            recovered.snapshots.last().map_or(Offset::ZERO, |snapshot| snapshot.id.end_offset);
+        let log = LogView::new(recovered.clone());
+        let unknown = Election { epoch: log.last_epoch(), leader: None, voted: None };
+        let election = match recovered.election {
+            // A log that knows a later epoch means that the file was lost: its promises are too.
+            Some(election) if election.epoch >= unknown.epoch => election,
+            _ => unknown,
+        };
+        let mut quorum = Self {
+            config,
+            random: Random::new(seed),
+            election,
+            election_write: WriteId(0),
+            role: Role::Unattached,
+            log,
+            high_watermark: high_watermark.min(recovered.end_offset),
+            timers: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            installing: false,
+            taking_snapshot: false,
+            last_write: WriteId(0),
+            durable_write: WriteId(0),
+            last_request: RequestId(0),
+        };
+        quorum.begin(now, effects);
+        quorum.check();
+        quorum
+    }
+
+    fn begin(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.arm_snapshot_timer(now, effects);
+        if self.is_sole_voter() {
+            // Nobody else could lead or object: waiting for a time-out would only cost time.
+            self.become_candidate(now, effects);
+            return;
+        }
+        match self.election.leader {
+            Some(leader) if leader == self.config.me.id => {
+                // Voting for somebody else in an epoch that it led would make a second leader.
+                self.role = Role::Resigned;
+                self.arm_election(now, effects);
+            }
+            Some(_) => self.start_following(now, effects),
+            None => self.start_unattached(now, effects),
+        }
+    }
+
+    pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
+        let epoch_before = self.election.clone();
+        let high_watermark_before = self.high_watermark;
+        match event {
+            Event::Timer(timer) => self.on_timer(now, timer, effects),
+            Event::Durable(write) => {
+                self.durable_write = self.durable_write.max(write);
+                self.log.durable(write);
+                self.advance_high_watermark(now, effects);
+            }
+            Event::Append { ticket, epoch, records, size_bytes } => {
+                self.on_append(now, ticket, epoch, records, size_bytes, effects);
+            }
+            Event::Request { ticket, request } => self.on_request(now, ticket, request, effects),
+            Event::Response { id, response } => self.on_response(now, id, response, effects),
+            Event::Unanswered { id } => self.on_unanswered(now, id, effects),
+            Event::SnapshotTaken(snapshot) => self.on_snapshot_taken(now, snapshot, effects),
+            Event::SnapshotInstalled { snapshot, membership } => {
+                self.on_snapshot_installed(now, snapshot, membership, effects);
+            }
+            Event::Resign => self.on_resign(now, effects),
+        }
+        self.check_step(&epoch_before, high_watermark_before);
+        self.check();
+    }
+
+    fn on_timer(&mut self, now: Now, timer: Timer, effects: &mut Vec<Effect>) {
+        // A timer that was moved or cancelled may still arrive.
+        if self.timers.get(&timer).is_none_or(|deadline| now.instant < *deadline) {
+            return;
+        }
+        self.timers.remove(&timer);
+        match timer {
+            Timer::Election => self.on_election_timeout(now, effects),
+            Timer::FetchTimeout => self.on_fetch_timeout(now, effects),
+            Timer::Retry => self.on_retry(now, effects),
+            Timer::CheckQuorum => self.on_check_quorum(now, effects),
+            Timer::BeginQuorumEpoch => self.on_begin_quorum_epoch_due(now, effects),
+            Timer::ParkedFetch => self.answer_parked(now, effects),
+            Timer::AddVoter => self.on_add_voter_timeout(effects),
+            Timer::Snapshot => self.on_snapshot_due(now, effects),
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        request: Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        match request {
+            Request::Vote(vote) => self.on_vote(now, ticket, &vote, effects),
+            Request::BeginQuorumEpoch(begin) => {
+                self.on_begin_quorum_epoch(now, ticket, &begin, effects);
+            }
+            Request::EndQuorumEpoch(end) => self.on_end_quorum_epoch(now, ticket, &end, effects),
+            Request::Fetch(fetch) => self.on_fetch(now, ticket, &fetch, effects),
+            Request::FetchSnapshot(fetch) => self.on_fetch_snapshot(now, ticket, &fetch, effects),
+            Request::ChangeVoter(change) => self.on_change_voter(now, ticket, change, effects),
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        response: Response,
+        effects: &mut Vec<Effect>,
+    ) {
+        // Answers to questions of an earlier role say nothing any more.
+        let Some(request) = self.in_flight.remove(&id) else { return };
+        if response.epoch > self.election.epoch
+            || (response.epoch == self.election.epoch
+                && self.election.leader.is_none()
+                && response.leader.is_some())
+        {
+            self.learn(now, response.epoch, response.leader, effects);
+            return;
+        }
+        if response.epoch < self.election.epoch && response.refusal.is_none() {
+            self.on_unanswered_request(now, &request, effects);
+            return;
+        }
+        match request {
+            InFlight::Vote { voter } => self.on_vote_response(now, voter, &response, effects),
+            InFlight::Fetch => self.on_fetch_response(now, id, response, effects),
+            InFlight::FetchSnapshot { id: snapshot, position } => {
+                self.on_fetch_snapshot_response(now, id, snapshot, position, response, effects);
+            }
+            InFlight::FindLeader => self.retry_later(now, effects),
+            InFlight::BeginQuorumEpoch { .. } | InFlight::EndQuorumEpoch => {}
+        }
+    }
+
+    fn on_unanswered(&mut self, now: Now, id: RequestId, effects: &mut Vec<Effect>) {
+        if let Some(request) = self.in_flight.remove(&id) {
+            self.on_unanswered_request(now, &request, effects);
+        }
+    }
+
+    fn on_unanswered_request(&mut self, now: Now, request: &InFlight, effects: &mut Vec<Effect>) {
+        match request {
+            InFlight::Vote { .. }
+            | InFlight::Fetch
+            | InFlight::FetchSnapshot { .. }
+            | InFlight::FindLeader => self.retry_later(now, effects),
+            // Its own timer repeats it; a resigned leader asks once.
+            InFlight::BeginQuorumEpoch { .. } | InFlight::EndQuorumEpoch => {}
+        }
+    }
+
+    fn on_retry(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        match self.role {
+            Role::Prospective(_) | Role::Candidate { .. } => self.ask_for_votes(effects),
+            Role::Follower(_) => self.fetch_next(effects),
+            Role::Unattached => self.find_leader(now, effects),
+            Role::Leader(_) | Role::Resigned => {}
+        }
+    }
+
+    /// Takes over what a peer says about the present: an epoch above ours, or ours with a leader.
+    pub(crate) fn learn(
+        &mut self,
+        now: Now,
+        epoch: LeaderEpoch,
+        leader: Option<NodeId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match leader {
+            Some(leader) if leader != self.config.me.id && leader != NodeId::NONE => {
+                self.become_follower(now, epoch, leader, effects);
+            }
+            _ if epoch > self.election.epoch => {
+                self.become_unattached(now, epoch, effects);
+                if leader == Some(self.config.me.id) {
+                    // The peer remembers a promise that this node's disk has lost: to vote for
+                    // another in that epoch would break it.
+                    let voted = Some(self.config.me);
+                    self.elect(Election { epoch, leader: None, voted }, effects);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn become_unattached(
+        &mut self,
+        now: Now,
+        epoch: LeaderEpoch,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.leave_role(effects);
+        let election = if epoch > self.election.epoch {
+            Election { epoch, leader: None, voted: None }
+        } else {
+            self.election.clone()
+        };
+        self.elect(election, effects);
+        self.start_unattached(now, effects);
+    }
+
+    fn start_unattached(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.role = Role::Unattached;
+        if self.is_voter() {
+            self.arm_election(now, effects);
+        } else {
+            self.find_leader(now, effects);
+        }
+    }
+
+    pub(crate) fn become_follower(
+        &mut self,
+        now: Now,
+        epoch: LeaderEpoch,
+        leader: NodeId,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.leave_role(effects);
+        let voted = if epoch > self.election.epoch { None } else { self.election.voted };
+        self.elect(Election { epoch, leader: Some(leader), voted }, effects);
+        self.start_following(now, effects);
+    }
+
+    fn start_following(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.role = Role::Follower(Following::default());
+        self.arm(now, Timer::FetchTimeout, self.config.fetch_timeout, effects);
+        self.fetch_next(effects);
+    }
+
+    /// Ends what only the present role does. Waiting askers get an answer.
+    pub(crate) fn leave_role(&mut self, effects: &mut Vec<Effect>) {
+        self.in_flight.clear();
+        for timer in [
+            Timer::Election,
+            Timer::FetchTimeout,
+            Timer::Retry,
+            Timer::CheckQuorum,
+            Timer::BeginQuorumEpoch,
+            Timer::ParkedFetch,
+            Timer::AddVoter,
+        ] {
+            self.cancel(timer, effects);
+        }
+        if let Role::Leader(leading) = core::mem::replace(&mut self.role, Role::Unattached) {
+            self.dismiss(leading, effects);
+        }
+    }
+
+    /// Makes a promise. Whatever depends on it says `after: self.promised()`.
+    pub(crate) fn elect(&mut self, election: Election, effects: &mut Vec<Effect>) {
+        if election == self.election {
+            return;
+        }
+        let told = (self.election.epoch, self.election.leader);
+        self.election = election;
+        let write = self.next_write();
+        self.log.wrote(write);
+        self.election_write = write;
+        effects.push(Effect::Persist { write, election: self.election.clone() });
+        if told != (self.election.epoch, self.election.leader) {
+            effects.push(Effect::LeaderChanged {
+                epoch: self.election.epoch,
+                leader: self.election.leader,
+            });
+        }
+    }
+
+    pub(crate) fn promised(&self) -> Option<WriteId> {
+        self.unless_durable(self.election_write)
+    }
+
+    pub(crate) fn unless_durable(&self, write: WriteId) -> Option<WriteId> {
+        (write > self.durable_write).then_some(write)
+    }
+
+    pub(crate) fn next_write(&mut self) -> WriteId {
+        self.last_write.0 += 1;
+        self.last_write
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        to: Peer,
+        after: Option<WriteId>,
+        in_flight: InFlight,
+        request: Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.last_request.0 += 1;
+        let id = self.last_request;
+        self.in_flight.insert(id, in_flight);
+        effects.push(Effect::Send { after, to, id, request });
+    }
+
+    pub(crate) fn reply(&self, ticket: Ticket, body: ReplyBody, effects: &mut Vec<Effect>) {
+        self.answer(ticket, None, body, effects);
+    }
+
+    pub(crate) fn refuse(&self, ticket: Ticket, refusal: Refusal, effects: &mut Vec<Effect>) {
+        self.answer(ticket, Some(refusal), ReplyBody::Empty, effects);
+    }
+
+    fn answer(
+        &self,
+        ticket: Ticket,
+        refusal: Option<Refusal>,
+        body: ReplyBody,
+        effects: &mut Vec<Effect>,
+    ) {
+        let leader = self.leader();
+        let reply = Reply { refusal, epoch: self.election.epoch, leader, body };
+        effects.push(Effect::Reply { after: self.promised(), ticket, reply });
+    }
+
+    pub(crate) fn arm(
+        &mut self,
+        now: Now,
+        timer: Timer,
+        wait: Duration,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.arm_at(timer, now.instant + wait, effects);
+    }
+
+    pub(crate) fn arm_at(&mut self, timer: Timer, at: Instant, effects: &mut Vec<Effect>) {
+        self.timers.insert(timer, at);
+        effects.push(Effect::Arm { timer, at });
+    }
+
+    pub(crate) fn cancel(&mut self, timer: Timer, effects: &mut Vec<Effect>) {
+        if self.timers.remove(&timer).is_some() {
+            effects.push(Effect::Cancel { timer });
+        }
+    }
+
+    pub(crate) fn arm_election(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let wait = self.random.jittered(self.config.election_timeout);
+        self.arm(now, Timer::Election, wait, effects);
+    }
+
+    pub(crate) fn retry_later(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !self.timers.contains_key(&Timer::Retry) {
+            self.arm(now, Timer::Retry, self.config.retry_backoff, effects);
+        }
+    }
+
+    pub(crate) fn is_voter(&self) -> bool {
+        self.log.membership().voters.contains(self.config.me)
+    }
+
+    pub(crate) fn is_sole_voter(&self) -> bool {
+        self.is_voter() && self.log.membership().voters.len() == 1
+    }
+
+    /// Raises the high watermark to `end_offset` if that is higher.
+    pub(crate) fn commit(&mut self, end_offset: Offset, effects: &mut Vec<Effect>) {
+        if end_offset > self.high_watermark {
+            self.high_watermark = end_offset;
+            self.log.committed(end_offset);
+            effects.push(Effect::Committed { end_offset });
+        }
+    }
+
+    pub fn role(&self) -> RoleName {
+        self.role.name()
+    }
+
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.election.epoch
+    }
+
+    /// Who leads the epoch, as far as known and still willing.
+    pub fn leader(&self) -> Option<NodeId> {
+        if matches!(self.role, Role::Resigned) { None } else { self.election.leader }
+    }
+
+    pub fn me(&self) -> ReplicaKey {
+        self.config.me
+    }
+
+    /// Everything below is committed as far as this node knows.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub fn log_start(&self) -> Offset {
+        self.log.start_offset
+    }
+
+    pub fn log_end(&self) -> Offset {
+        self.log.end_offset()
+    }
+
+    /// The voters as the latest record says, committed or not.
+    pub fn membership(&self) -> &Membership {
+        self.log.membership()
+    }
+
+    fn check_step(&self, before: &Election, high_watermark_before: Offset) {
+        let after = &self.election;
+        assert!(after.epoch >= before.epoch, "QUORUM-2: the epoch never goes back");
+        if after.epoch == before.epoch {
+            assert!(
+                before.leader.is_none() || after.leader == before.leader,
+                "QUORUM-1: an epoch has one leader"
+            );
+            assert!(
+                before.voted.is_none() || after.voted == before.voted || after.leader.is_some(),
+                "QUORUM-1: a vote stands for its whole epoch"
+            );
+        }
+        assert!(
+            self.high_watermark >= high_watermark_before,
+            "QUORUM-3: the high watermark never goes back"
+        );
+    }
+
+    fn check(&self) {
+        assert!(
+            self.installing || self.high_watermark <= self.log.end_offset(),
+            "QUORUM-3: the high watermark stays within the log"
+        );
+        assert!(
+            self.log.last_epoch() <= self.election.epoch,
+            "QUORUM-5: no record of an epoch that this node has not reached"
+        );
+        assert!(
+            self.log.start_offset <= self.log.synced_end()
+                && self.log.synced_end() <= self.log.end_offset(),
+            "QUORUM-3: start, synced end and end are in order"
+        );
+        if let Role::Leader(leading) = &self.role {
+            assert!(
+                self.election.leader == Some(self.config.me.id),
+                "QUORUM-1: it leads its epoch"
+            );
+            assert!(leading.epoch_start < self.log.end_offset(), "QUORUM-6: LeaderChange is first");
+        }
+        if let Role::Candidate { .. } = &self.role {
+            assert!(self.election.voted == Some(self.config.me), "QUORUM-1: it votes for itself");
+        }
+    }
+}
