@@ -157,15 +157,15 @@ impl Quorum {
     pub(crate) fn complete_change(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let high_watermark = self.high_watermark;
         let Role::Leader(leading) = &mut self.role else { return };
-        let Some(PendingChange::Appended { ticket, offset }) = leading.change else { return };
-        if offset >= high_watermark {
-            return;
+        if let Some(PendingChange::Appended { ticket, offset }) = leading.change
+            && offset < high_watermark
+        {
+            leading.change = None;
+            if let Some(ticket) = ticket {
+                self.reply(ticket, ReplyBody::Empty, effects);
+            }
         }
-        leading.change = None;
-        if let Some(ticket) = ticket {
-            self.reply(ticket, ReplyBody::Empty, effects);
-        }
-        if !self.is_voter() {
+        if !self.is_voter() && self.membership_is_committed() {
             self.resign(now, effects);
         }
     }

@@ -18,7 +18,9 @@ pub struct Config {
     pub fetch_timeout: Duration,
     /// The longest wait of a candidate that lost.
     pub election_backoff_max: Duration,
+    /// The wait before a request is repeated doubles from this to `retry_backoff_max`.
     pub retry_backoff: Duration,
+    pub retry_backoff_max: Duration,
     /// How long a leader holds a Fetch that finds nothing.
     pub fetch_max_wait: Duration,
     pub fetch_max_bytes: u32,
@@ -45,6 +47,7 @@ impl Config {
             fetch_timeout: Duration::from_millis(2000),
             election_backoff_max: Duration::from_millis(1000),
             retry_backoff: Duration::from_millis(20),
+            retry_backoff_max: Duration::from_millis(1000),
             fetch_max_wait: Duration::from_millis(500),
             fetch_max_bytes: 8 * 1024 * 1024,
             add_voter_timeout: Duration::from_millis(30_000),

@@ -12,7 +12,11 @@ use crate::{
 
 impl Quorum {
     pub(crate) fn on_election_timeout(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if !self.is_voter() {
+        if !self.may_stand() {
+            if matches!(self.role, Role::Resigned) {
+                // The quorum let it go: it looks for the next leader as an observer.
+                self.become_unattached(now, self.election.epoch, effects);
+            }
             return;
         }
         if self.installing {
@@ -31,9 +35,9 @@ impl Quorum {
     }
 
     pub(crate) fn become_prospective(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        assert!(self.is_voter(), "QUORUM-1: only voters stand for election");
+        assert!(self.may_stand(), "QUORUM-1: only voters stand for election");
         self.leave_role(effects);
-        let ballot = Ballot::new(self.log.membership().voters.clone(), self.config.me.id);
+        let ballot = Ballot::new(self.log.membership().voters.clone(), self.config.me);
         self.role = Role::Prospective(ballot);
         self.arm_election(now, effects);
         self.count(now, effects);
@@ -41,10 +45,10 @@ impl Quorum {
     }
 
     pub(crate) fn become_candidate(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        assert!(self.is_voter(), "QUORUM-1: only voters stand for election");
+        assert!(self.may_stand(), "QUORUM-1: only voters stand for election");
         self.leave_role(effects);
         let epoch = LeaderEpoch(self.election.epoch.0 + 1);
-        let ballot = Ballot::new(self.log.membership().voters.clone(), self.config.me.id);
+        let ballot = Ballot::new(self.log.membership().voters.clone(), self.config.me);
         if ballot.is_won() {
             // Alone: the vote and the leadership are one promise, and one write.
             self.become_leader(now, epoch, &ballot, effects);
@@ -124,11 +128,9 @@ impl Quorum {
     fn count(&mut self, now: Now, effects: &mut Vec<Effect>) {
         match &mut self.role {
             Role::Prospective(ballot) if ballot.is_won() => self.become_candidate(now, effects),
-            Role::Prospective(ballot) if ballot.is_lost() => {
-                // With a leader known it may just have been slow; without one, wait for others.
-                if self.election.leader.is_some() {
-                    self.stand_back(now, effects);
-                }
+            // The leader known may just have been slow; without one, wait for others to try.
+            Role::Prospective(ballot) if ballot.is_lost() && self.election.leader.is_some() => {
+                self.stand_back(now, effects);
             }
             Role::Candidate { ballot, .. } if ballot.is_won() => {
                 let ballot = ballot.clone();
@@ -174,36 +176,42 @@ impl Quorum {
         if !self.is_meant(vote.voter) {
             return self.refuse(ticket, Refusal::InvalidVoterKey, effects);
         }
-        if vote.epoch > self.election.epoch {
-            self.become_unattached(now, vote.epoch, effects);
+        let mut promise = self.election.clone();
+        if vote.epoch > promise.epoch {
+            promise = Election { epoch: vote.epoch, leader: None, voted: None };
         }
-        let granted = self.grants(vote);
-        if granted && !vote.pre_vote {
-            let mut election = self.election.clone();
-            election.voted = Some(vote.candidate);
-            self.elect(election, effects);
-            if matches!(self.role, Role::Prospective(_)) {
-                self.become_unattached(now, self.election.epoch, effects);
-            } else {
-                // Whoever just got this vote deserves the time to use it.
-                self.arm_election(now, effects);
-            }
+        let granted = self.grants(&promise, vote);
+        let votes = granted && !vote.pre_vote;
+        if votes {
+            promise.voted = Some(vote.candidate);
+        }
+        // A new epoch and the vote in it are one promise, and one write.
+        if promise.epoch > self.election.epoch
+            || (votes && matches!(self.role, Role::Prospective(_)))
+        {
+            self.become_unattached_with(now, promise, effects);
+        } else if votes {
+            self.elect(promise, effects);
+            // Whoever just got this vote deserves the time to use it.
+            self.arm_election(now, effects);
         }
         self.reply(ticket, ReplyBody::Vote { granted }, effects);
     }
 
-    fn grants(&self, vote: &Vote) -> bool {
+    /// `promise` is what this node has promised in the epoch of `vote`.
+    fn grants(&self, promise: &Election, vote: &Vote) -> bool {
         let up_to_date = self.is_up_to_date(vote.last_epoch, vote.end_offset);
         if vote.pre_vote {
-            return up_to_date
+            // Who hears a living leader must not help a node that does not to depose it.
+            let hears_leader = promise.epoch == self.election.epoch
                 && match &self.role {
-                    Role::Leader(_) => false,
-                    // It hears a living leader: a node that does not must not depose it.
-                    Role::Follower(following) => !following.has_fetched,
-                    _ => true,
+                    Role::Leader(_) => true,
+                    Role::Follower(following) => following.has_fetched,
+                    _ => false,
                 };
+            return up_to_date && !hears_leader;
         }
-        match (self.election.leader, self.election.voted) {
+        match (promise.leader, promise.voted) {
             (Some(_), _) => false,
             (None, Some(voted)) => voted == vote.candidate,
             (None, None) => up_to_date,
@@ -263,7 +271,7 @@ impl Quorum {
         if known.is_none() {
             self.become_follower(now, end.epoch, end.leader, effects);
         }
-        if matches!(self.role, Role::Follower(_)) && self.is_voter() && !self.installing {
+        if matches!(self.role, Role::Follower(_)) && self.may_stand() && !self.installing {
             let place = end.preferred.iter().position(|key| self.is_meant(*key));
             match place {
                 Some(0) => self.become_prospective(now, effects),
@@ -273,6 +281,10 @@ impl Quorum {
                     let wait = self.config.retry_backoff.saturating_mul(1 << place.min(10));
                     let wait = self.random.jittered(wait.min(self.config.election_backoff_max));
                     self.arm(now, Timer::FetchTimeout, wait, effects);
+                    if let Role::Follower(following) = &mut self.role {
+                        // The leader is gone by its own word: others may try before this node.
+                        following.has_fetched = false;
+                    }
                 }
             }
         }

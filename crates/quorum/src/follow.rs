@@ -75,22 +75,23 @@ impl Quorum {
 
     pub(crate) fn on_fetch_timeout(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.installing {
-            self.arm(now, Timer::FetchTimeout, self.config.fetch_timeout, effects);
-        } else if self.is_voter() {
+            self.arm_fetch_timeout(now, effects);
+        } else if self.may_stand() {
             self.become_prospective(now, effects);
         } else {
             // The leader may be gone for good: somebody else will know the next one.
             self.in_flight.clear();
-            self.arm(now, Timer::FetchTimeout, self.config.fetch_timeout, effects);
+            self.arm_fetch_timeout(now, effects);
             self.find_leader(now, effects);
         }
     }
 
     fn heard_leader(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        self.arm(now, Timer::FetchTimeout, self.config.fetch_timeout, effects);
+        self.arm_fetch_timeout(now, effects);
         if let Role::Follower(following) = &mut self.role {
             following.has_fetched = true;
         }
+        self.retries = 0;
     }
 
     pub(crate) fn on_fetch_response(

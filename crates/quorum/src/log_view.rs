@@ -148,6 +148,15 @@ impl LogView {
         self.memberships.last().map_or(&self.base, |(_, membership)| membership)
     }
 
+    /// The membership that the current one replaced.
+    pub(crate) fn previous_membership(&self) -> Option<&Membership> {
+        match self.memberships.as_slice() {
+            [] => None,
+            [_] => Some(&self.base),
+            [.., (_, previous), _] => Some(previous),
+        }
+    }
+
     /// The offset of the record that made the current membership; `None` when the log did not.
     pub(crate) fn membership_offset(&self) -> Option<Offset> {
         self.memberships.last().map(|(offset, _)| *offset)
@@ -219,7 +228,8 @@ impl LogView {
     pub(crate) fn durable(&mut self, write: WriteId) {
         while self.pending.front().is_some_and(|first| first.id <= write) {
             if let Some(done) = self.pending.pop_front() {
-                self.synced_end = done.end_offset;
+                // What a durable snapshot holds needs no sync of the log.
+                self.synced_end = done.end_offset.max(self.start_offset);
             }
         }
     }
@@ -236,6 +246,7 @@ impl LogView {
 
     pub(crate) fn delete_prefix(&mut self, start_offset: Offset) {
         self.start_offset = start_offset;
+        self.synced_end = self.synced_end.max(start_offset);
         self.snapshots.retain(|snapshot| snapshot.id.end_offset >= start_offset);
         // The epoch that holds the first record left begins there now.
         let keep = self.epochs.partition_point(|start| start.start_offset <= start_offset);
@@ -247,7 +258,7 @@ impl LogView {
             self.epochs.clear();
         }
         let past = self.memberships.partition_point(|(offset, _)| *offset < start_offset);
-        if let Some((_, membership)) = self.memberships.drain(..past).last() {
+        if let Some((_, membership)) = self.memberships.drain(..past).next_back() {
             self.base = membership;
         }
     }

@@ -26,6 +26,8 @@ pub struct Quorum {
     pub(crate) high_watermark: Offset,
     pub(crate) timers: BTreeMap<Timer, Instant>,
     pub(crate) in_flight: BTreeMap<RequestId, InFlight>,
+    /// Retries since something last went well.
+    pub(crate) retries: u32,
     /// A copied snapshot is being made this node's log: nothing may be appended or led meanwhile.
     pub(crate) installing: bool,
     pub(crate) taking_snapshot: bool,
@@ -62,6 +64,7 @@ impl Quorum {
             high_watermark: high_watermark.min(recovered.end_offset),
             timers: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            retries: 0,
             installing: false,
             taking_snapshot: false,
             last_write: WriteId(0),
@@ -225,13 +228,12 @@ impl Quorum {
                 self.become_follower(now, epoch, leader, effects);
             }
             _ if epoch > self.election.epoch => {
-                self.become_unattached(now, epoch, effects);
-                if leader == Some(self.config.me.id) {
-                    // The peer remembers a promise that this node's disk has lost: to vote for
-                    // another in that epoch would break it.
-                    let voted = Some(self.config.me);
-                    self.elect(Election { epoch, leader: None, voted }, effects);
-                }
+                // A peer that calls this node the leader remembers a promise that this node's disk
+                // has lost: to vote for another in that epoch would break it.
+                let me = self.config.me;
+                let voted = (leader == Some(me.id)).then_some(me);
+                let election = Election { epoch, leader: None, voted };
+                self.become_unattached_with(now, election, effects);
             }
             _ => {}
         }
@@ -243,19 +245,28 @@ impl Quorum {
         epoch: LeaderEpoch,
         effects: &mut Vec<Effect>,
     ) {
-        self.leave_role(effects);
         let election = if epoch > self.election.epoch {
             Election { epoch, leader: None, voted: None }
         } else {
             self.election.clone()
         };
+        self.become_unattached_with(now, election, effects);
+    }
+
+    pub(crate) fn become_unattached_with(
+        &mut self,
+        now: Now,
+        election: Election,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.leave_role(effects);
         self.elect(election, effects);
         self.start_unattached(now, effects);
     }
 
     fn start_unattached(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.role = Role::Unattached;
-        if self.is_voter() {
+        if self.may_stand() {
             self.arm_election(now, effects);
         } else {
             self.find_leader(now, effects);
@@ -277,13 +288,14 @@ impl Quorum {
 
     fn start_following(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.role = Role::Follower(Following::default());
-        self.arm(now, Timer::FetchTimeout, self.config.fetch_timeout, effects);
+        self.arm_fetch_timeout(now, effects);
         self.fetch_next(effects);
     }
 
     /// Ends what only the present role does. Waiting askers get an answer.
     pub(crate) fn leave_role(&mut self, effects: &mut Vec<Effect>) {
         self.in_flight.clear();
+        self.retries = 0;
         for timer in [
             Timer::Election,
             Timer::FetchTimeout,
@@ -392,14 +404,34 @@ impl Quorum {
         self.arm(now, Timer::Election, wait, effects);
     }
 
+    /// A dead leader's followers have all heard it last at the same moment: a little spread keeps
+    /// them from standing against each other.
+    pub(crate) fn arm_fetch_timeout(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let spread = u64::try_from(self.config.election_timeout.as_nanos() / 4);
+        let spread = Duration::from_nanos(self.random.below(spread.unwrap_or(u64::MAX)));
+        self.arm(now, Timer::FetchTimeout, self.config.fetch_timeout + spread, effects);
+    }
+
     pub(crate) fn retry_later(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if !self.timers.contains_key(&Timer::Retry) {
-            self.arm(now, Timer::Retry, self.config.retry_backoff, effects);
+            let wait = self.config.retry_backoff.saturating_mul(1 << self.retries.min(10));
+            self.retries += 1;
+            self.arm(now, Timer::Retry, wait.min(self.config.retry_backoff_max), effects);
         }
     }
 
     pub(crate) fn is_voter(&self) -> bool {
         self.log.membership().voters.contains(self.config.me)
+    }
+
+    /// Whether this node may become leader: a voter, or one whose removal is not known to be
+    /// committed. It may hold the only complete log, and the removal itself waits for a leader with
+    /// that log (Ongaro's thesis, 4.2.2). Its own vote counts only if it is a voter.
+    pub(crate) fn may_stand(&self) -> bool {
+        let me = self.config.me;
+        self.is_voter()
+            || (!self.membership_is_committed()
+                && self.log.previous_membership().is_some_and(|old| old.voters.contains(me)))
     }
 
     pub(crate) fn is_sole_voter(&self) -> bool {
@@ -425,7 +457,8 @@ impl Quorum {
 
     /// Who leads the epoch, as far as known and still willing.
     pub fn leader(&self) -> Option<NodeId> {
-        if matches!(self.role, Role::Resigned) { None } else { self.election.leader }
+        let leads = matches!(self.role, Role::Leader(_));
+        self.election.leader.filter(|leader| leads || *leader != self.config.me.id)
     }
 
     pub fn me(&self) -> ReplicaKey {

@@ -71,9 +71,10 @@ pub(crate) struct Ballot {
 }
 
 impl Ballot {
-    /// A ballot where this node has already granted itself.
-    pub(crate) fn new(voters: VoterSet, me: NodeId) -> Self {
-        Self { voters, granted: BTreeSet::from([me]), rejected: BTreeSet::new() }
+    /// A ballot where this node, if it votes, has already granted itself.
+    pub(crate) fn new(voters: VoterSet, me: ReplicaKey) -> Self {
+        let granted = voters.contains(me).then_some(me.id).into_iter().collect();
+        Self { voters, granted, rejected: BTreeSet::new() }
     }
 
     pub(crate) fn record(&mut self, voter: NodeId, granted: bool) {

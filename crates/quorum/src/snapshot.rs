@@ -32,12 +32,13 @@ impl Quorum {
     }
 
     fn take_snapshot(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.taking_snapshot || self.installing {
+        let end_offset = self.high_watermark;
+        let taken = self.log.latest_snapshot().map_or(Offset::ZERO, |last| last.id.end_offset);
+        self.arm_snapshot_timer(now, effects);
+        if self.taking_snapshot || self.installing || end_offset <= taken {
             return;
         }
         self.taking_snapshot = true;
-        self.arm_snapshot_timer(now, effects);
-        let end_offset = self.high_watermark;
         let id = SnapshotId { end_offset, epoch: self.log.epoch_before(end_offset) };
         effects.push(Effect::TakeSnapshot { id });
     }

@@ -1,0 +1,108 @@
+//! Effects as lines of a story. Timers, fetches and empty answers are too many to tell.
+
+use strandline_quorum::{
+    ControlRecord, Effect, Election, FetchReply, Peer, Reply, ReplyBody, Request, VoterChange,
+    VoterSet,
+};
+
+pub fn effect(effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Persist { election, .. } => format!("persist {}", promise(election)),
+        Effect::Append { base_offset, epoch, .. } => format!("append at {base_offset}@{epoch}"),
+        Effect::AppendControl { base_offset, epoch, records, .. } => {
+            let records: Vec<String> = records.iter().map(control).collect();
+            format!("append {} at {base_offset}@{epoch}", records.join(", "))
+        }
+        Effect::AppendFetched { batches, .. } => format!("append {batches} fetched"),
+        Effect::Truncate { end_offset, .. } => format!("truncate to {end_offset}"),
+        Effect::DeletePrefix { start_offset } => format!("log begins at {start_offset}"),
+        Effect::AppendRefused { refusal, .. } => format!("refuse: {refusal}"),
+        Effect::Send { to, request, .. } => format!("to {}: {}", peer(*to), question(request)?),
+        Effect::Reply { reply, .. } => answer(reply)?,
+        Effect::Committed { end_offset } => format!("committed {end_offset}"),
+        Effect::LeaderReady { epoch, .. } => format!("ready to lead epoch {epoch}"),
+        Effect::TakeSnapshot { id } => format!("take snapshot {id:?}"),
+        Effect::KeepSnapshotChunk { id, position, .. } => {
+            format!("keep chunk of {id:?} from {position}")
+        }
+        Effect::InstallSnapshot { id } => format!("install snapshot {id:?}"),
+        Effect::LeaderChanged { .. } | Effect::Arm { .. } | Effect::Cancel { .. } => return None,
+    })
+}
+
+fn promise(election: &Election) -> String {
+    let mut line = format!("epoch {}", election.epoch);
+    if let Some(leader) = election.leader {
+        line += &format!(" leader {leader}");
+    }
+    if let Some(voted) = election.voted {
+        line += &format!(" voted {}", voted.id);
+    }
+    line
+}
+
+fn control(record: &ControlRecord) -> String {
+    match record {
+        ControlRecord::LeaderChange(change) => {
+            let granting: Vec<i32> = change.granting_voters.iter().map(|key| key.id.0).collect();
+            format!("LeaderChange(by {granting:?})")
+        }
+        ControlRecord::KraftVersion(level) => format!("KraftVersion({level})"),
+        ControlRecord::Voters(set) => format!("Voters{:?}", voters(set)),
+    }
+}
+
+fn voters(set: &VoterSet) -> Vec<i32> {
+    set.ids().map(|id| id.0).collect()
+}
+
+fn peer(peer: Peer) -> String {
+    match peer {
+        Peer::Node(id) => id.to_string(),
+        Peer::Bootstrap(index) => format!("bootstrap {index}"),
+    }
+}
+
+fn question(request: &Request) -> Option<String> {
+    Some(match request {
+        Request::Vote(vote) => {
+            let what = if vote.pre_vote { "pre-vote" } else { "vote" };
+            format!("{what} epoch {}, log {}@{}?", vote.epoch, vote.end_offset, vote.last_epoch)
+        }
+        Request::BeginQuorumEpoch(begin) => format!("I lead epoch {}", begin.epoch),
+        Request::EndQuorumEpoch(end) => {
+            let preferred: Vec<i32> = end.preferred.iter().map(|key| key.id.0).collect();
+            format!("epoch {} ends, preferred {preferred:?}", end.epoch)
+        }
+        Request::Fetch(_) | Request::FetchSnapshot(_) | Request::ChangeVoter(_) => return None,
+    })
+}
+
+fn answer(reply: &Reply) -> Option<String> {
+    if let Some(refusal) = reply.refusal {
+        return Some(format!("refuses: {refusal}"));
+    }
+    Some(match &reply.body {
+        ReplyBody::Vote { granted: true } => "grants".into(),
+        ReplyBody::Vote { granted: false } => "denies".into(),
+        ReplyBody::Fetch(FetchReply::Diverging { end, .. }) => {
+            format!("answers: epoch {} ends at {}", end.epoch, end.start_offset)
+        }
+        ReplyBody::Fetch(FetchReply::Snapshot { id, .. }) => format!("answers: snapshot {id:?}"),
+        ReplyBody::Fetch(FetchReply::Read { .. })
+        | ReplyBody::FetchSnapshot(_)
+        | ReplyBody::Empty => return None,
+    })
+}
+
+pub fn change(change: &VoterChange) -> String {
+    match change {
+        VoterChange::Add { voter, .. } => format!("add voter {}", voter.key.id),
+        VoterChange::Remove { key } => format!("remove voter {}", key.id),
+        VoterChange::Update { key, .. } => format!("update voter {}", key.id),
+    }
+}
+
+pub fn verdict(reply: &Reply) -> String {
+    reply.refusal.map_or_else(|| "done".into(), |refusal| refusal.to_string())
+}

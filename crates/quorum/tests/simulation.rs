@@ -1,0 +1,191 @@
+//! Random worlds: nodes crash and lose what they had not synced, the network loses, delays,
+//! repeats and partitions, voters come and go. The checks of `net::safety` run after every step;
+//! at the end all heals and the quorum must work again.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod net;
+
+use std::time::Duration;
+
+use net::{Weather, World, key, voter};
+use strandline_quorum::{Random, VoterChange};
+
+const STORM: Weather = Weather {
+    delay_min: Duration::from_micros(200),
+    delay_max: Duration::from_millis(40),
+    sync_max: Duration::from_millis(30),
+    lost: 30,
+    repeated: 30,
+};
+
+struct Plan {
+    nodes: i32,
+    voters: &'static [i32],
+    changes_voters: bool,
+    rounds: u32,
+}
+
+const THREE: Plan = Plan { nodes: 3, voters: &[1, 2, 3], changes_voters: false, rounds: 60 };
+const FIVE: Plan = Plan { nodes: 5, voters: &[1, 2, 3, 4, 5], changes_voters: false, rounds: 60 };
+const CHANGING: Plan = Plan { nodes: 5, voters: &[1, 2, 3], changes_voters: true, rounds: 80 };
+
+/// What a run was and did.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    fingerprint: u64,
+    steps: u64,
+    committed: usize,
+    epochs: i32,
+    snapshots: usize,
+    truncations: usize,
+    installs: usize,
+}
+
+fn run(plan: &Plan, seed: u64) -> Outcome {
+    let mut world = World::new(seed, plan.voters, STORM);
+    world.tell_all = false;
+    let mut dice = Random::new(seed ^ 0x5eed);
+    world.snapshot_entries = 20 + dice.below(100);
+    for id in 1..=plan.nodes {
+        world.start(id);
+    }
+    let mut value = 0;
+    for _ in 0..plan.rounds {
+        let wait = dice.below(400) + 10;
+        world.run(Duration::from_millis(wait));
+        mischief(&mut world, &mut dice, plan);
+        for _ in 0..dice.below(4) {
+            let Some(leader) = world.leader() else { break };
+            let count = 1 + dice.below(3);
+            let values: Vec<u64> = (value..value + count).collect();
+            value += count;
+            world.append(leader, &values);
+        }
+    }
+    heal(&mut world, plan);
+    let last_value = value;
+    world.run_until(|world| world.leader().is_some_and(|id| is_stable(world, id)));
+    let leader = world.leader().unwrap();
+    world.append(leader, &[last_value]);
+    world.run_until(|world| {
+        world.nodes.values().all(|node| {
+            node.applied.0 as usize == world.safety.committed.len()
+                && world.safety.values().last() == Some(&last_value)
+        })
+    });
+    let epochs = world.quorum(leader).epoch().0;
+    Outcome {
+        fingerprint: world.safety.fingerprint(),
+        steps: world.steps,
+        committed: world.safety.committed.len(),
+        epochs,
+        snapshots: world.safety.snapshots.len(),
+        truncations: world.truncations,
+        installs: world.installs,
+    }
+}
+
+fn is_stable(world: &World, leader: i32) -> bool {
+    let quorum = world.quorum(leader);
+    quorum.high_watermark() == quorum.log_end()
+        && world
+            .nodes
+            .values()
+            .all(|node| node.quorum.as_ref().is_some_and(|other| other.epoch() == quorum.epoch()))
+}
+
+fn mischief(world: &mut World, dice: &mut Random, plan: &Plan) {
+    let id = 1 + dice.below(plan.nodes as u64) as i32;
+    let other = 1 + dice.below(plan.nodes as u64) as i32;
+    match dice.below(20) {
+        0..=4 if world.is_up(id) => world.crash(id),
+        0..=8 => {
+            if !world.is_up(id) {
+                world.start(id);
+            }
+        }
+        9..=10 => {
+            world.cut.insert((id, other));
+        }
+        11 => world.cut_off(id),
+        12..=14 => world.heal(),
+        15 if world.is_up(id) => world.resign(id),
+        16..=17 if plan.changes_voters => change(world, dice, id),
+        18 => world.weather.lost = dice.below(200),
+        _ => {}
+    }
+}
+
+fn change(world: &mut World, dice: &mut Random, id: i32) {
+    let Some(leader) = world.leader() else { return };
+    let is_voter = world.quorum(leader).membership().voters.contains(key(id));
+    let change = if is_voter {
+        VoterChange::Remove { key: key(id) }
+    } else {
+        VoterChange::Add { voter: voter(id), ack_when_committed: dice.below(2) == 0 }
+    };
+    world.change_voter(leader, change);
+}
+
+fn heal(world: &mut World, plan: &Plan) {
+    world.heal();
+    world.weather.lost = 0;
+    for id in 1..=plan.nodes {
+        if !world.is_up(id) {
+            world.start(id);
+        }
+    }
+}
+
+/// `STRANDLINE_SEEDS=from..to` runs others than the fixed ones, `STRANDLINE_SEEDS=n` just one.
+fn seeds(fixed: u64) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("STRANDLINE_SEEDS") else { return 0..fixed };
+    match text.split_once("..") {
+        Some((from, to)) => from.parse().unwrap()..to.parse().unwrap(),
+        None => {
+            let seed: u64 = text.parse().unwrap();
+            seed..seed + 1
+        }
+    }
+}
+
+fn check(plan: &Plan, fixed: u64) {
+    let mut total = Outcome::default();
+    for seed in seeds(fixed) {
+        // A failing seed is named by the panic that follows this line.
+        println!("seed {seed}");
+        let outcome = run(plan, seed);
+        total.steps += outcome.steps;
+        total.committed += outcome.committed;
+        total.epochs += outcome.epochs;
+        total.snapshots += outcome.snapshots;
+        total.truncations += outcome.truncations;
+        total.installs += outcome.installs;
+    }
+    println!("{total:?}");
+    // A calm that tests nothing would pass as well.
+    assert!(total.committed > 0 && total.epochs > 0 && total.snapshots > 0);
+    assert!(total.truncations > 0 && total.installs > 0);
+}
+
+#[test]
+fn three_voters_in_a_storm() {
+    check(&THREE, 150);
+}
+
+#[test]
+fn five_voters_in_a_storm() {
+    check(&FIVE, 100);
+}
+
+#[test]
+fn voters_come_and_go_in_a_storm() {
+    check(&CHANGING, 150);
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in 0..5 {
+        assert_eq!(run(&CHANGING, seed), run(&CHANGING, seed));
+    }
+}
