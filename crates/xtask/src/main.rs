@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 mod codegen;
+mod config_docs;
 mod tidy;
 
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
-  codegen [--check]   write the message structures from crates/wire/tables, or check that they are current
-  tidy                layers, purity of the cores, file sizes
+  codegen [--check]       write the message structures from crates/wire/tables, or check that they are current
+  config-docs [--check]   write docs/settings.md from the settings' tables, or check that it is current
+  tidy                    layers, purity of the cores, file sizes
 ";
 
 fn main() -> ExitCode {
@@ -31,6 +33,8 @@ fn run(args: &[&str]) -> Result<()> {
     match args {
         ["codegen"] => codegen::write(),
         ["codegen", "--check"] => codegen::check(),
+        ["config-docs"] => config_docs::write(&root()),
+        ["config-docs", "--check"] => config_docs::check(&root()),
         ["tidy"] => tidy::run(&root()),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
