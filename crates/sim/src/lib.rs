@@ -1,2 +1,18 @@
-//! The world of tests: one seed owns time, disk and network.
+//! The simulated world: one seed owns time, disk, network and the order of tasks.
+//!
+//! Brokers and clients run unchanged on [`Sim::node`]'s ports, single-threaded and in virtual
+//! time, so that a run is a function of its seed: the same seed gives the same trace. Faults are
+//! drawn from the seed too, or asked for by a scenario.
 #![forbid(unsafe_code)]
+
+mod disk;
+mod executor;
+mod net;
+mod node;
+mod rng;
+
+pub use disk::{DiskFaults, SimDisk};
+pub use executor::Sim;
+pub use net::{NetFaults, Network};
+pub use node::{Crash, Node, NodeId};
+pub use rng::Rng;

@@ -1,0 +1,230 @@
+//! Virtual time and tasks: what is ready runs, in an order that the seed chooses; when nothing is
+//! ready, time jumps to the next event.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use strandline_types::Instant;
+
+use crate::node::NodeId;
+use crate::rng::Rng;
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Action = Box<dyn FnOnce() + Send>;
+
+/// A handle on the whole simulation; clones share it.
+#[derive(Clone)]
+pub struct Sim {
+    kernel: Arc<Mutex<Kernel>>,
+    ready: Arc<ReadyQueue>,
+}
+
+struct Kernel {
+    now: Instant,
+    rng: Rng,
+    next_id: u64,
+    /// Tasks that are not being polled right now.
+    tasks: BTreeMap<u64, (NodeId, Task)>,
+    /// What happens when, in order of time and then of asking.
+    events: BTreeMap<(Instant, u64), (NodeId, Action)>,
+    trace: Option<String>,
+}
+
+/// Ids of woken tasks. Apart from the kernel, because a waker may fire while the kernel is locked.
+#[derive(Default)]
+struct ReadyQueue(Mutex<VecDeque<u64>>);
+
+struct TaskWaker {
+    id: u64,
+    ready: Arc<ReadyQueue>,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.ready.push(self.id);
+    }
+}
+
+impl ReadyQueue {
+    fn push(&self, id: u64) {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !queue.contains(&id) {
+            queue.push_back(id);
+        }
+    }
+
+    fn take(&self, rng: &mut Rng) -> Option<u64> {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen = rng.below(queue.len() as u64) as usize;
+        queue.remove(chosen)
+    }
+}
+
+impl Sim {
+    pub fn new(seed: u64) -> Self {
+        let kernel = Kernel {
+            now: Instant::ZERO,
+            rng: Rng::new(seed),
+            next_id: 0,
+            tasks: BTreeMap::new(),
+            events: BTreeMap::new(),
+            trace: None,
+        };
+        Self { kernel: Arc::new(Mutex::new(kernel)), ready: Arc::default() }
+    }
+
+    /// Remembers what happens from now on, see [`Sim::take_trace`].
+    pub fn record_trace(&self) {
+        self.lock().trace = Some(String::new());
+    }
+
+    /// One line per scheduling step and per [`Sim::note`]: two runs of one seed must agree on it.
+    pub fn take_trace(&self) -> String {
+        self.lock().trace.take().unwrap_or_default()
+    }
+
+    /// Adds a line to the trace.
+    pub fn note(&self, text: &str) {
+        let mut kernel = self.lock();
+        let now = kernel.now;
+        if let Some(trace) = &mut kernel.trace {
+            writeln!(trace, "{now:?} {text}").expect("a string takes every line");
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        self.lock().now
+    }
+
+    /// Runs `work` until it is done, and everything else meanwhile.
+    ///
+    /// # Panics
+    /// When nothing can happen any more and `work` still waits, or `limit` of virtual time is over.
+    pub fn run<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let result = Arc::new(Mutex::new(None));
+        let out = Arc::clone(&result);
+        self.spawn(
+            NodeId::OUTSIDE,
+            Box::pin(async move {
+                let value = work.await;
+                *out.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            }),
+        );
+        let deadline = self.now() + limit;
+        loop {
+            if let Some(value) = result.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return value;
+            }
+            assert!(self.step(), "deadlock: nothing is ready and nothing is due");
+            assert!(self.now() <= deadline, "still not done after {limit:?} of virtual time");
+        }
+    }
+
+    /// Lets one thing happen; false when nothing can.
+    fn step(&self) -> bool {
+        let chosen = {
+            let rng = &mut self.lock().rng;
+            self.ready.take(rng)
+        };
+        match chosen {
+            Some(id) => self.poll_task(id),
+            None => return self.run_next_event(),
+        }
+        true
+    }
+
+    fn poll_task(&self, id: u64) {
+        // A task may be woken after it has ended, or after its node has crashed.
+        let Some((node, mut task)) = self.lock().tasks.remove(&id) else { return };
+        self.note_step("poll", node, id);
+        let waker = Waker::from(Arc::new(TaskWaker { id, ready: Arc::clone(&self.ready) }));
+        match task.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(()) => drop(task),
+            Poll::Pending => {
+                self.lock().tasks.insert(id, (node, task));
+            }
+        }
+    }
+
+    fn run_next_event(&self) -> bool {
+        let (seq, node, action) = {
+            let mut kernel = self.lock();
+            let Some(((at, seq), (node, action))) = kernel.events.pop_first() else {
+                return false;
+            };
+            kernel.now = kernel.now.max(at);
+            (seq, node, action)
+        };
+        self.note_step("event", node, seq);
+        action();
+        true
+    }
+
+    fn note_step(&self, what: &str, node: NodeId, id: u64) {
+        if self.lock().trace.is_some() {
+            self.note(&format!("{what} {node} #{id}"));
+        }
+    }
+
+    pub(crate) fn spawn(&self, node: NodeId, task: Task) {
+        let id = {
+            let mut kernel = self.lock();
+            let id = kernel.take_id();
+            kernel.tasks.insert(id, (node, task));
+            id
+        };
+        self.ready.push(id);
+    }
+
+    /// Does `action` after `delay`, unless `node` has crashed by then.
+    pub(crate) fn after(&self, node: NodeId, delay: Duration, action: Action) {
+        let at = self.now() + delay;
+        self.at(node, at, action);
+    }
+
+    pub(crate) fn at(&self, node: NodeId, at: Instant, action: Action) {
+        let mut kernel = self.lock();
+        let seq = kernel.take_id();
+        kernel.events.insert((at, seq), (node, action));
+    }
+
+    /// Ends everything that a node was doing.
+    pub(crate) fn kill(&self, node: NodeId) {
+        let mut kernel = self.lock();
+        let (dead, alive) =
+            std::mem::take(&mut kernel.tasks).into_iter().partition(|(_, (at, _))| *at == node);
+        kernel.tasks = alive;
+        let (cancelled, due): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut kernel.events).into_iter().partition(|(_, (at, _))| *at == node);
+        kernel.events = due;
+        // Dropping a task may drop ports that lock the kernel.
+        drop(kernel);
+        let dead: BTreeMap<u64, (NodeId, Task)> = dead;
+        drop((dead, cancelled));
+    }
+
+    /// Draws from the seed.
+    pub fn draw<T>(&self, choose: impl FnOnce(&mut Rng) -> T) -> T {
+        choose(&mut self.lock().rng)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kernel> {
+        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kernel {
+    fn take_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
