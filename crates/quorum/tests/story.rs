@@ -55,13 +55,13 @@ fn a_single_voter_leads_at_once() {
     check(
         &world,
         &expect![[r#"
-                 0 1: starts
-                 0 1: persist epoch 1 leader 1
-                 0 1: append LeaderChange(by [1]), KraftVersion(1), Voters[1] at 0@1
-                 0 1: is asked to append [100, 101]
-                 0 1: append at 3@1
-                 0 1: committed 5
-                 0 1: ready to lead epoch 1
+            0     1: starts
+            0     1: persist epoch 1 leader 1
+            0     1: append LeaderChange(by [1]), KraftVersion(1), Voters[1] at 0@1
+            0     1: is asked to append [100, 101]
+            0     1: append at 3@1
+            0     1: committed 5
+            0     1: ready to lead epoch 1
         "#]],
     );
 }
@@ -75,12 +75,12 @@ fn a_single_voter_restarts_in_a_new_epoch() {
     check(
         &world,
         &expect![[r#"
-                 0 1: crashes
-                 0 1: starts
-                 0 1: persist epoch 2 leader 1
-                 0 1: append LeaderChange(by [1]) at 3@2
-                 0 1: committed 4
-                 0 1: ready to lead epoch 2
+            0     1: crashes
+            0     1: starts
+            0     1: persist epoch 2 leader 1
+            0     1: append LeaderChange(by [1]) at 3@2
+            0     1: committed 4
+            0     1: ready to lead epoch 2
         "#]],
     );
 }
@@ -98,44 +98,44 @@ fn three_voters_elect_a_leader() {
     check(
         &world,
         &expect![[r#"
-                 0 1: starts
-                 0 2: starts
-                 0 3: starts
-              1437 3: unattached -> prospective, epoch 0
-              1437 3: to 1: pre-vote epoch 0, log 0@0?
-              1437 3: to 2: pre-vote epoch 0, log 0@0?
-              1438 1: grants
-              1438 2: grants
-              1439 3: prospective -> candidate, epoch 1
-              1439 3: persist epoch 1 voted 3
-              1439 3: to 1: vote epoch 1, log 0@0?
-              1439 3: to 2: vote epoch 1, log 0@0?
-              1440 1: persist epoch 1 voted 3
-              1440 1: grants
-              1440 2: persist epoch 1 voted 3
-              1440 2: grants
-              1441 3: candidate -> leader, epoch 1
-              1441 3: persist epoch 1 leader 3
-              1441 3: append LeaderChange(by [1, 3]), KraftVersion(1), Voters[1, 2, 3] at 0@1
-              1441 3: to 1: I lead epoch 1
-              1441 3: to 2: I lead epoch 1
-              1442 1: unattached -> follower, epoch 1
-              1442 1: persist epoch 1 leader 3 voted 3
-              1442 2: unattached -> follower, epoch 1
-              1442 2: persist epoch 1 leader 3 voted 3
-              1444 1: append 1 fetched
-              1444 2: append 1 fetched
-              1445 3: committed 3
-              1445 3: ready to lead epoch 1
-              1446 1: committed 3
-              1446 2: committed 3
-              1446 3: is asked to append [100]
-              1446 3: append at 3@1
-              1448 1: append 1 fetched
-              1448 2: append 1 fetched
-              1449 3: committed 4
-              1450 1: committed 4
-              1450 2: committed 4
+            0     1: starts
+            0     2: starts
+            0     3: starts
+            1437  3: unattached -> prospective, epoch 0
+            1437  3: to 1: pre-vote epoch 0, log 0@0?
+            1437  3: to 2: pre-vote epoch 0, log 0@0?
+            1438  1: grants
+            1438  2: grants
+            1439  3: prospective -> candidate, epoch 1
+            1439  3: persist epoch 1 voted 3
+            1439  3: to 1: vote epoch 1, log 0@0?
+            1439  3: to 2: vote epoch 1, log 0@0?
+            1440  1: persist epoch 1 voted 3
+            1440  1: grants
+            1440  2: persist epoch 1 voted 3
+            1440  2: grants
+            1441  3: candidate -> leader, epoch 1
+            1441  3: persist epoch 1 leader 3
+            1441  3: append LeaderChange(by [1, 3]), KraftVersion(1), Voters[1, 2, 3] at 0@1
+            1441  3: to 1: I lead epoch 1
+            1441  3: to 2: I lead epoch 1
+            1442  1: unattached -> follower, epoch 1
+            1442  1: persist epoch 1 leader 3 voted 3
+            1442  2: unattached -> follower, epoch 1
+            1442  2: persist epoch 1 leader 3 voted 3
+            1444  1: append 1 fetched
+            1444  2: append 1 fetched
+            1445  3: committed 3
+            1445  3: ready to lead epoch 1
+            1446  1: committed 3
+            1446  2: committed 3
+            1446  3: is asked to append [100]
+            1446  3: append at 3@1
+            1448  1: append 1 fetched
+            1448  2: append 1 fetched
+            1449  3: committed 4
+            1450  1: committed 4
+            1450  2: committed 4
         "#]],
     );
 }
@@ -158,66 +158,66 @@ fn a_stale_log_gets_no_vote() {
     check(
         &world,
         &expect![[r#"
-              1446 1: crashes
-              1446 3: is asked to append [100]
-              1446 3: append at 3@1
-              1448 2: append 1 fetched
-              1449 3: committed 4
-              1450 2: committed 4
-              1450 3: crashes
-              1450 2: is cut off
-              1450 1: starts
-              3489 2: follower -> prospective, epoch 1
-              3489 2: to 1: pre-vote epoch 1, log 4@1?
-              3489 2: to 3: pre-vote epoch 1, log 4@1?
-              3501 1: follower -> prospective, epoch 1
-              3501 1: to 2: pre-vote epoch 1, log 3@1?
-              3501 1: to 3: pre-vote epoch 1, log 3@1?
-              3510 2: to 3: pre-vote epoch 1, log 4@1?
-              3522 1: to 3: pre-vote epoch 1, log 3@1?
-              3551 2: to 3: pre-vote epoch 1, log 4@1?
-              3563 1: to 3: pre-vote epoch 1, log 3@1?
-              3632 2: to 3: pre-vote epoch 1, log 4@1?
-              3644 1: to 3: pre-vote epoch 1, log 3@1?
-              3793 2: to 3: pre-vote epoch 1, log 4@1?
-              3805 1: to 3: pre-vote epoch 1, log 3@1?
+            1446  1: crashes
+            1446  3: is asked to append [100]
+            1446  3: append at 3@1
+            1448  2: append 1 fetched
+            1449  3: committed 4
+            1450  2: committed 4
+            1450  3: crashes
+            1450  2: is cut off
+            1450  1: starts
+            3489  2: follower -> prospective, epoch 1
+            3489  2: to 1: pre-vote epoch 1, log 4@1?
+            3489  2: to 3: pre-vote epoch 1, log 4@1?
+            3501  1: follower -> prospective, epoch 1
+            3501  1: to 2: pre-vote epoch 1, log 3@1?
+            3501  1: to 3: pre-vote epoch 1, log 3@1?
+            3510  2: to 3: pre-vote epoch 1, log 4@1?
+            3522  1: to 3: pre-vote epoch 1, log 3@1?
+            3551  2: to 3: pre-vote epoch 1, log 4@1?
+            3563  1: to 3: pre-vote epoch 1, log 3@1?
+            3632  2: to 3: pre-vote epoch 1, log 4@1?
+            3644  1: to 3: pre-vote epoch 1, log 3@1?
+            3793  2: to 3: pre-vote epoch 1, log 4@1?
+            3805  1: to 3: pre-vote epoch 1, log 3@1?
             -- together again
-              4114 2: to 3: pre-vote epoch 1, log 4@1?
-              4126 1: to 3: pre-vote epoch 1, log 3@1?
-              4568 1: prospective -> follower, epoch 1
-              4755 2: to 3: pre-vote epoch 1, log 4@1?
-              5001 2: prospective -> follower, epoch 1
-              6636 1: follower -> prospective, epoch 1
-              6636 1: to 2: pre-vote epoch 1, log 3@1?
-              6636 1: to 3: pre-vote epoch 1, log 3@1?
-              6637 2: denies
-              6657 1: to 3: pre-vote epoch 1, log 3@1?
-              6698 1: to 3: pre-vote epoch 1, log 3@1?
-              6779 1: to 3: pre-vote epoch 1, log 3@1?
-              6940 1: to 3: pre-vote epoch 1, log 3@1?
-              7175 2: follower -> prospective, epoch 1
-              7175 2: to 1: pre-vote epoch 1, log 4@1?
-              7175 2: to 3: pre-vote epoch 1, log 4@1?
-              7176 1: grants
-              7177 2: prospective -> candidate, epoch 2
-              7177 2: persist epoch 2 voted 2
-              7177 2: to 1: vote epoch 2, log 4@1?
-              7177 2: to 3: vote epoch 2, log 4@1?
-              7178 1: prospective -> unattached, epoch 2
-              7178 1: persist epoch 2 voted 2
-              7178 1: grants
-              7179 2: candidate -> leader, epoch 2
-              7179 2: persist epoch 2 leader 2
-              7179 2: append LeaderChange(by [1, 2]) at 4@2
-              7179 2: to 1: I lead epoch 2
-              7179 2: to 3: I lead epoch 2
-              7180 1: unattached -> follower, epoch 2
-              7180 1: persist epoch 2 leader 2 voted 2
-              7182 1: append 2 fetched
-              7182 1: committed 4
-              7183 2: committed 5
-              7183 2: ready to lead epoch 2
-              7184 1: committed 5
+            4114  2: to 3: pre-vote epoch 1, log 4@1?
+            4126  1: to 3: pre-vote epoch 1, log 3@1?
+            4568  1: prospective -> follower, epoch 1
+            4755  2: to 3: pre-vote epoch 1, log 4@1?
+            5001  2: prospective -> follower, epoch 1
+            6636  1: follower -> prospective, epoch 1
+            6636  1: to 2: pre-vote epoch 1, log 3@1?
+            6636  1: to 3: pre-vote epoch 1, log 3@1?
+            6637  2: denies
+            6657  1: to 3: pre-vote epoch 1, log 3@1?
+            6698  1: to 3: pre-vote epoch 1, log 3@1?
+            6779  1: to 3: pre-vote epoch 1, log 3@1?
+            6940  1: to 3: pre-vote epoch 1, log 3@1?
+            7175  2: follower -> prospective, epoch 1
+            7175  2: to 1: pre-vote epoch 1, log 4@1?
+            7175  2: to 3: pre-vote epoch 1, log 4@1?
+            7176  1: grants
+            7177  2: prospective -> candidate, epoch 2
+            7177  2: persist epoch 2 voted 2
+            7177  2: to 1: vote epoch 2, log 4@1?
+            7177  2: to 3: vote epoch 2, log 4@1?
+            7178  1: prospective -> unattached, epoch 2
+            7178  1: persist epoch 2 voted 2
+            7178  1: grants
+            7179  2: candidate -> leader, epoch 2
+            7179  2: persist epoch 2 leader 2
+            7179  2: append LeaderChange(by [1, 2]) at 4@2
+            7179  2: to 1: I lead epoch 2
+            7179  2: to 3: I lead epoch 2
+            7180  1: unattached -> follower, epoch 2
+            7180  1: persist epoch 2 leader 2 voted 2
+            7182  1: append 2 fetched
+            7182  1: committed 4
+            7183  2: committed 5
+            7183  2: ready to lead epoch 2
+            7184  1: committed 5
         "#]],
     );
 }
@@ -235,20 +235,20 @@ fn a_pre_vote_protects_the_leader() {
     check(
         &world,
         &expect![[r#"
-              1446 1: is cut off
-              3441 3: to 1: I lead epoch 1
-              3506 1: follower -> prospective, epoch 1
-              3506 1: to 2: pre-vote epoch 1, log 3@1?
-              3506 1: to 3: pre-vote epoch 1, log 3@1?
-              4698 1: prospective -> follower, epoch 1
-              5441 3: to 1: I lead epoch 1
+            1446  1: is cut off
+            3441  3: to 1: I lead epoch 1
+            3506  1: follower -> prospective, epoch 1
+            3506  1: to 2: pre-vote epoch 1, log 3@1?
+            3506  1: to 3: pre-vote epoch 1, log 3@1?
+            4698  1: prospective -> follower, epoch 1
+            5441  3: to 1: I lead epoch 1
             -- back in the network
-              6860 1: follower -> prospective, epoch 1
-              6860 1: to 2: pre-vote epoch 1, log 3@1?
-              6860 1: to 3: pre-vote epoch 1, log 3@1?
-              6861 2: denies
-              6861 3: denies
-              6862 1: prospective -> follower, epoch 1
+            6860  1: follower -> prospective, epoch 1
+            6860  1: to 2: pre-vote epoch 1, log 3@1?
+            6860  1: to 3: pre-vote epoch 1, log 3@1?
+            6861  2: denies
+            6861  3: denies
+            6862  1: prospective -> follower, epoch 1
         "#]],
     );
 }
@@ -262,34 +262,34 @@ fn a_killed_leader_is_replaced() {
     check(
         &world,
         &expect![[r#"
-              1446 3: crashes
-              3506 1: follower -> prospective, epoch 1
-              3506 1: to 2: pre-vote epoch 1, log 3@1?
-              3506 1: to 3: pre-vote epoch 1, log 3@1?
-              3507 2: denies
-              3527 1: to 3: pre-vote epoch 1, log 3@1?
-              3556 2: follower -> prospective, epoch 1
-              3556 2: to 1: pre-vote epoch 1, log 3@1?
-              3556 2: to 3: pre-vote epoch 1, log 3@1?
-              3557 1: grants
-              3558 2: prospective -> candidate, epoch 2
-              3558 2: persist epoch 2 voted 2
-              3558 2: to 1: vote epoch 2, log 3@1?
-              3558 2: to 3: vote epoch 2, log 3@1?
-              3559 1: prospective -> unattached, epoch 2
-              3559 1: persist epoch 2 voted 2
-              3559 1: grants
-              3560 2: candidate -> leader, epoch 2
-              3560 2: persist epoch 2 leader 2
-              3560 2: append LeaderChange(by [1, 2]) at 3@2
-              3560 2: to 1: I lead epoch 2
-              3560 2: to 3: I lead epoch 2
-              3561 1: unattached -> follower, epoch 2
-              3561 1: persist epoch 2 leader 2 voted 2
-              3563 1: append 1 fetched
-              3564 2: committed 4
-              3564 2: ready to lead epoch 2
-              3565 1: committed 4
+            1446  3: crashes
+            3506  1: follower -> prospective, epoch 1
+            3506  1: to 2: pre-vote epoch 1, log 3@1?
+            3506  1: to 3: pre-vote epoch 1, log 3@1?
+            3507  2: denies
+            3527  1: to 3: pre-vote epoch 1, log 3@1?
+            3556  2: follower -> prospective, epoch 1
+            3556  2: to 1: pre-vote epoch 1, log 3@1?
+            3556  2: to 3: pre-vote epoch 1, log 3@1?
+            3557  1: grants
+            3558  2: prospective -> candidate, epoch 2
+            3558  2: persist epoch 2 voted 2
+            3558  2: to 1: vote epoch 2, log 3@1?
+            3558  2: to 3: vote epoch 2, log 3@1?
+            3559  1: prospective -> unattached, epoch 2
+            3559  1: persist epoch 2 voted 2
+            3559  1: grants
+            3560  2: candidate -> leader, epoch 2
+            3560  2: persist epoch 2 leader 2
+            3560  2: append LeaderChange(by [1, 2]) at 3@2
+            3560  2: to 1: I lead epoch 2
+            3560  2: to 3: I lead epoch 2
+            3561  1: unattached -> follower, epoch 2
+            3561  1: persist epoch 2 leader 2 voted 2
+            3563  1: append 1 fetched
+            3564  2: committed 4
+            3564  2: ready to lead epoch 2
+            3565  1: committed 4
         "#]],
     );
 }
@@ -303,42 +303,42 @@ fn a_leader_that_stops_hands_over() {
     check(
         &world,
         &expect![[r#"
-              1446 3: is asked to resign
-              1446 3: leader -> resigned, epoch 1
-              1446 3: to 1: epoch 1 ends, preferred [1, 2]
-              1446 3: to 2: epoch 1 ends, preferred [1, 2]
-              1447 3: refuses: this node does not lead the quorum
-              1447 3: refuses: this node does not lead the quorum
-              1447 1: follower -> prospective, epoch 1
-              1447 1: to 2: pre-vote epoch 1, log 3@1?
-              1447 1: to 3: pre-vote epoch 1, log 3@1?
-              1448 2: grants
-              1448 3: grants
-              1449 1: prospective -> candidate, epoch 2
-              1449 1: persist epoch 2 voted 1
-              1449 1: to 2: vote epoch 2, log 3@1?
-              1449 1: to 3: vote epoch 2, log 3@1?
-              1450 2: follower -> unattached, epoch 2
-              1450 2: persist epoch 2 voted 1
-              1450 2: grants
-              1450 3: resigned -> unattached, epoch 2
-              1450 3: persist epoch 2 voted 1
-              1450 3: grants
-              1451 1: candidate -> leader, epoch 2
-              1451 1: persist epoch 2 leader 1
-              1451 1: append LeaderChange(by [1, 2]) at 3@2
-              1451 1: to 2: I lead epoch 2
-              1451 1: to 3: I lead epoch 2
-              1452 2: unattached -> follower, epoch 2
-              1452 2: persist epoch 2 leader 1 voted 1
-              1452 3: unattached -> follower, epoch 2
-              1452 3: persist epoch 2 leader 1 voted 1
-              1454 2: append 1 fetched
-              1454 3: append 1 fetched
-              1455 1: committed 4
-              1455 1: ready to lead epoch 2
-              1456 2: committed 4
-              1456 3: committed 4
+            1446  3: is asked to resign
+            1446  3: leader -> resigned, epoch 1
+            1446  3: to 1: epoch 1 ends, preferred [1, 2]
+            1446  3: to 2: epoch 1 ends, preferred [1, 2]
+            1447  3: refuses: this node does not lead the quorum
+            1447  3: refuses: this node does not lead the quorum
+            1447  1: follower -> prospective, epoch 1
+            1447  1: to 2: pre-vote epoch 1, log 3@1?
+            1447  1: to 3: pre-vote epoch 1, log 3@1?
+            1448  2: grants
+            1448  3: grants
+            1449  1: prospective -> candidate, epoch 2
+            1449  1: persist epoch 2 voted 1
+            1449  1: to 2: vote epoch 2, log 3@1?
+            1449  1: to 3: vote epoch 2, log 3@1?
+            1450  2: follower -> unattached, epoch 2
+            1450  2: persist epoch 2 voted 1
+            1450  2: grants
+            1450  3: resigned -> unattached, epoch 2
+            1450  3: persist epoch 2 voted 1
+            1450  3: grants
+            1451  1: candidate -> leader, epoch 2
+            1451  1: persist epoch 2 leader 1
+            1451  1: append LeaderChange(by [1, 2]) at 3@2
+            1451  1: to 2: I lead epoch 2
+            1451  1: to 3: I lead epoch 2
+            1452  2: unattached -> follower, epoch 2
+            1452  2: persist epoch 2 leader 1 voted 1
+            1452  3: unattached -> follower, epoch 2
+            1452  3: persist epoch 2 leader 1 voted 1
+            1454  2: append 1 fetched
+            1454  3: append 1 fetched
+            1455  1: committed 4
+            1455  1: ready to lead epoch 2
+            1456  2: committed 4
+            1456  3: committed 4
         "#]],
     );
 }
@@ -357,51 +357,51 @@ fn a_leader_without_a_majority_steps_down() {
     check(
         &world,
         &expect![[r#"
-              1446 3: is cut off
-              1446 3: is asked to append [100]
-              1446 3: append at 3@1
-              3441 3: to 1: I lead epoch 1
-              3441 3: to 2: I lead epoch 1
-              3506 1: follower -> prospective, epoch 1
-              3506 1: to 2: pre-vote epoch 1, log 3@1?
-              3506 1: to 3: pre-vote epoch 1, log 3@1?
-              3507 2: denies
-              3556 2: follower -> prospective, epoch 1
-              3556 2: to 1: pre-vote epoch 1, log 3@1?
-              3556 2: to 3: pre-vote epoch 1, log 3@1?
-              3557 1: grants
-              3558 2: prospective -> candidate, epoch 2
-              3558 2: persist epoch 2 voted 2
-              3558 2: to 1: vote epoch 2, log 3@1?
-              3558 2: to 3: vote epoch 2, log 3@1?
-              3559 1: prospective -> unattached, epoch 2
-              3559 1: persist epoch 2 voted 2
-              3559 1: grants
-              3560 2: candidate -> leader, epoch 2
-              3560 2: persist epoch 2 leader 2
-              3560 2: append LeaderChange(by [1, 2]) at 3@2
-              3560 2: to 1: I lead epoch 2
-              3560 2: to 3: I lead epoch 2
-              3561 1: unattached -> follower, epoch 2
-              3561 1: persist epoch 2 leader 2 voted 2
-              3563 1: append 1 fetched
-              3564 2: committed 4
-              3564 2: ready to lead epoch 2
-              3565 1: committed 4
-              4445 3: leader -> resigned, epoch 1
-              4445 3: to 1: epoch 1 ends, preferred [1, 2]
-              4445 3: to 2: epoch 1 ends, preferred [1, 2]
-              5560 2: to 3: I lead epoch 2
-              6425 3: resigned -> unattached, epoch 2
-              6425 3: persist epoch 2
+            1446  3: is cut off
+            1446  3: is asked to append [100]
+            1446  3: append at 3@1
+            3441  3: to 1: I lead epoch 1
+            3441  3: to 2: I lead epoch 1
+            3506  1: follower -> prospective, epoch 1
+            3506  1: to 2: pre-vote epoch 1, log 3@1?
+            3506  1: to 3: pre-vote epoch 1, log 3@1?
+            3507  2: denies
+            3556  2: follower -> prospective, epoch 1
+            3556  2: to 1: pre-vote epoch 1, log 3@1?
+            3556  2: to 3: pre-vote epoch 1, log 3@1?
+            3557  1: grants
+            3558  2: prospective -> candidate, epoch 2
+            3558  2: persist epoch 2 voted 2
+            3558  2: to 1: vote epoch 2, log 3@1?
+            3558  2: to 3: vote epoch 2, log 3@1?
+            3559  1: prospective -> unattached, epoch 2
+            3559  1: persist epoch 2 voted 2
+            3559  1: grants
+            3560  2: candidate -> leader, epoch 2
+            3560  2: persist epoch 2 leader 2
+            3560  2: append LeaderChange(by [1, 2]) at 3@2
+            3560  2: to 1: I lead epoch 2
+            3560  2: to 3: I lead epoch 2
+            3561  1: unattached -> follower, epoch 2
+            3561  1: persist epoch 2 leader 2 voted 2
+            3563  1: append 1 fetched
+            3564  2: committed 4
+            3564  2: ready to lead epoch 2
+            3565  1: committed 4
+            4445  3: leader -> resigned, epoch 1
+            4445  3: to 1: epoch 1 ends, preferred [1, 2]
+            4445  3: to 2: epoch 1 ends, preferred [1, 2]
+            5560  2: to 3: I lead epoch 2
+            6425  3: resigned -> unattached, epoch 2
+            6425  3: persist epoch 2
             -- back in the network: what nobody else had is undone
-              7560 2: to 3: I lead epoch 2
-              7561 3: unattached -> follower, epoch 2
-              7561 3: persist epoch 2 leader 2
-              7562 2: answers: epoch 1 ends at 3
-              7563 3: truncate to 3
-              7565 3: append 1 fetched
-              7565 3: committed 4
+            7560  2: to 3: I lead epoch 2
+            7561  3: unattached -> follower, epoch 2
+            7561  3: persist epoch 2 leader 2
+            7562  2: answers: epoch 1 ends at 3
+            7563  3: truncate to 3
+            7565  3: append 1 fetched
+            7565  3: committed 4
         "#]],
     );
 }
@@ -428,14 +428,14 @@ fn a_slow_follower_gets_a_snapshot() {
     check(
         &world,
         &expect![[r#"
-              1526 1: starts
-              1527 3: answers: snapshot 41-1
-              1530 1: keep chunk of 41-1 from 0
-              1532 1: keep chunk of 41-1 from 500
-              1532 1: install snapshot 41-1
-              1533 1: committed 41
-              1535 1: append 1 fetched
-              1535 1: committed 43
+            1526  1: starts
+            1527  3: answers: snapshot 41-1
+            1530  1: keep chunk of 41-1 from 0
+            1532  1: keep chunk of 41-1 from 500
+            1532  1: install snapshot 41-1
+            1533  1: committed 41
+            1535  1: append 1 fetched
+            1535  1: committed 43
         "#]],
     );
 }
@@ -456,44 +456,44 @@ fn a_voter_is_added_and_another_removed() {
     check(
         &world,
         &expect![[r#"
-        -- 2 fetches as an observer first
-             0 2: starts
-             1 1: refuses: the epoch is over
-             2 2: unattached -> follower, epoch 1
-             2 2: persist epoch 1 leader 1
-             4 2: append 1 fetched
-             4 2: committed 3
-           100 1: is asked to add voter 2
-           100 1: append Voters[1, 2] at 3@1
-           101 2: append 1 fetched
-           102 1: committed 4
-           102 1: answers the change: done
-           103 2: committed 4
-           103 1: is asked to add voter 2
-           103 1: refuses: the node is a voter already
-           103 1: answers the change: the node is a voter already
-        -- the leader itself is removed
-           103 1: is asked to remove voter 1
-           103 1: append Voters[2] at 4@1
-           105 2: append 1 fetched
-           106 1: leader -> resigned, epoch 1
-           106 1: committed 5
-           106 1: answers the change: done
-           106 1: to 2: epoch 1 ends, preferred [2]
-           106 1: refuses: this node does not lead the quorum
-           107 2: follower -> leader, epoch 2
-           107 2: persist epoch 2 leader 2
-           107 2: append LeaderChange(by [2]) at 5@2
-           107 2: committed 6
-           107 2: ready to lead epoch 2
-           108 1: resigned -> follower, epoch 2
-           108 1: persist epoch 2 leader 2
-           110 1: append 1 fetched
-           110 1: committed 6
-          5103 2: is asked to remove voter 2
-          5103 2: refuses: the request contradicts itself or what the quorum knows
-          5103 2: answers the change: the request contradicts itself or what the quorum knows
-    "#]],
+            -- 2 fetches as an observer first
+            0     2: starts
+            1     1: refuses: the epoch is over
+            2     2: unattached -> follower, epoch 1
+            2     2: persist epoch 1 leader 1
+            4     2: append 1 fetched
+            4     2: committed 3
+            100   1: is asked to add voter 2
+            100   1: append Voters[1, 2] at 3@1
+            101   2: append 1 fetched
+            102   1: committed 4
+            102   1: answers the change: done
+            103   2: committed 4
+            103   1: is asked to add voter 2
+            103   1: refuses: the node is a voter already
+            103   1: answers the change: the node is a voter already
+            -- the leader itself is removed
+            103   1: is asked to remove voter 1
+            103   1: append Voters[2] at 4@1
+            105   2: append 1 fetched
+            106   1: leader -> resigned, epoch 1
+            106   1: committed 5
+            106   1: answers the change: done
+            106   1: to 2: epoch 1 ends, preferred [2]
+            106   1: refuses: this node does not lead the quorum
+            107   2: follower -> leader, epoch 2
+            107   2: persist epoch 2 leader 2
+            107   2: append LeaderChange(by [2]) at 5@2
+            107   2: committed 6
+            107   2: ready to lead epoch 2
+            108   1: resigned -> follower, epoch 2
+            108   1: persist epoch 2 leader 2
+            110   1: append 1 fetched
+            110   1: committed 6
+            5103  2: is asked to remove voter 2
+            5103  2: refuses: the request contradicts itself or what the quorum knows
+            5103  2: answers the change: the request contradicts itself or what the quorum knows
+        "#]],
     );
 }
 
@@ -506,12 +506,12 @@ fn a_new_voter_that_never_catches_up_is_refused() {
     check(
         &world,
         &expect![[r#"
-                 0 1: is asked to add voter 2
-                 0 1: is asked to add voter 3
-                 0 1: refuses: another change is under way, or this one took too long
-                 0 1: answers the change: another change is under way, or this one took too long
-             30000 1: refuses: another change is under way, or this one took too long
-             30000 1: answers the change: another change is under way, or this one took too long
+            0     1: is asked to add voter 2
+            0     1: is asked to add voter 3
+            0     1: refuses: another change is under way, or this one took too long
+            0     1: answers the change: another change is under way, or this one took too long
+            30000 1: refuses: another change is under way, or this one took too long
+            30000 1: answers the change: another change is under way, or this one took too long
         "#]],
     );
 }

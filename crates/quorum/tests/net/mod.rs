@@ -619,7 +619,7 @@ impl World {
     pub fn say(&mut self, id: i32, line: &str) {
         if self.tell_all {
             let millis = self.now.instant.since(Instant::ZERO).as_millis();
-            self.trace.push_str(&format!("{millis:>6} {id}: {line}\n"));
+            self.trace.push_str(&format!("{millis:<5} {id}: {line}\n"));
         }
     }
 
