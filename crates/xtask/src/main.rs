@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 mod codegen;
 mod config_docs;
+mod interop;
 mod tidy;
 
 const USAGE: &str = "\
@@ -16,6 +17,7 @@ Usage: cargo xtask TASK
   codegen [--check]       write the message structures from crates/wire/tables, or check that they are current
   config-docs [--check]   write docs/settings.md from the settings' tables, or check that it is current
   tidy                    layers, purity of the cores, file sizes
+  interop [--help]        run the clients of interop/ against a broker
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["config-docs"] => config_docs::write(&root()),
         ["config-docs", "--check"] => config_docs::check(&root()),
         ["tidy"] => tidy::run(&root()),
+        ["interop", rest @ ..] => interop::run(rest.iter().map(ToString::to_string)),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -1,0 +1,160 @@
+//! The index of `interop/`: one row per client.
+
+/// One client: where its example lives, what it needs, how it is fetched and run.
+///
+/// Commands are lines for `sh`, run in the client's folder with `BUILD` (a folder of this client
+/// alone), `CACHE` (shared by all) and, for `run`, `BOOTSTRAP` in the environment.
+pub(super) struct Client {
+    pub(super) name: &'static str,
+    pub(super) folder: &'static str,
+    /// Commands that succeed when the toolchain is there.
+    pub(super) needs: &'static [&'static str],
+    /// Files (relative to the folder) on whose contents the fetched dependencies depend.
+    pub(super) locks: &'static [&'static str],
+    pub(super) fetch: &'static str,
+    pub(super) run: &'static str,
+    /// Starts and stops brokers itself instead of being given one.
+    pub(super) drives_own_peers: bool,
+}
+
+const JAVA: &[&str] = &["mvn --version", "javac --version"];
+const PYTHON: &[&str] = &["python3 -m venv --help"];
+const GO: &[&str] = &["go version"];
+const NODE: &[&str] = &["node --version", "npm --version"];
+const CARGO: &[&str] = &["cargo --version", "cc --version"];
+
+const FETCH_JARS: &str = "mvn -q -B -Dmaven.repo.local=$CACHE/m2 dependency:copy-dependencies -DoutputDirectory=$BUILD/libs";
+const FETCH_PYTHON: &str = "python3 -m venv $BUILD/venv && \
+     $BUILD/venv/bin/pip install -q --disable-pip-version-check -r requirements.txt";
+const RUN_PYTHON: &str = "$BUILD/venv/bin/python -m pytest -q -p no:cacheprovider --durations=5";
+const FETCH_NODE: &str = "mkdir -p $BUILD && cp package.json package-lock.json $BUILD/ && \
+     npm ci --prefix $BUILD --cache $CACHE/npm --no-audit --no-fund --loglevel=error";
+const RUN_NODE: &str = "cp *.mjs $BUILD/ && cd $BUILD && node --test";
+const RUN_GO: &str = "go test -count=1 ./...";
+const FETCH_GO: &str = "go mod download && go vet ./...";
+const FETCH_CARGO: &str = "cargo fetch --locked --quiet";
+const RUN_CARGO: &str =
+    "CARGO_TARGET_DIR=$BUILD/target cargo test --locked --quiet -- --test-threads=4";
+
+/// Slow ones first: two run at a time, and a long one started last would run alone.
+pub(super) const CLIENTS: &[Client] = &[
+    Client {
+        name: "java",
+        folder: "java",
+        needs: JAVA,
+        locks: &["pom.xml"],
+        fetch: FETCH_JARS,
+        run: "sh run.sh",
+        drives_own_peers: false,
+    },
+    Client {
+        name: "kafka-tools",
+        folder: "kafka-tools",
+        needs: JAVA,
+        locks: &["../kafka-peer/pom.xml"],
+        fetch: "cd ../kafka-peer && mvn -q -B -Dmaven.repo.local=$CACHE/m2 \
+                dependency:copy-dependencies -DoutputDirectory=$CACHE/kafka/libs",
+        run: "sh run.sh",
+        drives_own_peers: false,
+    },
+    Client {
+        name: "rdkafka",
+        folder: "rdkafka",
+        needs: CARGO,
+        locks: &["Cargo.lock"],
+        fetch: FETCH_CARGO,
+        run: RUN_CARGO,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "confluent-kafka",
+        folder: "confluent-kafka",
+        needs: PYTHON,
+        locks: &["requirements.txt"],
+        fetch: FETCH_PYTHON,
+        run: RUN_PYTHON,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "kafka-python",
+        folder: "kafka-python",
+        needs: PYTHON,
+        locks: &["requirements.txt"],
+        fetch: FETCH_PYTHON,
+        run: RUN_PYTHON,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "aiokafka",
+        folder: "aiokafka",
+        needs: PYTHON,
+        locks: &["requirements.txt"],
+        fetch: FETCH_PYTHON,
+        run: RUN_PYTHON,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "kafkajs",
+        folder: "kafkajs",
+        needs: NODE,
+        locks: &["package-lock.json"],
+        fetch: FETCH_NODE,
+        run: RUN_NODE,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "platformatic-kafka",
+        folder: "platformatic-kafka",
+        needs: NODE,
+        locks: &["package-lock.json"],
+        fetch: FETCH_NODE,
+        run: RUN_NODE,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "franz-go",
+        folder: "franz-go",
+        needs: GO,
+        locks: &["go.sum"],
+        fetch: FETCH_GO,
+        run: RUN_GO,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "sarama",
+        folder: "sarama",
+        needs: GO,
+        locks: &["go.sum"],
+        fetch: FETCH_GO,
+        run: RUN_GO,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "rskafka",
+        folder: "rskafka",
+        needs: CARGO,
+        locks: &["Cargo.lock"],
+        fetch: FETCH_CARGO,
+        run: RUN_CARGO,
+        drives_own_peers: false,
+    },
+    Client {
+        name: "kcat",
+        folder: "kcat",
+        needs: &["kcat -V"],
+        locks: &[],
+        fetch: "true",
+        run: "sh test.sh",
+        drives_own_peers: false,
+    },
+    Client {
+        name: "kafka-files",
+        folder: "kafka-files",
+        needs: JAVA,
+        locks: &["../kafka-peer/pom.xml"],
+        fetch: "cd ../kafka-peer && mvn -q -B -Dmaven.repo.local=$CACHE/m2 \
+                dependency:copy-dependencies -DoutputDirectory=$CACHE/kafka/libs",
+        run: "sh run.sh",
+        drives_own_peers: true,
+    },
+];

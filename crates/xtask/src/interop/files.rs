@@ -1,0 +1,49 @@
+//! The twin proof of the files: one data directory, taken in turn by Kafka and by the broker under
+//! test. Each takes over what the other wrote, and Kafka's own tools find nothing to complain about.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::clients::Client;
+use super::peer::{Against, Home, Peer};
+use super::place::Place;
+use super::{CLIENT_TIMEOUT, FETCH_TIMEOUT};
+
+/// Runs both directions: a directory that Kafka made, and one that the broker under test made.
+pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<()> {
+    place.fetch(client, FETCH_TIMEOUT)?;
+    let relay = Relay { place, client };
+    relay.run("made-by-kafka", &[Against::Kafka, against.clone(), Against::Kafka])?;
+    relay.run("made-by-peer", &[against.clone(), Against::Kafka, against.clone()])
+}
+
+struct Relay<'a> {
+    place: &'a Place,
+    client: &'a Client,
+}
+
+impl Relay<'_> {
+    /// The first owner fills the directory and writes down what it holds; each later one must
+    /// serve exactly that and adds to it. Between owners the files are checked at rest.
+    fn run(&self, name: &str, owners: &[Against]) -> Result<()> {
+        let folder = self.place.cache().join("files").join(name);
+        let home = Home::create(&folder)?;
+        let manifest = folder.join("manifest.jsonl");
+        for (turn, owner) in owners.iter().enumerate() {
+            let context =
+                || format!("{name}, turn {} of {}: {}", turn + 1, owners.len(), owner.name());
+            let peer = Peer::start_at(self.place, owner, &home).with_context(context)?;
+            let verb = if turn == 0 { "fill" } else { "check" };
+            self.step(verb, &manifest, peer.bootstrap()).with_context(context)?;
+            peer.stop().with_context(context)?;
+            self.step("dump", home.data(), "").with_context(context)?;
+        }
+        Ok(())
+    }
+
+    fn step(&self, verb: &str, argument: &Path, bootstrap: &str) -> Result<()> {
+        let line = format!("{} {verb} {}", self.client.run, argument.display());
+        self.place.run(self.client, &line, bootstrap, CLIENT_TIMEOUT)
+    }
+}

@@ -1,0 +1,103 @@
+//! Where things lie: the repository, its clients' folders, and `target/interop/` for all else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::clients::{CLIENTS, Client};
+use super::shell::Script;
+
+/// The folders of one run.
+pub(super) struct Place {
+    repository: PathBuf,
+    cache: PathBuf,
+}
+
+impl Place {
+    /// Finds the repository from this crate, and cargo's target folder as cargo would.
+    pub(super) fn find() -> Result<Place> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .nth(2)
+            .context("xtask lies two folders below the repository")?
+            .to_path_buf();
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or(repository.join("target"), |dir| repository.join(dir));
+        let cache = target.join("interop");
+        fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+        Ok(Place { repository, cache })
+    }
+
+    pub(super) fn repository(&self) -> &Path {
+        &self.repository
+    }
+
+    /// Shared by all clients: package caches, Kafka's jars, data of the brokers.
+    pub(super) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// cargo's target folder.
+    pub(super) fn target(&self) -> &Path {
+        self.cache.parent().unwrap_or(&self.cache)
+    }
+
+    fn folder(&self, client: &Client) -> PathBuf {
+        self.repository.join("interop").join(client.folder)
+    }
+
+    fn build(&self, client: &Client) -> PathBuf {
+        self.cache.join(client.name)
+    }
+
+    /// Fetches the client's dependencies, unless those in place were fetched for the same locks.
+    pub(super) fn fetch(&self, client: &Client, timeout: Duration) -> Result<()> {
+        let folder = self.folder(client);
+        let mut wanted = client.fetch.to_string();
+        for lock in client.locks {
+            let path = folder.join(lock);
+            wanted +=
+                &fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        }
+        let stamp = self.build(client).join("fetched");
+        if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == wanted) {
+            return Ok(());
+        }
+        self.script(client, client.fetch, "", "fetch.log").run(timeout)?;
+        fs::write(&stamp, wanted).with_context(|| format!("write {}", stamp.display()))
+    }
+
+    /// Fetches the jars of Apache Kafka 4.3.1, which also serve as the twin.
+    pub(super) fn fetch_kafka(&self, timeout: Duration) -> Result<PathBuf> {
+        let tools = CLIENTS
+            .iter()
+            .find(|client| client.name == "kafka-tools")
+            .context("kafka-tools is listed")?;
+        self.fetch(tools, timeout)?;
+        Ok(self.cache.join("kafka").join("libs"))
+    }
+
+    /// Runs one command line of a client against a broker.
+    pub(super) fn run(
+        &self,
+        client: &Client,
+        command: &str,
+        bootstrap: &str,
+        timeout: Duration,
+    ) -> Result<()> {
+        self.script(client, command, bootstrap, "run.log").run(timeout)
+    }
+
+    fn script(&self, client: &Client, command: &str, bootstrap: &str, log: &str) -> Script {
+        let cache = &self.cache;
+        Script::new(command, &self.folder(client), &self.build(client).join(log))
+            .env("BUILD", self.build(client))
+            .env("CACHE", cache)
+            .env("BOOTSTRAP", bootstrap)
+            .env("GOPATH", cache.join("go"))
+            .env("GOCACHE", cache.join("go-build"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+    }
+}

@@ -1,0 +1,29 @@
+import os
+import uuid
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+BOOTSTRAP = os.environ.get("BOOTSTRAP", "127.0.0.1:9092")
+
+
+@pytest.fixture
+def admin():
+    return AdminClient({"bootstrap.servers": BOOTSTRAP})
+
+
+@pytest.fixture
+def fresh():
+    """A name that nobody has used before."""
+    return lambda what: f"confluent-{what}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def topic(admin, fresh):
+    def create(partitions=1, **config):
+        name = fresh("topic")
+        config = {key.replace("_", "."): str(value) for key, value in config.items()}
+        admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(10)
+        return name
+
+    return create
