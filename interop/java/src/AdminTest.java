@@ -176,8 +176,11 @@ class AdminTest {
         Broker.get(alter(what, OpType.SET, "retention.ms", "1234"));
         awaitConfig(what, "retention.ms", "1234/DYNAMIC_TOPIC_CONFIG");
         retention = describe(what).get("retention.ms");
-        assertEquals(List.of("retention.ms=1234", "log.retention.hours=168"),
+        assertEquals(List.of("retention.ms=1234"),
                 retention.synonyms().stream().map(s -> s.name() + "=" + s.value()).toList());
+
+        assertEquals(List.of("message.max.bytes=1048588"),
+                describe(what).get("max.message.bytes").synonyms().stream().map(s -> s.name() + "=" + s.value()).toList());
 
         Broker.get(alter(what, OpType.APPEND, "cleanup.policy", "compact"));
         awaitConfig(what, "cleanup.policy", "delete,compact/DYNAMIC_TOPIC_CONFIG");
