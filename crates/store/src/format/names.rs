@@ -13,10 +13,10 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// The files of one segment, the log last: a segment is known by it, so it goes last when a
-    /// segment goes, and comes first when one is made.
+    /// The files of one segment. The log first, when a segment goes: what has no log is no segment,
+    /// and a crash in between leaves only orphans.
     pub const OF_SEGMENT: [Self; 4] =
-        [Self::OffsetIndex, Self::TimeIndex, Self::TransactionIndex, Self::Log];
+        [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TransactionIndex];
 
     pub const fn suffix(self) -> &'static str {
         match self {

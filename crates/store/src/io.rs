@@ -1,0 +1,120 @@
+//! The disk port as the store uses it: blocking calls go to the pool, small files are read whole
+//! and replaced atomically.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strandline_ports::{DirEntry, Disk, File, OpenMode, Spawn, blocking};
+
+use crate::fault::{Context, Result};
+
+/// Larger files are not ours: a checkpoint line has at most some 300 bytes.
+const SMALL_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+#[derive(Clone)]
+pub struct Io {
+    pub disk: Arc<dyn Disk>,
+    pub spawn: Arc<dyn Spawn>,
+}
+
+impl Io {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Disk) -> T + Send + 'static,
+    ) -> T {
+        let disk = Arc::clone(&self.disk);
+        blocking(&self.spawn, move || work(&*disk)).await
+    }
+
+    pub(crate) async fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
+        let owned = path.to_owned();
+        self.run(move |disk| disk.open(&owned, mode)).await.context("open", path)
+    }
+
+    pub(crate) async fn list(&self, dir: &Path) -> Result<Vec<DirEntry>> {
+        let owned = dir.to_owned();
+        self.run(move |disk| disk.list(&owned)).await.context("list", dir)
+    }
+
+    /// `None` when there is no such file.
+    pub(crate) async fn read_whole(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        let owned = path.to_owned();
+        self.run(move |disk| read_whole(disk, &owned)).await.context("read", path)
+    }
+
+    /// Afterwards the file holds `bytes` whatever happens, and before it held what it held: written
+    /// under another name, synced, renamed, and the rename synced.
+    pub(crate) async fn replace(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        self.write_new(&temporary, bytes).await?;
+        self.rename(&temporary, path).await?;
+        let parent = path.parent().unwrap_or(Path::new(".")).to_owned();
+        self.sync_dir(&parent).await
+    }
+
+    /// Writes and syncs a file whose earlier content, if any, nobody wants.
+    pub(crate) async fn write_new(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
+        let owned = path.to_owned();
+        let open = move |disk: &dyn Disk| {
+            let file = disk.open(&owned, OpenMode::Create)?;
+            file.set_len(0)?;
+            Ok(file)
+        };
+        let file: io::Result<Arc<dyn File>> = self.run(open).await;
+        let file = file.context("create", path)?;
+        file.write_at(0, vec![Bytes::from(bytes)]).await.context("write", path)?;
+        file.sync().await.context("sync", path)
+    }
+
+    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let (source, target) = (from.to_owned(), to.to_owned());
+        self.run(move |disk| disk.rename(&source, &target)).await.context("rename", from)
+    }
+
+    pub(crate) async fn sync_dir(&self, dir: &Path) -> Result<()> {
+        let owned = dir.to_owned();
+        self.run(move |disk| disk.sync_dir(&owned)).await.context("sync", dir)
+    }
+
+    /// Removes what may be gone already.
+    pub(crate) async fn remove_files(&self, paths: Vec<PathBuf>) -> Result<()> {
+        self.run(move |disk| {
+            for path in &paths {
+                remove_if_there(disk, path).context("remove", path)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn set_len(&self, file: &Arc<dyn File>, len: u64, path: &Path) -> Result<()> {
+        let file = Arc::clone(file);
+        self.run(move |_| file.set_len(len)).await.context("truncate", path)
+    }
+}
+
+pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open(path, OpenMode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let len = file.len()?;
+    if len > SMALL_FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{len} bytes")));
+    }
+    let mut bytes = vec![0; len as usize];
+    let count = file.read_at(0, &mut bytes)?;
+    bytes.truncate(count);
+    Ok(Some(bytes))
+}
+
+pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

@@ -1,0 +1,320 @@
+//! From a directory to a log: lists the files, reads what the log core's recovery asks for, and
+//! does the repairs it decides. A truncation is the same, with an end that is given.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strandline_log::{
+    EpochCache, IndexListing, Listing, LogConfig, RebuiltIndexes, Recovered, Recovery,
+    RecoveryStep, Repair, ScanRange, SegmentListing,
+};
+use strandline_ports::{DirEntry, Disk, File, OpenMode};
+use strandline_types::{Offset, Timestamp};
+use strandline_wire::records::{
+    BatchHeader, HEADER_BYTES, SIZE_PREFIX_BYTES, inspect_header, next_batch_size,
+};
+
+use super::leftovers::tidy;
+use super::{FileKey, PartitionStore, Shared, log_of};
+use crate::fault::{Context, Result, StoreFault};
+use crate::format::names::{FileKind, FileState, OffsetFile};
+use crate::format::{leader_epochs, offset_index, producer_snapshot, time_index};
+
+const SCAN_BYTES: usize = 1024 * 1024;
+
+/// What the log dir knows of a partition besides its files.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    pub config: Arc<LogConfig>,
+    pub jitter_seed: u64,
+    pub now: Timestamp,
+    /// As checkpointed; 0 without a checkpoint.
+    pub recovery_point: Offset,
+    /// As checkpointed; 0 without a checkpoint.
+    pub log_start: Offset,
+    /// The last stop was clean, or no machine crash lies between it and now.
+    pub is_clean: bool,
+    /// See [`crate::LogDir::create_metadata_log`]; 0 otherwise.
+    pub preallocate_bytes: u32,
+}
+
+impl PartitionStore {
+    pub(crate) async fn load(
+        shared: Arc<Shared>,
+        path: &Path,
+        options: LoadOptions,
+    ) -> Result<(Arc<Self>, Recovered)> {
+        let store = Self::new(shared, path, options.preallocate_bytes);
+        let epochs = store.read_epochs().await?;
+        let dir = path.to_owned();
+        let listed = store
+            .io()
+            .run(move |disk| {
+                tidy(disk, &dir)?;
+                list_files(disk, &dir)
+            })
+            .await;
+        let (segments, snapshots) = store.judge(listed.context("list", path))?;
+        let listing = Listing {
+            segments,
+            snapshots,
+            recovery_point: options.recovery_point,
+            log_start: options.log_start,
+            is_clean: options.is_clean,
+            epochs,
+        };
+        let recovery = Recovery::new(options.config, options.jitter_seed, options.now, listing);
+        let recovered = store.recover(recovery).await?;
+        Ok((store, recovered))
+    }
+
+    /// Executes a truncation ([`strandline_log::Log::truncate_to`]). The log of the result replaces
+    /// the one that asked for it.
+    ///
+    /// # Errors
+    /// When the disk refuses or the log is damaged.
+    pub async fn truncate(&self, recovery: Recovery) -> Result<Recovered> {
+        {
+            let mut state = self.state();
+            state.generation += 1;
+            state.files = Vec::new();
+            state.tail.clear();
+        }
+        self.recover(recovery).await
+    }
+
+    async fn recover(&self, mut recovery: Recovery) -> Result<Recovered> {
+        loop {
+            match recovery.next_step() {
+                RecoveryStep::LoadSnapshot(offset) => {
+                    let path = self.file_path((offset, FileKind::ProducerSnapshot));
+                    let bytes = self.io().read_whole(&path).await;
+                    let entries =
+                        self.judge(bytes)?.and_then(|bytes| producer_snapshot::decode(&bytes).ok());
+                    recovery.snapshot_loaded(entries.as_deref());
+                }
+                RecoveryStep::Scan(range) => {
+                    recovery = self.scan(range, recovery).await?;
+                    let ended = recovery.scan_ended();
+                    let rebuilt = ended
+                        .map_err(|source| StoreFault::Recovery { path: self.path(), source })?;
+                    if let Some(rebuilt) = rebuilt {
+                        self.write_rebuilt(rebuilt).await?;
+                    }
+                }
+                RecoveryStep::Done => break,
+            }
+        }
+        let recovered = recovery.finish();
+        self.repair(&recovered.repair).await?;
+        self.take_over(recovered.log.segments(), recovered.log.log_end());
+        Ok(recovered)
+    }
+
+    async fn read_epochs(&self) -> Result<EpochCache> {
+        let path = self.path().join(leader_epochs::FILE_NAME);
+        let bytes = self.io().read_whole(&path).await;
+        let Some(bytes) = self.judge(bytes)? else { return Ok(EpochCache::default()) };
+        match leader_epochs::decode(&bytes) {
+            Ok(epochs) => Ok(EpochCache::from_checkpoint(epochs)),
+            Err(source) => Err(StoreFault::Format { path, source }),
+        }
+    }
+
+    async fn scan(&self, range: ScanRange, mut recovery: Recovery) -> Result<Recovery> {
+        let path = self.file_path(log_of(range.segment));
+        let opened = self.io().open(&path, OpenMode::Read).await;
+        let file = self.judge(opened)?;
+        let scanned =
+            self.io().run(move |_| scan(&*file, range, &mut recovery).map(|()| recovery)).await;
+        self.judge(scanned.context("read", &path))
+    }
+
+    async fn write_rebuilt(&self, rebuilt: RebuiltIndexes) -> Result<()> {
+        let base_offset = rebuilt.segment;
+        let entries = rebuilt.index_entries.into_iter();
+        let index = entries.flat_map(offset_index::encode_entry).collect();
+        let entries = rebuilt.time_index_entries.into_iter();
+        let time_index = entries.flat_map(time_index::encode_entry).collect();
+        self.rewrite((base_offset, FileKind::OffsetIndex), index).await?;
+        self.rewrite((base_offset, FileKind::TimeIndex), time_index).await?;
+        match rebuilt.snapshot {
+            Some((offset, producers)) => self.write_snapshot(offset, &producers).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces a file's content; a crash in the middle is found by the next recovery.
+    pub(super) async fn rewrite(&self, key: FileKey, bytes: Vec<u8>) -> Result<()> {
+        let path = self.file_path(key);
+        let owned = path.clone();
+        let open = move |disk: &dyn Disk| {
+            let file = disk.open(&owned, OpenMode::Create)?;
+            file.set_len(0)?;
+            Ok(file)
+        };
+        let opened: io::Result<Arc<dyn File>> = self.io().run(open).await;
+        let file = self.judge(opened.context("create", &path))?;
+        let written = file.write_at(0, vec![bytes.into()]).await;
+        self.judge(written.context("write", &path))
+    }
+
+    async fn repair(&self, repair: &Repair) -> Result<()> {
+        for &segment in &repair.delete_segments {
+            self.remove_segment_files(segment).await?;
+        }
+        if !repair.delete_snapshots.is_empty() {
+            self.remove_snapshots(|at| repair.delete_snapshots.contains(&at)).await?;
+        }
+        if let Some((segment, size_bytes)) = repair.truncate {
+            let path = self.file_path(log_of(segment));
+            let opened = self.io().open(&path, OpenMode::Write).await;
+            let file = self.judge(opened)?;
+            let cut = self.io().set_len(&file, size_bytes.into(), &path).await;
+            self.judge(cut)?;
+        }
+        if let Some(segment) = repair.create_segment {
+            self.rewrite(log_of(segment), Vec::new()).await?;
+        }
+        match &repair.epochs {
+            Some(epochs) => self.write_epochs(epochs).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Segments and snapshot offsets, both ascending.
+fn list_files(disk: &dyn Disk, dir: &Path) -> io::Result<(Vec<SegmentListing>, Vec<Offset>)> {
+    let mut segments = Vec::new();
+    let mut snapshots = Vec::new();
+    let entries = disk.list(dir)?;
+    for entry in &entries {
+        match OffsetFile::parse(&entry.name).filter(|file| file.state == FileState::Live) {
+            Some(OffsetFile { offset, kind: FileKind::Log, .. }) => segments.push(SegmentListing {
+                base_offset: offset,
+                size_bytes: entry.len,
+                modified_at: entry.modified_at,
+                first_timestamp: Timestamp::NONE,
+                indexes: list_indexes(disk, dir, offset, entry.len, &entries)?,
+            }),
+            Some(OffsetFile { offset, kind: FileKind::ProducerSnapshot, .. }) => {
+                snapshots.push(offset);
+            }
+            _ => {}
+        }
+    }
+    if let Some(last) = segments.last_mut() {
+        last.first_timestamp = first_timestamp(disk, dir, last.base_offset)?;
+    }
+    Ok((segments, snapshots))
+}
+
+fn first_timestamp(disk: &dyn Disk, dir: &Path, base_offset: Offset) -> io::Result<Timestamp> {
+    let path = dir.join(OffsetFile::live(base_offset, FileKind::Log).name());
+    let mut header = [0; HEADER_BYTES];
+    disk.open(&path, OpenMode::Read)?.read_at(0, &mut header)?;
+    // A file without a whole header is all zeros here, or cut off by recovery before it is used.
+    let header = BatchHeader::parse(&header).filter(|header| header.length() > 0);
+    Ok(header.map_or(Timestamp::NONE, |header| header.max_timestamp()))
+}
+
+/// Sound is what ends in an entry that can be true. An index that Kafka was filling when it was
+/// killed is not: it ends in zeros.
+fn list_indexes(
+    disk: &dyn Disk,
+    dir: &Path,
+    base_offset: Offset,
+    log_bytes: u64,
+    entries: &[DirEntry],
+) -> io::Result<IndexListing> {
+    let last_two = |kind, entry_bytes: usize| {
+        let name = OffsetFile::live(base_offset, kind).name();
+        let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return Ok(None) };
+        let count = entry.len / entry_bytes as u64;
+        if entry.len % entry_bytes as u64 != 0 || count > u64::from(u32::MAX) {
+            return Ok(None);
+        }
+        let wanted = count.min(2) as usize * entry_bytes;
+        let mut bytes = vec![0; wanted];
+        if wanted > 0 {
+            let file = disk.open(&dir.join(&name), OpenMode::Read)?;
+            let read = file.read_at(entry.len - wanted as u64, &mut bytes)?;
+            bytes.truncate(read);
+        }
+        Ok::<_, io::Error>(Some((count as u32, bytes)))
+    };
+    let Some((index_entries, bytes)) = last_two(FileKind::OffsetIndex, offset_index::ENTRY_BYTES)?
+    else {
+        return Ok(IndexListing::Missing);
+    };
+    let offsets: Vec<_> = bytes.as_chunks().0.iter().map(offset_index::decode_entry).collect();
+    let Some((time_index_entries, bytes)) = last_two(FileKind::TimeIndex, time_index::ENTRY_BYTES)?
+    else {
+        return Ok(IndexListing::Missing);
+    };
+    let times: Vec<_> = bytes.as_chunks().0.iter().map(time_index::decode_entry).collect();
+    let offset_of = |relative: u32| base_offset.checked_add(i64::from(relative));
+    let is_sound = offsets
+        .is_sorted_by(|a, b| a.relative_offset < b.relative_offset && a.position < b.position)
+        && offsets.iter().all(|entry| {
+            // No entry points to a segment's first batch.
+            entry.position > 0
+                && u64::from(entry.position) < log_bytes
+                && i32::try_from(entry.relative_offset).is_ok()
+                && offset_of(entry.relative_offset).is_some()
+        })
+        && times.is_sorted_by(|a, b| a.timestamp < b.timestamp)
+        && times.iter().all(|entry| {
+            entry.timestamp >= Timestamp(0)
+                && i32::try_from(entry.relative_offset).is_ok()
+                && offset_of(entry.relative_offset).is_some()
+        })
+        && (log_bytes > 0 || (offsets.is_empty() && times.is_empty()));
+    if !is_sound {
+        return Ok(IndexListing::Missing);
+    }
+    let at = |relative: u32| base_offset + i64::from(relative);
+    Ok(IndexListing::Sound {
+        index_entries,
+        last_indexed: offsets.last().map(|entry| (at(entry.relative_offset), entry.position)),
+        time_index_entries,
+        largest: times.last().map(|entry| (entry.timestamp, at(entry.relative_offset))),
+    })
+}
+
+/// Hands whole batches with a right checksum to the recovery until one is not, or it has enough.
+fn scan(file: &dyn File, range: ScanRange, recovery: &mut Recovery) -> io::Result<()> {
+    let mut position = range.from;
+    let mut window = Bytes::new();
+    while position < range.to {
+        let left = (range.to - position) as usize;
+        if window.len() < SIZE_PREFIX_BYTES.min(left) {
+            window = read_window(file, position, SCAN_BYTES.min(left))?;
+        }
+        let Ok(Some(size)) = next_batch_size(&window) else { return Ok(()) };
+        if size > left {
+            return Ok(());
+        }
+        if window.len() < size {
+            window = read_window(file, position, size.max(SCAN_BYTES).min(left))?;
+            if window.len() < size {
+                return Ok(());
+            }
+        }
+        let Ok(batch) = inspect_header(window.split_to(size)) else { return Ok(()) };
+        if !recovery.batch(&batch.facts, position) {
+            return Ok(());
+        }
+        position += size as u32;
+    }
+    Ok(())
+}
+
+fn read_window(file: &dyn File, position: u32, len: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; len];
+    let count = file.read_at(position.into(), &mut bytes)?;
+    bytes.truncate(count);
+    Ok(Bytes::from(bytes))
+}

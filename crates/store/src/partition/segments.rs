@@ -1,0 +1,238 @@
+//! Segments come (roll) and go (retention, truncation, a fresh start); and their syncs.
+
+use std::path::PathBuf;
+
+use strandline_log::{CloseSegment, Deletion, ProducerSnapshot, Roll, StartOver, SyncPlan};
+use strandline_types::Offset;
+
+use super::{PartitionStore, PendingIndexes, StoredSegment, log_of};
+use crate::fault::{Context, Result};
+use crate::format::names::{FileKind, FileState, OffsetFile};
+use crate::format::producer_snapshot;
+use crate::io::Io;
+
+/// Files that are out of the log but still there, for `file.delete.delay.ms`. A reader that has one
+/// open may go on reading it, before and after it is unlinked.
+#[derive(Debug, Default)]
+#[must_use = "they stay until they are unlinked"]
+pub struct DeletedFiles(Vec<PathBuf>);
+
+impl DeletedFiles {
+    /// # Errors
+    /// When the disk refuses; what is left goes at the next start.
+    pub async fn unlink(self, io: &Io) -> Result<()> {
+        io.remove_files(self.0).await
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartitionStore {
+    pub(super) async fn roll(&self, roll: Roll) -> Result<()> {
+        self.close_segment(roll.close).await?;
+        self.write_snapshot(roll.base_offset, &roll.producers).await?;
+        self.create_segment(roll.base_offset).await
+    }
+
+    /// Finishes the active segment's files, or removes them if it never held a record.
+    pub(super) async fn close_segment(&self, close: CloseSegment) -> Result<()> {
+        let base_offset = close.base_offset;
+        let is_active = |state: &super::State| {
+            state.segments.last().is_some_and(|active| active.base_offset == base_offset)
+        };
+        assert!(is_active(&self.state()), "STORE-3: only the active segment is closed");
+        self.state().pending.time.extend(close.final_time_index_entry);
+        self.write_pending_indexes().await?;
+        self.state().pending = PendingIndexes::default();
+        let log = self.file(log_of(base_offset)).await?;
+        if self.preallocate_bytes > 0 {
+            let path = self.file_path(log_of(base_offset));
+            let cut = self.io().set_len(&log, close.size_bytes.into(), &path).await;
+            self.judge(cut)?;
+            self.state().allocated_bytes = 0;
+        }
+        // Kafka rebuilds a segment whose index files are missing, so even empty ones are made.
+        for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
+            self.file((base_offset, kind)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn create_segment(&self, base_offset: Offset) -> Result<()> {
+        let empty = {
+            let mut state = self.state();
+            let last = state.segments.last().filter(|last| last.size_bytes == 0).copied();
+            if let Some(last) = last {
+                state.segments.pop();
+                state.close_files_of(last.base_offset);
+            }
+            last
+        };
+        if let Some(empty) = empty {
+            self.remove_segment_files(empty.base_offset).await?;
+        }
+        self.rewrite(log_of(base_offset), Vec::new()).await?;
+        let mut state = self.state();
+        state.end = base_offset;
+        state.segments.push(StoredSegment {
+            base_offset,
+            size_bytes: 0,
+            index_entries: 0,
+            time_index_entries: 0,
+        });
+        Ok(())
+    }
+
+    /// Not synced: a snapshot that does not match its checksum is ignored and built again.
+    pub(super) async fn write_snapshot(
+        &self,
+        offset: Offset,
+        producers: &[ProducerSnapshot],
+    ) -> Result<()> {
+        let key = (offset, FileKind::ProducerSnapshot);
+        self.rewrite(key, producer_snapshot::encode(producers)).await
+    }
+
+    /// Makes everything before `plan.upto` survive a loss of power. The files are synced in
+    /// parallel, and one sync of a file serves everybody who asked before it began.
+    ///
+    /// # Errors
+    /// When the disk refuses; the dir is offline then.
+    pub async fn sync(&self, plan: &SyncPlan) -> Result<()> {
+        let (active, dir_synced_upto) = {
+            let state = self.state();
+            (state.segments.last().map(|active| active.base_offset), state.dir_synced_upto)
+        };
+        let mut syncs = Vec::new();
+        for &base_offset in &plan.segments {
+            let mut kinds = vec![FileKind::Log];
+            if Some(base_offset) != active {
+                // Recovery takes these as they are once the recovery point has passed them.
+                kinds.extend([FileKind::OffsetIndex, FileKind::TimeIndex]);
+            }
+            for kind in kinds {
+                let key = (base_offset, kind);
+                let file = self.file(key).await?;
+                syncs.push((file.sync(), key));
+            }
+        }
+        for (sync, key) in syncs {
+            let synced = sync.await.context("sync", &self.file_path(key));
+            self.judge(synced)?;
+        }
+        let Some(&newest) = plan.segments.last() else { return Ok(()) };
+        if newest >= dir_synced_upto {
+            let dir = self.path();
+            let synced = self.io().sync_dir(&dir).await;
+            self.judge(synced)?;
+            let mut state = self.state();
+            state.dir_synced_upto = state.dir_synced_upto.max(newest + 1);
+        }
+        Ok(())
+    }
+
+    /// Takes segments out of the log. The log start that goes with the plan must be checkpointed
+    /// before.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn delete(&self, plan: Deletion) -> Result<DeletedFiles> {
+        if let Some(roll) = plan.roll {
+            self.roll(roll).await?;
+        }
+        if let Some(epochs) = &plan.epochs {
+            self.write_epochs(epochs).await?;
+        }
+        self.retire(&plan.segments).await
+    }
+
+    /// Throws the whole log away; it goes on, empty, at the plan's offset.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn start_over(&self, plan: StartOver) -> Result<DeletedFiles> {
+        self.write_epochs(&plan.epochs).await?;
+        {
+            let mut state = self.state();
+            state.tail.clear();
+            state.pending = PendingIndexes::default();
+            state.allocated_bytes = 0;
+            state.dir_synced_upto = Offset::ZERO;
+        }
+        let deleted = self.retire(&plan.delete_segments).await?;
+        self.remove_snapshots(|_| true).await?;
+        self.create_segment(plan.create_segment).await?;
+        Ok(deleted)
+    }
+
+    /// Hides segments from readers, then renames their files.
+    async fn retire(&self, segments: &[Offset]) -> Result<DeletedFiles> {
+        let dir = {
+            let mut state = self.state();
+            state.segments.retain(|segment| !segments.contains(&segment.base_offset));
+            state.files.retain(|open| !segments.contains(&open.key.0));
+            state.path.to_path_buf()
+        };
+        let mut files = Vec::new();
+        for &offset in segments {
+            let kinds = FileKind::OF_SEGMENT.into_iter().chain([FileKind::ProducerSnapshot]);
+            files.extend(kinds.map(|kind| OffsetFile::live(offset, kind)));
+        }
+        let renamed = self
+            .io()
+            .run(move |disk| {
+                let mut renamed = Vec::new();
+                for file in files {
+                    let from = dir.join(file.name());
+                    let to = dir.join(OffsetFile { state: FileState::Deleted, ..file }.name());
+                    match disk.rename(&from, &to) {
+                        Ok(()) => renamed.push(to),
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                        Err(error) => return Err(error).context("rename", &from),
+                    }
+                }
+                Ok(renamed)
+            })
+            .await;
+        self.judge(renamed).map(DeletedFiles)
+    }
+
+    pub(super) async fn remove_segment_files(&self, base_offset: Offset) -> Result<()> {
+        let dir = self.path();
+        let paths = FileKind::OF_SEGMENT
+            .into_iter()
+            .map(|kind| dir.join(OffsetFile::live(base_offset, kind).name()))
+            .collect();
+        let removed = self.io().remove_files(paths).await;
+        self.judge(removed)
+    }
+
+    /// Offsets of the `.snapshot` files, ascending: what a truncation wants to know.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn snapshots(&self) -> Result<Vec<Offset>> {
+        let entries = self.io().list(&self.path()).await;
+        let entries = self.judge(entries)?;
+        let live = |name: &str| {
+            OffsetFile::parse(name).filter(|file| {
+                file.kind == FileKind::ProducerSnapshot && file.state == FileState::Live
+            })
+        };
+        let mut offsets: Vec<Offset> =
+            entries.iter().filter_map(|entry| Some(live(&entry.name)?.offset)).collect();
+        offsets.sort_unstable();
+        Ok(offsets)
+    }
+
+    pub(super) async fn remove_snapshots(&self, goes: impl Fn(Offset) -> bool) -> Result<()> {
+        let dir = self.path();
+        let all = self.snapshots().await?;
+        let name = |offset| OffsetFile::live(offset, FileKind::ProducerSnapshot).name();
+        let paths = all.into_iter().filter(|&at| goes(at)).map(|at| dir.join(name(at))).collect();
+        let removed = self.io().remove_files(paths).await;
+        self.judge(removed)
+    }
+}

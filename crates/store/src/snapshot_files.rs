@@ -1,0 +1,132 @@
+//! Snapshots of the metadata log, in its directory: a whole file of record batches each, named after
+//! where it ends. Written under another name and renamed when it is complete.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strandline_ports::{File, OpenMode};
+
+use crate::fault::{Context, Result};
+use crate::format::names::SnapshotId;
+use crate::io::Io;
+use crate::partition::FileRange;
+
+/// The snapshots beside one log.
+#[derive(Clone)]
+pub struct SnapshotFiles {
+    io: Io,
+    dir: PathBuf,
+}
+
+/// A snapshot that is being written, or fetched from a leader piece by piece.
+pub struct SnapshotWriter {
+    files: SnapshotFiles,
+    id: SnapshotId,
+    file: Arc<dyn File>,
+    len: u64,
+}
+
+impl SnapshotFiles {
+    pub fn new(io: Io, dir: PathBuf) -> Self {
+        Self { io, dir }
+    }
+
+    /// Ascending.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn list(&self) -> Result<Vec<SnapshotId>> {
+        let entries = self.io.list(&self.dir).await?;
+        Ok(entries.iter().filter_map(|entry| SnapshotId::parse(&entry.name)).collect())
+    }
+
+    /// The whole file as a range; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn open(&self, id: SnapshotId) -> Result<Option<FileRange>> {
+        let path = self.dir.join(id.name());
+        let owned = path.clone();
+        let opened = self
+            .io
+            .run(move |disk| {
+                let file = disk.open(&owned, OpenMode::Read)?;
+                let len = u32::try_from(file.len()?).map_err(std::io::Error::other)?;
+                Ok(FileRange { file, position: 0, len })
+            })
+            .await;
+        match opened {
+            Err(error) if std::io::Error::kind(&error) == std::io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some).context("open", &path),
+        }
+    }
+
+    /// Begins a snapshot anew, whatever was left of an earlier attempt.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn create(&self, id: SnapshotId) -> Result<SnapshotWriter> {
+        let path = self.part_path(id);
+        let owned = path.clone();
+        let created = self
+            .io
+            .run(move |disk| {
+                let file = disk.open(&owned, OpenMode::Create)?;
+                file.set_len(0).map(|()| file)
+            })
+            .await;
+        let file = created.context("create", &path)?;
+        Ok(SnapshotWriter { files: self.clone(), id, file, len: 0 })
+    }
+
+    /// Removes every snapshot for which `goes` holds, and what is left of unfinished ones.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn remove(&self, goes: impl Fn(SnapshotId) -> bool) -> Result<()> {
+        let entries = self.io.list(&self.dir).await?;
+        let is_removed = |name: &str| match name.strip_suffix(".part") {
+            Some(finished) => SnapshotId::parse(finished).is_some(),
+            None => SnapshotId::parse(name).is_some_and(&goes),
+        };
+        let removed = entries.into_iter().filter(|entry| is_removed(&entry.name));
+        self.io.remove_files(removed.map(|entry| self.dir.join(entry.name)).collect()).await
+    }
+
+    fn part_path(&self, id: SnapshotId) -> PathBuf {
+        self.dir.join(id.name() + ".part")
+    }
+}
+
+impl SnapshotWriter {
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn append(&mut self, pieces: Vec<Bytes>) -> Result<()> {
+        let len: usize = pieces.iter().map(Bytes::len).sum();
+        let path = self.files.part_path(self.id);
+        self.file.write_at(self.len, pieces).await.context("write", &path)?;
+        self.len += len as u64;
+        Ok(())
+    }
+
+    /// Makes the snapshot durable and gives it its name.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn finish(self) -> Result<()> {
+        let part = self.files.part_path(self.id);
+        self.file.sync().await.context("sync", &part)?;
+        let files = &self.files;
+        files.io.rename(&part, &files.dir.join(self.id.name())).await?;
+        files.io.sync_dir(&files.dir).await
+    }
+}
