@@ -3,3 +3,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+mod shared_map;
+
+pub use shared_map::SharedMap;

@@ -1,0 +1,152 @@
+//! One partition as the metadata log describes it.
+
+use alloc::vec::Vec;
+use strandline_types::{LeaderEpoch, NodeId, Uuid};
+
+/// Whether the leader was elected cleanly, or still has to recover what an unclean election may
+/// have left inconsistent (KIP-704).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(i8)]
+pub enum LeaderRecoveryState {
+    #[default]
+    Recovered = 0,
+    Recovering = 1,
+}
+
+impl LeaderRecoveryState {
+    pub const fn from_wire(value: i8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Recovered),
+            1 => Some(Self::Recovering),
+            _ => None,
+        }
+    }
+}
+
+/// Replica lists keep the order of the log: the first replica is the preferred leader.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Partition {
+    pub replicas: Vec<NodeId>,
+    /// The log directory of each replica, in the order of `replicas`.
+    pub directories: Vec<Uuid>,
+    pub isr: Vec<NodeId>,
+    pub removing_replicas: Vec<NodeId>,
+    pub adding_replicas: Vec<NodeId>,
+    /// Replicas outside the ISR that still hold everything committed (KIP-966).
+    pub elr: Vec<NodeId>,
+    /// The leader at the time when ISR and ELR had become empty.
+    pub last_known_elr: Vec<NodeId>,
+    /// [`NodeId::NONE`] while nobody can lead.
+    pub leader: NodeId,
+    pub leader_recovery_state: LeaderRecoveryState,
+    /// Grows by one whenever the leader, or a replica's right to follow, changes.
+    pub leader_epoch: LeaderEpoch,
+    /// Grows by one with every change.
+    pub partition_epoch: i32,
+}
+
+/// What one change of a partition sets; `None` leaves a field as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PartitionChange {
+    pub isr: Option<Vec<NodeId>>,
+    /// Naming any leader, even the present one, begins a new leader epoch.
+    pub leader: Option<NodeId>,
+    pub replicas: Option<Vec<NodeId>>,
+    pub removing_replicas: Option<Vec<NodeId>>,
+    pub adding_replicas: Option<Vec<NodeId>>,
+    pub leader_recovery_state: Option<LeaderRecoveryState>,
+    pub directories: Option<Vec<Uuid>>,
+    pub elr: Option<Vec<NodeId>>,
+    pub last_known_elr: Option<Vec<NodeId>>,
+}
+
+impl PartitionChange {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Partition {
+    pub fn has_leader(&self) -> bool {
+        self.leader != NodeId::NONE
+    }
+
+    pub fn preferred_leader(&self) -> NodeId {
+        self.replicas.first().copied().unwrap_or(NodeId::NONE)
+    }
+
+    pub fn has_preferred_leader(&self) -> bool {
+        self.leader == self.preferred_leader()
+    }
+
+    pub fn is_reassigning(&self) -> bool {
+        !self.removing_replicas.is_empty() || !self.adding_replicas.is_empty()
+    }
+
+    /// The directory that holds this partition on `replica`, if it is one of the replicas.
+    pub fn directory(&self, replica: NodeId) -> Option<Uuid> {
+        let index = self.replicas.iter().position(|&id| id == replica)?;
+        self.directories.get(index).copied()
+    }
+
+    /// The partition after `change`.
+    pub fn with(&self, change: PartitionChange) -> Self {
+        let mut next = self.clone();
+        if let Some(replicas) = change.replicas {
+            next.replicas = replicas;
+        }
+        if let Some(directories) = change.directories {
+            next.directories = directories;
+        }
+        // Records of metadata versions before 3.7 name no directories.
+        if next.directories.len() != next.replicas.len() {
+            next.directories = alloc::vec![Uuid::ZERO; next.replicas.len()];
+        }
+        if let Some(isr) = change.isr {
+            next.isr = isr;
+        }
+        if let Some(removing) = change.removing_replicas {
+            next.removing_replicas = removing;
+        }
+        if let Some(adding) = change.adding_replicas {
+            next.adding_replicas = adding;
+        }
+        if let Some(elr) = change.elr {
+            next.elr = elr;
+        }
+        if let Some(last_known_elr) = change.last_known_elr {
+            next.last_known_elr = last_known_elr;
+        }
+        if let Some(state) = change.leader_recovery_state {
+            next.leader_recovery_state = state;
+        }
+        if let Some(leader) = change.leader {
+            next.leader = leader;
+            next.leader_epoch = LeaderEpoch(next.leader_epoch.get().saturating_add(1));
+        }
+        next.partition_epoch = next.partition_epoch.saturating_add(1);
+        next
+    }
+
+    /// The first of the partition invariants that this state breaks, META-1 to META-4.
+    pub fn broken_invariant(&self) -> Option<&'static str> {
+        let all_replicas = |ids: &[NodeId]| ids.iter().all(|id| self.replicas.contains(id));
+        if self.replicas.is_empty() || has_duplicates(&self.replicas) {
+            return Some("META-1: a partition has replicas, each once");
+        }
+        if !all_replicas(&self.isr) || has_duplicates(&self.isr) {
+            return Some("META-2: the ISR is a set of replicas");
+        }
+        if self.has_leader() && !self.isr.contains(&self.leader) {
+            return Some("META-3: the leader is in the ISR");
+        }
+        if self.elr.iter().any(|id| self.isr.contains(id)) {
+            return Some("META-4: no replica is in both ISR and ELR");
+        }
+        None
+    }
+}
+
+pub(crate) fn has_duplicates(ids: &[NodeId]) -> bool {
+    ids.iter().enumerate().any(|(index, id)| ids[..index].contains(id))
+}

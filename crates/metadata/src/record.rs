@@ -1,0 +1,185 @@
+//! The records of the metadata log: framing, and the version in which each is written.
+//!
+//! Frame: unsigned varint 1, unsigned varint record type, unsigned varint version, body.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use strandline_wire::messages::{
+    Message, abort_transaction_record::AbortTransactionRecord,
+    access_control_entry_record::AccessControlEntryRecord,
+    begin_transaction_record::BeginTransactionRecord,
+    broker_registration_change_record::BrokerRegistrationChangeRecord,
+    clear_elr_record::ClearElrRecord, client_quota_record::ClientQuotaRecord,
+    config_record::ConfigRecord, delegation_token_record::DelegationTokenRecord,
+    end_transaction_record::EndTransactionRecord, feature_level_record::FeatureLevelRecord,
+    fence_broker_record::FenceBrokerRecord, no_op_record::NoOpRecord,
+    partition_change_record::PartitionChangeRecord, partition_record::PartitionRecord,
+    producer_ids_record::ProducerIdsRecord, register_broker_record::RegisterBrokerRecord,
+    register_controller_record::RegisterControllerRecord,
+    remove_access_control_entry_record::RemoveAccessControlEntryRecord,
+    remove_delegation_token_record::RemoveDelegationTokenRecord,
+    remove_topic_record::RemoveTopicRecord,
+    remove_user_scram_credential_record::RemoveUserScramCredentialRecord,
+    topic_record::TopicRecord, unfence_broker_record::UnfenceBrokerRecord,
+    unregister_broker_record::UnregisterBrokerRecord,
+    user_scram_credential_record::UserScramCredentialRecord,
+    zk_migration_state_record::ZkMigrationStateRecord,
+};
+use strandline_wire::{DecodeError, EncodeError, Reader, Writer};
+
+use crate::MetadataVersion;
+
+const FRAME_VERSION: u32 = 1;
+
+macro_rules! records {
+    ($($id:literal $name:ident($body:ty) $version:expr;)*) => {
+        /// One record of the metadata log.
+        #[derive(Clone, PartialEq, Debug)]
+        pub enum Record {
+            $($name($body),)*
+            Unknown(UnknownRecord),
+        }
+
+        impl Record {
+            /// Reads one record's value. Types this version does not know are kept as they are;
+            /// versions of known types that it does not know are an error, because guessing at
+            /// half a record is worse than stopping.
+            pub fn decode(value: &Bytes) -> Result<Self, DecodeError> {
+                let mut reader = Reader::new(value);
+                let frame = reader.unsigned_varint()?;
+                if frame != FRAME_VERSION {
+                    return Err(DecodeError::UnknownFrameVersion(frame));
+                }
+                let id = reader.unsigned_varint()?;
+                let version = reader.unsigned_varint()?;
+                let version = i16::try_from(version).unwrap_or(i16::MAX);
+                let record = match id {
+                    $($id => Self::$name(<$body as Body>::decode(&mut reader, version)?),)*
+                    _ => {
+                        let body = reader.rest();
+                        return Ok(Self::Unknown(UnknownRecord { id, version, body }));
+                    }
+                };
+                reader.finish()?;
+                Ok(record)
+            }
+
+            /// Writes one record's value in the version that the cluster has agreed on.
+            pub fn encode(&self, at: MetadataVersion) -> Result<Bytes, EncodeError> {
+                let mut writer = Writer::new();
+                writer.unsigned_varint(FRAME_VERSION);
+                match self {
+                    $(Self::$name(body) => {
+                        writer.unsigned_varint($id);
+                        let version: fn(&$body, MetadataVersion) -> i16 = $version;
+                        let version = version(body, at);
+                        writer.unsigned_varint(version as u32);
+                        Body::encode(body, &mut writer, version)?;
+                    })*
+                    Self::Unknown(record) => {
+                        writer.unsigned_varint(record.id);
+                        writer.unsigned_varint(record.version as u32);
+                        writer.put(&record.body);
+                    }
+                }
+                Ok(writer.finish().into_bytes())
+            }
+        }
+
+        $(impl From<<$body as Body>::Inner> for Record {
+            fn from(body: <$body as Body>::Inner) -> Self {
+                Self::$name(<$body as Body>::wrap(body))
+            }
+        })*
+    };
+}
+
+records! {
+    0 RegisterBroker(Box<RegisterBrokerRecord>) |_, at| at.register_broker_record_version();
+    1 UnregisterBroker(UnregisterBrokerRecord) |_, _| 0;
+    2 Topic(TopicRecord) |_, _| 0;
+    3 Partition(Box<PartitionRecord>) |_, at| at.partition_record_version();
+    4 Config(ConfigRecord) |_, _| 0;
+    5 PartitionChange(Box<PartitionChangeRecord>) |_, at| at.partition_record_version();
+    7 FenceBroker(FenceBrokerRecord) |_, _| 0;
+    8 UnfenceBroker(UnfenceBrokerRecord) |_, _| 0;
+    9 RemoveTopic(RemoveTopicRecord) |_, _| 0;
+    10 DelegationToken(Box<DelegationTokenRecord>) |_, _| 0;
+    11 UserScramCredential(Box<UserScramCredentialRecord>) |_, _| 0;
+    12 FeatureLevel(FeatureLevelRecord) |_, _| 0;
+    14 ClientQuota(ClientQuotaRecord) |_, _| 0;
+    15 ProducerIds(ProducerIdsRecord) |_, _| 0;
+    17 BrokerRegistrationChange(Box<BrokerRegistrationChangeRecord>) |body, _| change_version(body);
+    18 AccessControlEntry(Box<AccessControlEntryRecord>) |_, _| 0;
+    19 RemoveAccessControlEntry(RemoveAccessControlEntryRecord) |_, _| 0;
+    20 NoOp(NoOpRecord) |_, _| 0;
+    21 ZkMigrationState(ZkMigrationStateRecord) |_, _| 0;
+    22 RemoveUserScramCredential(RemoveUserScramCredentialRecord) |_, _| 0;
+    23 BeginTransaction(BeginTransactionRecord) |_, _| 0;
+    24 EndTransaction(EndTransactionRecord) |_, _| 0;
+    25 AbortTransaction(AbortTransactionRecord) |_, _| 0;
+    26 RemoveDelegationToken(RemoveDelegationTokenRecord) |_, _| 0;
+    27 RegisterController(Box<RegisterControllerRecord>) |_, _| 0;
+    28 ClearElr(ClearElrRecord) |_, _| 0;
+}
+
+/// A record of a type that this version does not know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnknownRecord {
+    pub id: u32,
+    pub version: i16,
+    pub body: Bytes,
+}
+
+/// The lowest version that can say it: an older peer must be able to read what it needs to.
+fn change_version(change: &BrokerRegistrationChangeRecord) -> i16 {
+    if change.cordoned_log_dirs.is_some() {
+        3
+    } else if !change.log_dirs.is_empty() {
+        2
+    } else if change.in_controlled_shutdown != 0 {
+        1
+    } else {
+        0
+    }
+}
+
+/// What the variants of [`Record`] hold: a message, boxed when it is large.
+trait Body: Sized {
+    type Inner: Message;
+    fn wrap(inner: Self::Inner) -> Self;
+    fn inner(&self) -> &Self::Inner;
+
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
+        Ok(Self::wrap(Self::Inner::decode(reader, version)?))
+    }
+
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        self.inner().encode(writer, version)
+    }
+}
+
+impl<M: Message> Body for M {
+    type Inner = M;
+    fn wrap(inner: M) -> Self {
+        inner
+    }
+    fn inner(&self) -> &M {
+        self
+    }
+}
+
+impl<M: Message> Body for Box<M> {
+    type Inner = M;
+    fn wrap(inner: M) -> Self {
+        Box::new(inner)
+    }
+    fn inner(&self) -> &M {
+        self
+    }
+}
+
+/// Records to append together, in order.
+pub type Records = Vec<Record>;
