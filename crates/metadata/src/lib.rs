@@ -4,6 +4,14 @@
 
 extern crate alloc;
 
+mod fault;
+pub mod image;
+mod record;
 mod shared_map;
+mod version;
 
+pub use fault::Fault;
+pub use image::{Delta, Image};
+pub use record::{Record, Records, UnknownRecord};
 pub use shared_map::SharedMap;
+pub use version::{FeatureRange, MetadataVersion, feature};

@@ -2,7 +2,6 @@
 //!
 //! Frame: unsigned varint 1, unsigned varint record type, unsigned varint version, body.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -27,7 +26,7 @@ use strandline_wire::messages::{
     user_scram_credential_record::UserScramCredentialRecord,
     zk_migration_state_record::ZkMigrationStateRecord,
 };
-use strandline_wire::{DecodeError, EncodeError, Reader, Writer};
+use strandline_wire::{Chunk, DecodeError, EncodeError, Reader, Writer};
 
 use crate::MetadataVersion;
 
@@ -37,6 +36,7 @@ macro_rules! records {
     ($($id:literal $name:ident($body:ty) $version:expr;)*) => {
         /// One record of the metadata log.
         #[derive(Clone, PartialEq, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "the large ones are the frequent ones")]
         pub enum Record {
             $($name($body),)*
             Unknown(UnknownRecord),
@@ -56,7 +56,7 @@ macro_rules! records {
                 let version = reader.unsigned_varint()?;
                 let version = i16::try_from(version).unwrap_or(i16::MAX);
                 let record = match id {
-                    $($id => Self::$name(<$body as Body>::decode(&mut reader, version)?),)*
+                    $($id => Self::$name(<$body as Message>::decode(&mut reader, version)?),)*
                     _ => {
                         let body = reader.rest();
                         return Ok(Self::Unknown(UnknownRecord { id, version, body }));
@@ -76,7 +76,7 @@ macro_rules! records {
                         let version: fn(&$body, MetadataVersion) -> i16 = $version;
                         let version = version(body, at);
                         writer.unsigned_varint(version as u32);
-                        Body::encode(body, &mut writer, version)?;
+                        body.encode(&mut writer, version)?;
                     })*
                     Self::Unknown(record) => {
                         writer.unsigned_varint(record.id);
@@ -84,35 +84,35 @@ macro_rules! records {
                         writer.put(&record.body);
                     }
                 }
-                Ok(writer.finish().into_bytes())
+                Ok(into_bytes(writer))
             }
         }
 
-        $(impl From<<$body as Body>::Inner> for Record {
-            fn from(body: <$body as Body>::Inner) -> Self {
-                Self::$name(<$body as Body>::wrap(body))
+        $(impl From<$body> for Record {
+            fn from(body: $body) -> Self {
+                Self::$name(body)
             }
         })*
     };
 }
 
 records! {
-    0 RegisterBroker(Box<RegisterBrokerRecord>) |_, at| at.register_broker_record_version();
+    0 RegisterBroker(RegisterBrokerRecord) |_, at| at.register_broker_record_version();
     1 UnregisterBroker(UnregisterBrokerRecord) |_, _| 0;
     2 Topic(TopicRecord) |_, _| 0;
-    3 Partition(Box<PartitionRecord>) |_, at| at.partition_record_version();
+    3 Partition(PartitionRecord) |_, at| at.partition_record_version();
     4 Config(ConfigRecord) |_, _| 0;
-    5 PartitionChange(Box<PartitionChangeRecord>) |_, at| at.partition_record_version();
+    5 PartitionChange(PartitionChangeRecord) |_, at| at.partition_record_version();
     7 FenceBroker(FenceBrokerRecord) |_, _| 0;
     8 UnfenceBroker(UnfenceBrokerRecord) |_, _| 0;
     9 RemoveTopic(RemoveTopicRecord) |_, _| 0;
-    10 DelegationToken(Box<DelegationTokenRecord>) |_, _| 0;
-    11 UserScramCredential(Box<UserScramCredentialRecord>) |_, _| 0;
+    10 DelegationToken(DelegationTokenRecord) |_, _| 0;
+    11 UserScramCredential(UserScramCredentialRecord) |_, _| 0;
     12 FeatureLevel(FeatureLevelRecord) |_, _| 0;
     14 ClientQuota(ClientQuotaRecord) |_, _| 0;
     15 ProducerIds(ProducerIdsRecord) |_, _| 0;
-    17 BrokerRegistrationChange(Box<BrokerRegistrationChangeRecord>) |body, _| change_version(body);
-    18 AccessControlEntry(Box<AccessControlEntryRecord>) |_, _| 0;
+    17 BrokerRegistrationChange(BrokerRegistrationChangeRecord) |body, _| change_version(body);
+    18 AccessControlEntry(AccessControlEntryRecord) |_, _| 0;
     19 RemoveAccessControlEntry(RemoveAccessControlEntryRecord) |_, _| 0;
     20 NoOp(NoOpRecord) |_, _| 0;
     21 ZkMigrationState(ZkMigrationStateRecord) |_, _| 0;
@@ -121,7 +121,7 @@ records! {
     24 EndTransaction(EndTransactionRecord) |_, _| 0;
     25 AbortTransaction(AbortTransactionRecord) |_, _| 0;
     26 RemoveDelegationToken(RemoveDelegationTokenRecord) |_, _| 0;
-    27 RegisterController(Box<RegisterControllerRecord>) |_, _| 0;
+    27 RegisterController(RegisterControllerRecord) |_, _| 0;
     28 ClearElr(ClearElrRecord) |_, _| 0;
 }
 
@@ -131,6 +131,14 @@ pub struct UnknownRecord {
     pub id: u32,
     pub version: i16,
     pub body: Bytes,
+}
+
+/// A record has no external parts, so what was written is one piece, or nothing.
+fn into_bytes(writer: Writer) -> Bytes {
+    match writer.finish().chunks.pop() {
+        Some(Chunk::Bytes(bytes)) => bytes,
+        Some(Chunk::External { .. }) | None => Bytes::new(),
+    }
 }
 
 /// The lowest version that can say it: an older peer must be able to read what it needs to.
@@ -143,41 +151,6 @@ fn change_version(change: &BrokerRegistrationChangeRecord) -> i16 {
         1
     } else {
         0
-    }
-}
-
-/// What the variants of [`Record`] hold: a message, boxed when it is large.
-trait Body: Sized {
-    type Inner: Message;
-    fn wrap(inner: Self::Inner) -> Self;
-    fn inner(&self) -> &Self::Inner;
-
-    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
-        Ok(Self::wrap(Self::Inner::decode(reader, version)?))
-    }
-
-    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        self.inner().encode(writer, version)
-    }
-}
-
-impl<M: Message> Body for M {
-    type Inner = M;
-    fn wrap(inner: M) -> Self {
-        inner
-    }
-    fn inner(&self) -> &M {
-        self
-    }
-}
-
-impl<M: Message> Body for Box<M> {
-    type Inner = M;
-    fn wrap(inner: M) -> Self {
-        Box::new(inner)
-    }
-    fn inner(&self) -> &M {
-        self
     }
 }
 

@@ -45,9 +45,9 @@ impl<K: Ord, V> SharedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        let after = self.spine.partition_point(|chunk| {
-            chunk.first().is_some_and(|(first, _)| first.borrow() <= key)
-        });
+        let after = self
+            .spine
+            .partition_point(|chunk| chunk.first().is_some_and(|(first, _)| first.borrow() <= key));
         let chunk = after.saturating_sub(1);
         let entry = match self.spine.get(chunk) {
             Some(entries) => entries.binary_search_by(|(k, _)| k.borrow().cmp(key)),

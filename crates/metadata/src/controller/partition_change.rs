@@ -100,21 +100,18 @@ struct Elected {
 }
 
 impl Builder<'_> {
-    /// A reassignment is complete when every adding replica is in the ISR, and when at least one
-    /// replica of the ISR stays: then the removing ones go from both lists.
+    /// A reassignment is complete when everyone who stays is in sync, and then the removing
+    /// replicas go from both lists.
     fn complete_reassignment(&mut self) {
         let target = &mut self.target;
         if target.removing.is_empty() && target.adding.is_empty() {
             return;
         }
-        let keeps = |id: &NodeId| !target.removing.contains(id);
-        let isr: Vec<NodeId> = target.isr.iter().copied().filter(keeps).collect();
-        let replicas: Vec<NodeId> = target.replicas.iter().copied().filter(keeps).collect();
-        let all_in_sync = |ids: &[NodeId]| ids.iter().all(|id| isr.contains(id));
-        // When more replicas leave than join, nothing in `adding` proves that the rest is in sync.
-        let shrinks = target.removing.len() > target.adding.len();
-        let complete = if shrinks { all_in_sync(&replicas) } else { all_in_sync(&target.adding) };
-        if replicas.is_empty() || isr.is_empty() || !complete {
+        let stays = |id: &NodeId| !target.removing.contains(id);
+        let isr: Vec<NodeId> = target.isr.iter().copied().filter(stays).collect();
+        let replicas: Vec<NodeId> = target.replicas.iter().copied().filter(stays).collect();
+        let leaves_nobody = !target.removing.is_empty() && (isr.is_empty() || replicas.is_empty());
+        if leaves_nobody || !replicas.iter().all(|id| isr.contains(id)) {
             return;
         }
         target.isr = isr;

@@ -1,7 +1,12 @@
 //! One partition as the metadata log describes it.
 
 use alloc::vec::Vec;
-use strandline_types::{LeaderEpoch, NodeId, Uuid};
+use strandline_types::{LeaderEpoch, NodeId, PartitionId, Uuid};
+use strandline_wire::messages::{
+    UnknownTags, partition_change_record::PartitionChangeRecord, partition_record::PartitionRecord,
+};
+
+use crate::MetadataVersion;
 
 /// Whether the leader was elected cleanly, or still has to recover what an unclean election may
 /// have left inconsistent (KIP-704).
@@ -24,7 +29,7 @@ impl LeaderRecoveryState {
 }
 
 /// Replica lists keep the order of the log: the first replica is the preferred leader.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Partition {
     pub replicas: Vec<NodeId>,
     /// The log directory of each replica, in the order of `replicas`.
@@ -43,6 +48,8 @@ pub struct Partition {
     pub leader_epoch: LeaderEpoch,
     /// Grows by one with every change.
     pub partition_epoch: i32,
+    /// Fields of the latest record that this version does not know.
+    pub unknown_tags: UnknownTags,
 }
 
 /// What one change of a partition sets; `None` leaves a field as it is.
@@ -58,6 +65,7 @@ pub struct PartitionChange {
     pub directories: Option<Vec<Uuid>>,
     pub elr: Option<Vec<NodeId>>,
     pub last_known_elr: Option<Vec<NodeId>>,
+    pub unknown_tags: UnknownTags,
 }
 
 impl PartitionChange {
@@ -124,6 +132,9 @@ impl Partition {
             next.leader = leader;
             next.leader_epoch = LeaderEpoch(next.leader_epoch.get().saturating_add(1));
         }
+        if !change.unknown_tags.is_empty() {
+            next.unknown_tags = change.unknown_tags;
+        }
         next.partition_epoch = next.partition_epoch.saturating_add(1);
         next
     }
@@ -145,6 +156,125 @@ impl Partition {
         }
         None
     }
+}
+
+/// `PartitionChangeRecord.leader` when the leader stays.
+const LEADER_UNCHANGED: i32 = -2;
+/// `PartitionChangeRecord.leaderRecoveryState` when the state stays.
+const RECOVERY_STATE_UNCHANGED: i8 = -1;
+
+impl Partition {
+    /// Reads a record; the error says what cannot be true.
+    pub(crate) fn from_record(record: PartitionRecord) -> Result<Self, &'static str> {
+        let leader_recovery_state = LeaderRecoveryState::from_wire(record.leader_recovery_state)
+            .ok_or("unknown leader recovery state")?;
+        let mut directories = record.directories;
+        if directories.is_empty() {
+            directories = alloc::vec![Uuid::ZERO; record.replicas.len()];
+        }
+        if directories.len() != record.replicas.len() {
+            return Err("the number of directories is not that of the replicas");
+        }
+        Ok(Self {
+            replicas: node_ids(record.replicas),
+            directories,
+            isr: node_ids(record.isr),
+            removing_replicas: node_ids(record.removing_replicas),
+            adding_replicas: node_ids(record.adding_replicas),
+            elr: node_ids(record.eligible_leader_replicas.unwrap_or_default()),
+            last_known_elr: node_ids(record.last_known_elr.unwrap_or_default()),
+            leader: NodeId(record.leader),
+            leader_recovery_state,
+            leader_epoch: LeaderEpoch(record.leader_epoch),
+            partition_epoch: record.partition_epoch,
+            unknown_tags: record.unknown_tags,
+        })
+    }
+
+    /// The record that says all of this in a cluster at `version`.
+    pub(crate) fn to_record(
+        &self,
+        topic_id: Uuid,
+        partition: PartitionId,
+        version: MetadataVersion,
+    ) -> PartitionRecord {
+        let unless_empty = |ids: &[NodeId]| (!ids.is_empty()).then(|| raw_ids(ids));
+        PartitionRecord {
+            partition_id: partition.get(),
+            topic_id,
+            replicas: raw_ids(&self.replicas),
+            isr: raw_ids(&self.isr),
+            removing_replicas: raw_ids(&self.removing_replicas),
+            adding_replicas: raw_ids(&self.adding_replicas),
+            leader: self.leader.get(),
+            leader_recovery_state: self.leader_recovery_state as i8,
+            leader_epoch: self.leader_epoch.get(),
+            partition_epoch: self.partition_epoch,
+            directories: if version.records_directories() {
+                self.directories.clone()
+            } else {
+                Vec::new()
+            },
+            eligible_leader_replicas: unless_empty(&self.elr),
+            last_known_elr: unless_empty(&self.last_known_elr),
+            unknown_tags: self.unknown_tags.clone(),
+        }
+    }
+}
+
+impl PartitionChange {
+    pub(crate) fn from_record(record: PartitionChangeRecord) -> Result<Self, &'static str> {
+        let leader_recovery_state = match record.leader_recovery_state {
+            RECOVERY_STATE_UNCHANGED => None,
+            state => {
+                Some(LeaderRecoveryState::from_wire(state).ok_or("unknown leader recovery state")?)
+            }
+        };
+        Ok(Self {
+            isr: record.isr.map(node_ids),
+            leader: (record.leader != LEADER_UNCHANGED).then_some(NodeId(record.leader)),
+            replicas: record.replicas.map(node_ids),
+            removing_replicas: record.removing_replicas.map(node_ids),
+            adding_replicas: record.adding_replicas.map(node_ids),
+            leader_recovery_state,
+            directories: record.directories,
+            elr: record.eligible_leader_replicas.map(node_ids),
+            last_known_elr: record.last_known_elr.map(node_ids),
+            unknown_tags: record.unknown_tags,
+        })
+    }
+
+    pub(crate) fn into_record(
+        self,
+        topic_id: Uuid,
+        partition: PartitionId,
+    ) -> PartitionChangeRecord {
+        let raw = |ids: Option<Vec<NodeId>>| ids.map(|ids| raw_ids(&ids));
+        PartitionChangeRecord {
+            partition_id: partition.get(),
+            topic_id,
+            isr: raw(self.isr),
+            leader: self.leader.map_or(LEADER_UNCHANGED, NodeId::get),
+            replicas: raw(self.replicas),
+            removing_replicas: raw(self.removing_replicas),
+            adding_replicas: raw(self.adding_replicas),
+            leader_recovery_state: self
+                .leader_recovery_state
+                .map_or(RECOVERY_STATE_UNCHANGED, |state| state as i8),
+            directories: self.directories,
+            eligible_leader_replicas: raw(self.elr),
+            last_known_elr: raw(self.last_known_elr),
+            unknown_tags: self.unknown_tags,
+        }
+    }
+}
+
+pub(crate) fn node_ids(raw: Vec<i32>) -> Vec<NodeId> {
+    raw.into_iter().map(NodeId).collect()
+}
+
+pub(crate) fn raw_ids(ids: &[NodeId]) -> Vec<i32> {
+    ids.iter().map(|id| id.get()).collect()
 }
 
 pub(crate) fn has_duplicates(ids: &[NodeId]) -> bool {
