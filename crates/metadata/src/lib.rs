@@ -4,12 +4,15 @@
 
 extern crate alloc;
 
+pub mod controller;
+pub mod describe;
 mod fault;
 pub mod image;
 mod record;
 mod shared_map;
 mod version;
 
+pub use controller::Controller;
 pub use fault::Fault;
 pub use image::{Delta, Image};
 pub use record::{Record, Records, UnknownRecord};

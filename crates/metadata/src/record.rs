@@ -6,25 +6,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use strandline_wire::messages::{
-    Message, abort_transaction_record::AbortTransactionRecord,
-    access_control_entry_record::AccessControlEntryRecord,
-    begin_transaction_record::BeginTransactionRecord,
-    broker_registration_change_record::BrokerRegistrationChangeRecord,
-    clear_elr_record::ClearElrRecord, client_quota_record::ClientQuotaRecord,
-    config_record::ConfigRecord, delegation_token_record::DelegationTokenRecord,
-    end_transaction_record::EndTransactionRecord, feature_level_record::FeatureLevelRecord,
-    fence_broker_record::FenceBrokerRecord, no_op_record::NoOpRecord,
-    partition_change_record::PartitionChangeRecord, partition_record::PartitionRecord,
-    producer_ids_record::ProducerIdsRecord, register_broker_record::RegisterBrokerRecord,
-    register_controller_record::RegisterControllerRecord,
-    remove_access_control_entry_record::RemoveAccessControlEntryRecord,
-    remove_delegation_token_record::RemoveDelegationTokenRecord,
-    remove_topic_record::RemoveTopicRecord,
-    remove_user_scram_credential_record::RemoveUserScramCredentialRecord,
-    topic_record::TopicRecord, unfence_broker_record::UnfenceBrokerRecord,
-    unregister_broker_record::UnregisterBrokerRecord,
-    user_scram_credential_record::UserScramCredentialRecord,
-    zk_migration_state_record::ZkMigrationStateRecord,
+    AbortTransactionRecord, AccessControlEntryRecord, BeginTransactionRecord,
+    BrokerRegistrationChangeRecord, ClearElrRecord, ClientQuotaRecord, ConfigRecord,
+    DelegationTokenRecord, EndTransactionRecord, FeatureLevelRecord, FenceBrokerRecord, Message,
+    NoOpRecord, PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord,
+    RegisterControllerRecord, RemoveAccessControlEntryRecord, RemoveDelegationTokenRecord,
+    RemoveTopicRecord, RemoveUserScramCredentialRecord, TopicRecord, UnfenceBrokerRecord,
+    UnregisterBrokerRecord, UserScramCredentialRecord, ZkMigrationStateRecord,
 };
 use strandline_wire::{Chunk, DecodeError, EncodeError, Reader, Writer};
 

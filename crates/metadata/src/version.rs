@@ -44,6 +44,7 @@ impl MetadataVersion {
     const CORDONED_DIRECTORIES: Self = Self(30);
     const NO_EPOCH_BUMP_ON_SHRINK: Self = Self(12);
     const CONTROLLER_REGISTRATION: Self = Self(15);
+    const TRANSACTIONS: Self = Self(13);
 
     fn row(self) -> Option<&'static (i16, &'static str, bool)> {
         METADATA_VERSIONS.iter().find(|(level, _, _)| *level == self.0)
@@ -75,6 +76,10 @@ impl MetadataVersion {
 
     pub(crate) fn supports_controller_registration(self) -> bool {
         self >= Self::CONTROLLER_REGISTRATION
+    }
+
+    pub(crate) fn supports_transactions(self) -> bool {
+        self >= Self::TRANSACTIONS
     }
 
     pub(crate) fn bumps_leader_epoch_on_isr_shrink(self) -> bool {

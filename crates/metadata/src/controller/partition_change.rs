@@ -140,8 +140,8 @@ impl Builder<'_> {
     }
 
     fn may_lead_cleanly(&self, id: NodeId) -> bool {
-        let holds_everything = self.target.isr.contains(&id)
-            || (self.target.isr.is_empty() && self.elr.contains(&id));
+        let holds_everything =
+            self.target.isr.contains(&id) || (self.target.isr.is_empty() && self.elr.contains(&id));
         holds_everything && (self.around.may_lead)(id)
     }
 

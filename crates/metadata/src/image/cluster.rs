@@ -7,12 +7,9 @@ use alloc::sync::Arc;
 
 use strandline_types::{BrokerEpoch, NodeId, Offset, Uuid};
 use strandline_wire::messages::{
-    broker_registration_change_record::BrokerRegistrationChangeRecord,
-    fence_broker_record::FenceBrokerRecord,
-    register_broker_record::{BrokerEndpoint, RegisterBrokerRecord},
-    register_controller_record::RegisterControllerRecord,
-    unfence_broker_record::UnfenceBrokerRecord,
-    unregister_broker_record::UnregisterBrokerRecord,
+    BrokerRegistrationChangeRecord, FenceBrokerRecord, RegisterBrokerRecord,
+    RegisterControllerRecord, UnfenceBrokerRecord, UnregisterBrokerRecord,
+    register_broker_record::BrokerEndpoint,
 };
 
 use crate::{Record, Records};

@@ -5,8 +5,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
+use strandline_config::Overrides;
 use strandline_types::NodeId;
-use strandline_wire::messages::{UnknownTags, config_record::ConfigRecord};
+use strandline_wire::messages::{ConfigRecord, UnknownTags};
 
 use crate::{Record, Records, SharedMap};
 
@@ -67,26 +68,39 @@ impl ConfigResource {
     }
 }
 
-#[derive(Clone, PartialEq, Debug)]
-struct Setting {
-    value: String,
-    unknown_tags: UnknownTags,
-}
-
 /// The settings of one resource.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Settings(BTreeMap<String, Setting>);
+pub struct Settings {
+    overrides: Overrides,
+    /// Fields of the latest records that this version does not know, by key.
+    unknown_tags: BTreeMap<String, UnknownTags>,
+}
 
 impl Settings {
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(|setting| setting.value.as_str())
+        self.overrides.get(key).map(String::as_str)
     }
 
-    /// Keys and values, ascending by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, setting)| (key.as_str(), setting.value.as_str()))
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    fn set(&mut self, key: String, value: String, unknown_tags: UnknownTags) {
+        if unknown_tags.is_empty() {
+            self.unknown_tags.remove(&key);
+        } else {
+            self.unknown_tags.insert(key.clone(), unknown_tags);
+        }
+        self.overrides.insert(key, value);
+    }
+
+    fn unset(&mut self, key: &str) {
+        self.overrides.remove(key);
+        self.unknown_tags.remove(key);
     }
 }
+
+static NO_OVERRIDES: Overrides = Overrides::new();
 
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Configs {
@@ -116,27 +130,27 @@ impl Configs {
         );
     }
 
+    /// What is set for the resource, empty if nothing is.
+    pub fn overrides(&self, resource: &ConfigResource) -> &Overrides {
+        self.settings(resource).map_or(&NO_OVERRIDES, |settings| settings.overrides())
+    }
+
     pub(super) fn apply(&mut self, record: ConfigRecord) {
         let resource =
             ConfigResource::new(ResourceType(record.resource_type), record.resource_name);
-        let settings = self.by_resource.get_mut(&resource);
-        match (record.value, settings) {
-            (Some(value), settings) => {
-                let setting = Setting { value, unknown_tags: record.unknown_tags };
-                match settings {
-                    Some(settings) => {
-                        Arc::make_mut(settings).0.insert(record.name, setting);
-                    }
-                    None => {
-                        let settings = Settings(BTreeMap::from([(record.name, setting)]));
-                        self.by_resource.insert(resource, Arc::new(settings));
-                    }
-                }
+        match (record.value, self.by_resource.get_mut(&resource)) {
+            (Some(value), Some(settings)) => {
+                Arc::make_mut(settings).set(record.name, value, record.unknown_tags);
+            }
+            (Some(value), None) => {
+                let mut settings = Settings::default();
+                settings.set(record.name, value, record.unknown_tags);
+                self.by_resource.insert(resource, Arc::new(settings));
             }
             (None, Some(settings)) => {
                 let settings = Arc::make_mut(settings);
-                settings.0.remove(&record.name);
-                if settings.0.is_empty() {
+                settings.unset(&record.name);
+                if settings.overrides.is_empty() {
                     self.by_resource.remove(&resource);
                 }
             }
@@ -150,13 +164,13 @@ impl Configs {
 
     pub(super) fn snapshot(&self, records: &mut Records) {
         for (resource, settings) in self.by_resource.iter() {
-            records.extend(settings.0.iter().map(|(name, setting)| {
+            records.extend(settings.overrides.iter().map(|(name, value)| {
                 Record::from(ConfigRecord {
                     resource_type: resource.resource_type.0,
                     resource_name: resource.name.clone(),
                     name: name.clone(),
-                    value: Some(setting.value.clone()),
-                    unknown_tags: setting.unknown_tags.clone(),
+                    value: Some(value.clone()),
+                    unknown_tags: settings.unknown_tags.get(name).cloned().unwrap_or_default(),
                 })
             }));
         }

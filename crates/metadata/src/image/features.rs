@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 
-use strandline_wire::messages::feature_level_record::FeatureLevelRecord;
+use strandline_wire::messages::FeatureLevelRecord;
 
 use crate::{FeatureRange, MetadataVersion, Record, Records, version::feature};
 

@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use strandline_types::Offset;
-use strandline_wire::messages::producer_ids_record::ProducerIdsRecord;
+use strandline_wire::messages::ProducerIdsRecord;
 
 pub use cluster::{Broker, Cluster};
 pub use configs::{ConfigResource, Configs, ResourceType, Settings};
@@ -90,11 +90,6 @@ impl Image {
     /// Whether a transaction has begun and not ended: no snapshot may be taken now.
     pub fn in_transaction(&self) -> bool {
         self.transaction.is_some()
-    }
-
-    /// The abort record that an active controller owes after it found a transaction half written.
-    pub(crate) fn discard_transaction(&mut self) {
-        self.transaction = None;
     }
 
     fn apply_one(&mut self, record: Record, offset: Offset) -> Result<(), String> {

@@ -2,9 +2,7 @@
 
 use alloc::vec::Vec;
 use strandline_types::{LeaderEpoch, NodeId, PartitionId, Uuid};
-use strandline_wire::messages::{
-    UnknownTags, partition_change_record::PartitionChangeRecord, partition_record::PartitionRecord,
-};
+use strandline_wire::messages::{PartitionChangeRecord, PartitionRecord, UnknownTags};
 
 use crate::MetadataVersion;
 

@@ -8,12 +8,9 @@ use alloc::vec::Vec;
 
 use strandline_types::Uuid;
 use strandline_wire::messages::{
-    access_control_entry_record::AccessControlEntryRecord, client_quota_record::ClientQuotaRecord,
-    delegation_token_record::DelegationTokenRecord,
-    remove_access_control_entry_record::RemoveAccessControlEntryRecord,
-    remove_delegation_token_record::RemoveDelegationTokenRecord,
-    remove_user_scram_credential_record::RemoveUserScramCredentialRecord,
-    user_scram_credential_record::UserScramCredentialRecord,
+    AccessControlEntryRecord, ClientQuotaRecord, DelegationTokenRecord,
+    RemoveAccessControlEntryRecord, RemoveDelegationTokenRecord, RemoveUserScramCredentialRecord,
+    UserScramCredentialRecord,
 };
 
 use crate::{Record, Records};

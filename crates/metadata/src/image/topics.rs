@@ -6,9 +6,8 @@ use alloc::sync::Arc;
 
 use strandline_types::{PartitionId, Uuid};
 use strandline_wire::messages::{
-    UnknownTags, clear_elr_record::ClearElrRecord, partition_change_record::PartitionChangeRecord,
-    partition_record::PartitionRecord, remove_topic_record::RemoveTopicRecord,
-    topic_record::TopicRecord,
+    ClearElrRecord, PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
+    UnknownTags,
 };
 
 use super::partition::{Partition, PartitionChange};
@@ -38,8 +37,8 @@ pub struct Topics {
     by_id: SharedMap<Uuid, Arc<Topic>>,
     by_name: SharedMap<Arc<str>, Uuid>,
     /// Names with `.` or `_`, under the name with all of them as `_`: Kafka's metrics confuse
-    /// `a.b` with `a_b`, so only one of them may exist.
-    ambiguous: SharedMap<String, Arc<str>>,
+    /// `a.b` with `a_b`, so only one of them may be created.
+    ambiguous: SharedMap<(String, Arc<str>), ()>,
 }
 
 impl Topics {
@@ -94,7 +93,10 @@ impl Topics {
         if !is_ambiguous(name) {
             return None;
         }
-        self.ambiguous.get(unambiguous(name).as_str()).map(Arc::as_ref)
+        let folded = unambiguous(name);
+        let from = (folded, Arc::from(""));
+        let ((found, other), ()) = self.ambiguous.iter_from(&from).next()?;
+        (*found == from.0).then_some(other.as_ref())
     }
 
     pub(super) fn changes(
@@ -120,7 +122,7 @@ impl Topics {
         }
         let name: Arc<str> = record.name.into();
         if is_ambiguous(&name) {
-            self.ambiguous.insert(unambiguous(&name), name.clone());
+            self.ambiguous.insert((unambiguous(&name), name.clone()), ());
         }
         self.by_name.insert(name.clone(), record.topic_id);
         let topic = Topic {
@@ -139,7 +141,7 @@ impl Topics {
         let topic = self.by_id.remove(&id).ok_or_else(|| format!("there is no topic {id}"))?;
         self.by_name.remove(&topic.name);
         if is_ambiguous(&topic.name) {
-            self.ambiguous.remove(unambiguous(&topic.name).as_str());
+            self.ambiguous.remove(&(unambiguous(&topic.name), topic.name.clone()));
         }
         Ok(topic.name.clone())
     }

@@ -1,0 +1,116 @@
+//! The replicas of new partitions: chosen, or given by hand and checked.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use strandline_types::{ErrorCode, LeaderEpoch, NodeId, PartitionId, Uuid};
+
+use super::context::{Context, Denied};
+use super::{placement, random::Random};
+use crate::image::{LeaderRecoveryState, Partition, has_duplicates, node_ids};
+use crate::{Record, Records};
+
+/// One request may create this many partitions at most.
+pub(super) const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
+
+impl Context<'_> {
+    /// Replicas for `count` partitions, striped over racks and brokers.
+    pub(super) fn place(
+        &self,
+        random: &mut Random,
+        count: usize,
+        replication_factor: usize,
+    ) -> Result<Vec<Partition>, Denied> {
+        let deny = |why: &str| {
+            let text =
+                format!("Unable to replicate the partition {replication_factor} time(s): {why}");
+            Denied::new(ErrorCode::INVALID_REPLICATION_FACTOR, text)
+        };
+        placement::place(&self.image.cluster, random, count, replication_factor)
+            .map_err(|why| deny(&why))?
+            .into_iter()
+            .map(|replicas| {
+                self.new_partition(replicas).ok_or_else(|| {
+                    deny("All brokers are currently fenced or in controlled shutdown.")
+                })
+            })
+            .collect()
+    }
+
+    /// A partition with replicas that a person chose.
+    pub(super) fn assign_by_hand(
+        &self,
+        partition: PartitionId,
+        broker_ids: &[i32],
+        replication_factor: Option<usize>,
+    ) -> Result<Partition, Denied> {
+        let deny = |text| Err(Denied::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
+        let replicas = node_ids(broker_ids.to_vec());
+        if replicas.is_empty() {
+            return deny("The manual partition assignment includes an empty replica list.".into());
+        }
+        let mut ascending = replicas.clone();
+        ascending.sort_unstable();
+        let unknown = |id: &&NodeId| self.image.cluster.broker(**id).is_none();
+        if let Some(id) = ascending.iter().find(unknown) {
+            return deny(format!(
+                "The manual partition assignment includes broker {id}, but no such broker is \
+                 registered."
+            ));
+        }
+        if has_duplicates(&ascending) {
+            let twice = ascending.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+            return deny(format!(
+                "The manual partition assignment includes the broker {} more than once.",
+                twice.unwrap_or(NodeId::NONE)
+            ));
+        }
+        if let Some(expected) = replication_factor.filter(|expected| *expected != replicas.len()) {
+            return deny(format!(
+                "The manual partition assignment includes a partition with {} replica(s), but \
+                 this is not consistent with previous partitions, which have {expected} \
+                 replica(s).",
+                replicas.len()
+            ));
+        }
+        match self.new_partition(replicas) {
+            Some(partition) => Ok(partition),
+            None => deny(format!(
+                "All brokers specified in the manual partition assignment for partition \
+                 {partition} are fenced or in controlled shutdown."
+            )),
+        }
+    }
+
+    /// `None` when none of the replicas may lead.
+    fn new_partition(&self, replicas: Vec<NodeId>) -> Option<Partition> {
+        let is_active = |id: &NodeId| self.image.cluster.is_active(*id);
+        let isr: Vec<NodeId> = replicas.iter().copied().filter(is_active).collect();
+        Some(Partition {
+            directories: replicas.iter().map(|id| self.default_directory(*id)).collect(),
+            leader: *isr.first()?,
+            isr,
+            replicas,
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+            unknown_tags: Default::default(),
+        })
+    }
+
+    pub(super) fn write_partitions(
+        &self,
+        topic: Uuid,
+        first: PartitionId,
+        partitions: &[Partition],
+        records: &mut Records,
+    ) {
+        records.extend(partitions.iter().zip(first.get()..).map(|(partition, id)| {
+            Record::from(partition.to_record(topic, PartitionId(id), self.version()))
+        }));
+    }
+}

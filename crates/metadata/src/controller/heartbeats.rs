@@ -1,0 +1,137 @@
+//! Which brokers are alive, as the leading controller has heard it. Nothing of this is written
+//! down: it begins anew with each leadership, and then every broker has a whole session to be heard.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use strandline_types::{BrokerEpoch, Instant, NodeId, Offset};
+
+use crate::image::Cluster;
+
+#[derive(Clone, Debug)]
+struct Session {
+    epoch: BrokerEpoch,
+    /// When the broker must have been heard of again; none while it is fenced.
+    deadline: Option<Instant>,
+    last_contact: Option<Instant>,
+    /// How far the broker has applied the metadata log.
+    metadata_offset: Option<Offset>,
+    /// When set: the broker may stop once all active brokers have applied this much, because then
+    /// none of them sends clients to it any more.
+    shutdown_offset: Option<Offset>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Heartbeats {
+    session_timeout: Duration,
+    sessions: BTreeMap<NodeId, Session>,
+}
+
+impl Heartbeats {
+    /// Brokers found in the log have a session's time to be heard before they are fenced. Until it
+    /// is over nobody may take their id; except for the broker in this very process: its previous
+    /// incarnation is dead for sure, and a node that was killed need not wait for its own ghost.
+    pub(crate) fn new(
+        now: Instant,
+        session_timeout: Duration,
+        own: NodeId,
+        cluster: &Cluster,
+    ) -> Self {
+        let mut heartbeats = Self { session_timeout, sessions: BTreeMap::new() };
+        for broker in cluster.brokers() {
+            heartbeats.register(now, broker.id(), broker.epoch(), broker.is_fenced());
+            if let Some(session) = heartbeats.sessions.get_mut(&broker.id())
+                && (broker.is_fenced() || broker.id() == own)
+            {
+                session.last_contact = None;
+            }
+        }
+        heartbeats
+    }
+
+    pub(crate) fn register(
+        &mut self,
+        now: Instant,
+        id: NodeId,
+        epoch: BrokerEpoch,
+        is_fenced: bool,
+    ) {
+        let session = self.sessions.entry(id).or_insert(Session {
+            epoch,
+            deadline: None,
+            last_contact: None,
+            metadata_offset: None,
+            shutdown_offset: None,
+        });
+        session.epoch = epoch;
+        session.last_contact = Some(now);
+        session.deadline = (!is_fenced).then_some(now + self.session_timeout);
+    }
+
+    pub(crate) fn forget(&mut self, id: NodeId) {
+        self.sessions.remove(&id);
+    }
+
+    /// Whether this incarnation has been heard within a session time.
+    pub(crate) fn has_valid_session(&self, now: Instant, id: NodeId, epoch: BrokerEpoch) -> bool {
+        self.sessions.get(&id).is_some_and(|session| {
+            session.epoch == epoch
+                && session.last_contact.is_some_and(|at| at + self.session_timeout > now)
+        })
+    }
+
+    pub(crate) fn touch(
+        &mut self,
+        now: Instant,
+        id: NodeId,
+        epoch: BrokerEpoch,
+        is_fenced: bool,
+        metadata_offset: Offset,
+    ) {
+        self.register(now, id, epoch, is_fenced);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.metadata_offset = Some(metadata_offset);
+            if is_fenced {
+                session.shutdown_offset = None;
+            }
+        }
+    }
+
+    pub(crate) fn fence(&mut self, id: NodeId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.deadline = None;
+            session.last_contact = None;
+            session.shutdown_offset = None;
+        }
+    }
+
+    /// The broker's leaderships are being moved by records that end before `offset`.
+    pub(crate) fn move_shutdown_offset(&mut self, id: NodeId, offset: Offset) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.shutdown_offset = session.shutdown_offset.max(Some(offset));
+        }
+    }
+
+    /// Whether every active broker knows that this one leads nothing any more.
+    pub(crate) fn may_stop(&self, id: NodeId, cluster: &Cluster) -> bool {
+        let target = self.sessions.get(&id).and_then(|session| session.shutdown_offset);
+        cluster.brokers().filter(|broker| broker.is_active()).all(|broker| {
+            let seen = self.sessions.get(&broker.id()).and_then(|session| session.metadata_offset);
+            seen >= target
+        })
+    }
+
+    /// When the next session ends.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.sessions.values().filter_map(|session| session.deadline).min()
+    }
+
+    /// The broker whose session ended longest ago.
+    pub(crate) fn expired(&self, now: Instant) -> Option<NodeId> {
+        let ended = self
+            .sessions
+            .iter()
+            .filter_map(|(id, session)| Some((session.deadline.filter(|at| *at <= now)?, *id)));
+        ended.min().map(|(_, id)| id)
+    }
+}
