@@ -24,7 +24,6 @@ macro_rules! records {
     ($($id:literal $name:ident($body:ty) $version:expr;)*) => {
         /// One record of the metadata log.
         #[derive(Clone, PartialEq, Debug)]
-        #[expect(clippy::large_enum_variant, reason = "the large ones are the frequent ones")]
         pub enum Record {
             $($name($body),)*
             Unknown(UnknownRecord),

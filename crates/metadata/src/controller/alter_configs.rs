@@ -129,11 +129,7 @@ fn alter_one(
         Scope::Topic => alter::validate_topic(&cx.layers(), &after)?,
         Scope::Group => alter::validate_group(&cx.layers(), &after)?,
         Scope::ClientMetrics => alter::validate_client_metrics(&after)?,
-        Scope::Broker => {
-            // What is set already may be a setting of another version: only the change is judged.
-            let set = changes.iter().filter_map(|(key, v)| Some((key.clone(), v.clone()?)));
-            alter::validate_broker(&set.collect(), name.is_empty())?;
-        }
+        Scope::Broker => alter::validate_broker(&cx.config(), &after, name.is_empty())?,
     }
     if !validate_only {
         write(cx, scope, &resource, changes, records);
@@ -175,7 +171,7 @@ fn check_existence(cx: &Context<'_>, scope: Scope, name: &str) -> Result<(), Den
             let cluster = &cx.image.cluster;
             let exists = cluster.broker(NodeId(id)).is_some()
                 || cluster.controller(NodeId(id)).is_some()
-                || cx.settings.node_id == NodeId(id);
+                || cx.settings.config.node_id == NodeId(id);
             match exists {
                 true => Ok(()),
                 false => Err(Denied::new(

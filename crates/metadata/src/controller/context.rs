@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use strandline_config::{BrokerLayers, TopicConfig};
+use strandline_config::{BrokerConfig, BrokerLayers, TopicConfig};
 use strandline_types::{ErrorCode, NodeId, Now, Offset, Uuid};
 
 use super::ControllerSettings;
@@ -84,10 +84,19 @@ impl Context<'_> {
     /// The settings that topics inherit: this node's own, and what was set for all brokers.
     pub(crate) fn layers(&self) -> BrokerLayers {
         BrokerLayers {
-            fixed: self.settings.layers.fixed.clone(),
+            fixed: self.settings.config.layers.fixed.clone(),
             cluster: self.image.configs.overrides(&ConfigResource::all_brokers()).clone(),
             broker: strandline_config::Overrides::new(),
         }
+    }
+
+    /// This node's configuration with what was set at run time.
+    pub(crate) fn config(&self) -> BrokerConfig {
+        let mut config = self.settings.config.as_ref().clone();
+        let own = ConfigResource::broker(config.node_id);
+        config.layers = self.layers();
+        config.layers.broker = self.image.configs.overrides(&own).clone();
+        config
     }
 
     /// One setting of a topic: its own, else all brokers', else this node's, else the default.
@@ -96,7 +105,7 @@ impl Context<'_> {
         configs
             .get(&ConfigResource::topic(topic), key)
             .or_else(|| configs.get(&ConfigResource::all_brokers(), key))
-            .or_else(|| self.settings.layers.fixed.get(key).map(String::as_str))
+            .or_else(|| self.settings.config.layers.fixed.get(key).map(String::as_str))
     }
 
     pub(crate) fn effective_min_isr(&self, topic: &Topic) -> usize {

@@ -71,7 +71,7 @@ fn asked_partitions(
 ) -> usize {
     let asked = |topic: &CreatableTopic| match topic.num_partitions {
         _ if !topic.assignments.is_empty() => topic.assignments.len(),
-        DEFAULT => cx.settings.default_num_partitions.max(0) as usize,
+        DEFAULT => cx.settings.config.topics.num_partitions.max(0) as usize,
         count => count.max(0) as usize,
     };
     let topics = request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str()));
@@ -190,7 +190,7 @@ fn placed(
     random: &mut Random,
 ) -> Result<Vec<Partition>, Denied> {
     let replication_factor = match i32::from(topic.replication_factor) {
-        DEFAULT => cx.settings.default_replication_factor.max(0) as usize,
+        DEFAULT => cx.settings.config.topics.replication_factor.max(0) as usize,
         factor if factor > 0 => factor as usize,
         _ => {
             return Err(Denied::new(
@@ -200,7 +200,7 @@ fn placed(
         }
     };
     let count = match topic.num_partitions {
-        DEFAULT => cx.settings.default_num_partitions.max(0) as usize,
+        DEFAULT => cx.settings.config.topics.num_partitions.max(0) as usize,
         count if count > 0 => count as usize,
         _ => {
             return Err(Denied::new(

@@ -33,11 +33,12 @@ mod update_features;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use strandline_config::BrokerLayers;
-use strandline_types::{ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset};
+use strandline_config::BrokerConfig;
+use strandline_types::{ErrorCode, Instant, LeaderEpoch, Now, Offset};
 use strandline_wire::messages;
 
 use crate::{Fault, FeatureRange, Image, Record, Records};
@@ -47,19 +48,14 @@ use heartbeats::Heartbeats;
 /// What a controller knows from its configuration.
 #[derive(Clone, Debug)]
 pub struct ControllerSettings {
-    pub node_id: NodeId,
     pub cluster_id: String,
     pub supported_features: Vec<FeatureRange>,
     /// What the format step prepared; written when the log names no `metadata.version`.
     pub bootstrap: Records,
     /// The node's own configuration: topics inherit from it.
-    pub layers: BrokerLayers,
-    pub default_num_partitions: i32,
-    pub default_replication_factor: i16,
+    pub config: Arc<BrokerConfig>,
     /// `broker.session.timeout.ms`
     pub session_timeout: Duration,
-    /// `metadata.max.idle.interval.ms`; none writes nothing while nothing happens.
-    pub max_idle_interval: Option<Duration>,
     /// `leader.imbalance.check.interval.seconds`
     pub balance_interval: Duration,
     /// `auto.leader.rebalance.enable`
@@ -151,7 +147,6 @@ pub struct Moment {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all effects are replies")]
 pub enum Effect {
     Reply(Ticket, Result<Response, Refusal>),
     /// Replaces what was armed under the same timer.
@@ -266,8 +261,9 @@ impl Controller {
         effects: &mut Vec<Effect>,
     ) -> Result<Records, Fault> {
         let now = moment.now.instant;
-        let ControllerSettings { session_timeout, node_id, .. } = self.settings;
-        let heartbeats = Heartbeats::new(now, session_timeout, node_id, &self.latest.cluster);
+        let ControllerSettings { session_timeout, .. } = self.settings;
+        let own = self.settings.config.node_id;
+        let heartbeats = Heartbeats::new(now, session_timeout, own, &self.latest.cluster);
         self.leadership = Some(Leadership {
             epoch,
             heartbeats,
@@ -279,7 +275,7 @@ impl Controller {
         bootstrap::decide(&self.context(moment), &mut records);
         self.settle(moment, &records, None, effects)?;
         effects.push(Effect::Arm(Timer::Balance, now + self.settings.balance_interval));
-        if let Some(interval) = self.settings.max_idle_interval {
+        if let Some(interval) = self.max_idle_interval() {
             effects.push(Effect::Arm(Timer::Idle, now + interval));
         }
         Ok(records)
@@ -341,6 +337,12 @@ impl Controller {
                 effects.extend(replies.map(|(t, response)| Effect::Reply(t, Ok(response))));
             }
         }
+    }
+
+    /// After so long without a record a NoOp is written; never if it is none.
+    fn max_idle_interval(&self) -> Option<Duration> {
+        let millis = self.settings.config.metadata.max_idle_interval_ms?;
+        Some(Duration::from_millis(millis.max(1) as u64))
     }
 
     fn context(&self, moment: Moment) -> Context<'_> {
@@ -411,7 +413,7 @@ impl Controller {
         match timer {
             Timer::Sessions => self.fence_expired(moment, records),
             Timer::Idle => {
-                let Some(interval) = self.settings.max_idle_interval else { return };
+                let Some(interval) = self.max_idle_interval() else { return };
                 let last = self.leadership.as_ref().map_or(now, |l| l.last_append_at);
                 if last + interval <= now {
                     records.push(Record::from(messages::NoOpRecord::default()));

@@ -185,7 +185,7 @@ pub(super) fn begin_elr(cx: &Context<'_>, records: &mut Records) {
         })
     };
     if !set("") {
-        let own = cx.settings.layers.fixed.get(KEY).cloned();
+        let own = cx.settings.config.layers.fixed.get(KEY).cloned();
         records.push(setting("", Some(own.unwrap_or_else(|| "1".into()))));
     }
     for (resource, settings) in cx.image.configs.resources() {
@@ -208,7 +208,7 @@ fn not_supported(cx: &Context<'_>, name: &str, level: i16) -> Option<String> {
     let local = cx.settings.supported_features.iter().find(|range| range.name == name);
     let (min, max) = local.map_or((0, 0), |range| (range.min, range.max));
     if level < min || level > max || local.is_none() {
-        return Some(only(format!("Local controller {}", cx.settings.node_id), min, max));
+        return Some(only(format!("Local controller {}", cx.settings.config.node_id), min, max));
     }
     for broker in cx.image.cluster.brokers() {
         let (min, max) = broker.feature_range(name);
@@ -217,7 +217,7 @@ fn not_supported(cx: &Context<'_>, name: &str, level: i16) -> Option<String> {
         }
     }
     let others = cx.image.cluster.controllers();
-    for controller in others.filter(|c| c.controller_id != cx.settings.node_id.get()) {
+    for controller in others.filter(|c| c.controller_id != cx.settings.config.node_id.get()) {
         let range = controller.features.iter().find(|f| f.name == name);
         let (min, max) =
             range.map_or((0, 0), |f| (f.min_supported_version, f.max_supported_version));
