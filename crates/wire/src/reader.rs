@@ -224,6 +224,11 @@ impl<'a> Reader<'a> {
         Ok(self.i8()? >= 0)
     }
 
+    /// Whether a nullable structure in a tagged field follows.
+    pub(crate) fn tag_present(&mut self) -> Result<bool, DecodeError> {
+        Ok(self.unsigned_varint()? != 0)
+    }
+
     pub(crate) fn tags(&mut self) -> Result<Tags, DecodeError> {
         let left = self.unsigned_varint()?;
         Ok(Tags { left, next: 0, outer_end: None })

@@ -284,6 +284,11 @@ impl Writer {
         self.i8(if present { 1 } else { -1 });
     }
 
+    /// Says whether a nullable structure in a tagged field follows.
+    pub(crate) fn tag_present(&mut self, present: bool) {
+        self.unsigned_varint(u32::from(present));
+    }
+
     /// A section in which every tag is unknown.
     pub(crate) fn unknown_tags(&mut self, kept: &UnknownTags) -> Result<(), EncodeError> {
         self.tags(0, kept).finish(self);

@@ -1,31 +1,12 @@
 //! What the generated code promises beyond the golden vectors.
-#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod common;
 
 use bytes::Bytes;
+use common::{decode, encode};
 use strandline_types::Uuid;
 use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use strandline_wire::messages::{ApiKey, Message, ProduceRequest, Records, VersionRange};
-use strandline_wire::{Chunk, DecodeError, EncodeError, Reader, Writer};
-
-fn encode<M: Message>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
-    let mut writer = Writer::new();
-    message.encode(&mut writer, version)?;
-    let mut bytes = Vec::new();
-    for chunk in writer.finish().chunks {
-        match chunk {
-            Chunk::Bytes(piece) => bytes.extend_from_slice(&piece),
-            Chunk::External { len, .. } => bytes.resize(bytes.len() + len as usize, 0),
-        }
-    }
-    Ok(bytes.into())
-}
-
-fn decode<M: Message>(bytes: &Bytes, version: i16) -> Result<M, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let message = M::decode(&mut reader, version)?;
-    reader.finish()?;
-    Ok(message)
-}
+use strandline_wire::messages::{ApiKey, ProduceRequest, Records, VersionRange};
 
 fn produce() -> ProduceRequest {
     ProduceRequest {

@@ -33,7 +33,7 @@ const FILE_LINES_MAX: usize = 800;
 /// Text that a finished file does not hold.
 const UNWANTED: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 
-pub fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path) -> Result<()> {
     let mut complaints = Vec::new();
     check_layers(root, &mut complaints)?;
     check_purity(root, &mut complaints)?;

@@ -43,3 +43,8 @@ pub trait Request: Message {
     type Response: Message;
     const KEY: ApiKey;
 }
+
+/// What to do with every message there is, see [`visit_messages`].
+pub trait MessageVisitor {
+    fn visit<M: Message>(&mut self);
+}

@@ -547,10 +547,16 @@ fn read_expression(field: &Field) -> String {
         Type::Basic(kind) => format!("reader.{kind}()?"),
         Type::Array(_) => format!("reader.{nullable}array(version, flexible)?"),
         Type::Struct(name) if field.nullable.is_some() => format!(
-            "if reader.present()? {{ Some({name}::read(reader, version, flexible)?) }} else {{ None }}"
+            "if reader.{}()? {{ Some({name}::read(reader, version, flexible)?) }} else {{ None }}",
+            presence(field)
         ),
         Type::Struct(name) => format!("{name}::read(reader, version, flexible)?"),
     }
+}
+
+/// The mark in front of a nullable structure: Kafka's differs between plain and tagged fields.
+fn presence(field: &Field) -> &'static str {
+    if field.tag.is_some() { "tag_present" } else { "present" }
 }
 
 fn write_statement(field: &Field) -> String {
@@ -572,8 +578,9 @@ fn write_statement(field: &Field) -> String {
         }
         Type::Array(_) => format!("writer.array(&{place}, version, flexible)?;"),
         Type::Struct(_) if nullable => format!(
-            "writer.present({place}.is_some()); \
-             if let Some(value) = &{place} {{ value.write(writer, version, flexible)?; }}"
+            "writer.{}({place}.is_some()); \
+             if let Some(value) = &{place} {{ value.write(writer, version, flexible)?; }}",
+            presence(field)
         ),
         Type::Struct(_) => format!("{place}.write(writer, version, flexible)?;"),
     }

@@ -59,5 +59,11 @@ pub(super) fn modules(tables: &[Table]) -> String {
     for name in &names {
         text += &format!("pub use {}::{name};\n", snake(name));
     }
-    text
+    text += "\nuse super::MessageVisitor;\n\n\
+             /// Calls the visitor once for every message.\n\
+             pub fn visit_messages(visitor: &mut impl MessageVisitor) {\n";
+    for name in tables.iter().flat_map(|table| &table.messages).map(|m| &m.name) {
+        text += &format!("visitor.visit::<{name}>();\n");
+    }
+    text + "}\n"
 }

@@ -66,7 +66,7 @@ impl Message for ConsumerGroupMemberMetadataValue {
         while let Some(tag) = reader.next_tag(&mut tags)? {
             match tag {
                 0 => {
-                    this.classic_member_metadata = if reader.present()? {
+                    this.classic_member_metadata = if reader.tag_present()? {
                         Some(ClassicMemberMetadata::read(reader, version, flexible)?)
                     } else {
                         None
@@ -96,7 +96,7 @@ impl Message for ConsumerGroupMemberMetadataValue {
         let mut tags = writer.tags(u32::from(has_classic_member_metadata), &self.unknown_tags);
         if has_classic_member_metadata {
             tags.begin(writer, 0)?;
-            writer.present(self.classic_member_metadata.is_some());
+            writer.tag_present(self.classic_member_metadata.is_some());
             if let Some(value) = &self.classic_member_metadata {
                 value.write(writer, version, flexible)?;
             }
