@@ -58,6 +58,8 @@ pub enum ReadRefusal {
     Offline,
     #[error(transparent)]
     Epoch(#[from] EpochRefusal),
+    #[error("the new leader does not know yet how far the log is committed")]
+    OffsetNotAvailable,
     #[error("offset {asked} lies outside {log_start} to {log_end}")]
     OffsetOutOfRange { asked: Offset, log_start: Offset, log_end: Offset },
 }
@@ -68,6 +70,7 @@ impl ReadRefusal {
             Self::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Epoch(refusal) => refusal.code(),
+            Self::OffsetNotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
             Self::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
         }
     }

@@ -88,18 +88,16 @@ impl Replica {
     }
 
     /// The disk was full and refused what was admitted: those who wait for it hear so, nothing more
-    /// is taken, and readers go on. The way back is [`Replica::replace_log`] with the log cut to its
-    /// written end.
+    /// is taken, and readers go on. Cut the log to its written end ([`Log::truncate_to`]) and hand it
+    /// to [`Replica::replace_log`]; once there is room, [`Replica::resume`].
     pub fn suspend(&mut self, effects: &mut Vec<Effect>) {
         self.suspended = true;
         let written = self.log.written_end();
-        if let Some(leader) = &mut self.leader {
-            for waiting in leader.until_counted.take_beyond(written) {
-                effects.push(refuse(waiting.ticket, ProduceRefusal::Offline));
-            }
-            for waiting in leader.until_committed.take_beyond(written) {
-                effects.push(refuse(waiting.ticket, ProduceRefusal::Offline));
-            }
+        let Some(leader) = &mut self.leader else { return };
+        let counted = leader.until_counted.take_beyond(written);
+        let committed = leader.until_committed.take_beyond(written);
+        for waiting in counted.chain(committed) {
+            effects.push(refuse(waiting.ticket, ProduceRefusal::Offline));
         }
     }
 
@@ -107,20 +105,37 @@ impl Replica {
         self.suspended
     }
 
-    /// Goes on with a log whose end was cut off.
+    /// Takes appends again.
+    ///
+    /// # Panics
+    /// When what the disk refused is still in the log.
+    pub fn resume(&mut self) {
+        assert_eq!(self.log.written_end(), self.log.log_end(), "cut the log before going on");
+        self.suspended = false;
+    }
+
+    /// Goes on with a log whose end was cut off. What happened to the old one meanwhile is not lost:
+    /// a raised start, new settings, an epoch that has no records yet.
     ///
     /// # Panics
     /// When committed records are gone.
-    pub fn replace_log(&mut self, log: Log) {
+    pub fn replace_log(&mut self, mut log: Log, effects: &mut Vec<Effect>) {
         assert!(
             self.high_watermark <= log.written_end(),
             "REPL-2: the high watermark {} lies in the log, which ends at {}",
             self.high_watermark,
             log.written_end()
         );
+        let mut epochs_changed = log.raise_log_start(self.log.log_start());
+        log.reconfigure(self.log.config().clone());
+        if self.leader.is_some() {
+            epochs_changed |= log.begin_epoch(self.leader_epoch);
+        }
+        if epochs_changed {
+            effects.push(Effect::WriteEpochs(log.epochs().entries().to_vec()));
+        }
+        self.sync_upto = self.sync_upto.min(log.log_end());
         self.log = log;
-        self.suspended = false;
-        self.is_syncing = false;
     }
 
     pub fn step(&mut self, now: Now, event: Event<'_>, effects: &mut Vec<Effect>) {
@@ -424,9 +439,6 @@ impl Replica {
     }
 
     fn retain(&mut self, now: Now) -> Option<Effect> {
-        if self.suspended {
-            return None;
-        }
         self.log.retain(now.timestamp, self.high_watermark).map(Effect::Delete)
     }
 }

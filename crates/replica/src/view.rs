@@ -52,6 +52,26 @@ impl View {
         }
     }
 
+    /// Whether this replica may answer in the name of the partition.
+    pub fn check_leader(&self, asked_epoch: LeaderEpoch) -> Result<(), ReadRefusal> {
+        if self.is_offline {
+            return Err(ReadRefusal::Offline);
+        }
+        self.check_epoch(asked_epoch)?;
+        if self.is_leader { Ok(()) } else { Err(ReadRefusal::NotLeader) }
+    }
+
+    /// Where the log ends, as ListOffsets tells it. A new leader's high watermark lags behind the
+    /// former one's until it has committed something itself: it must not be told before, or the end
+    /// would seem to go back (KIP-207).
+    pub fn latest(&self, reader: Reader, asked_epoch: LeaderEpoch) -> Result<Offset, ReadRefusal> {
+        self.check_leader(asked_epoch)?;
+        if reader != Reader::Follower && self.high_watermark < self.epoch_start {
+            return Err(ReadRefusal::OffsetNotAvailable);
+        }
+        Ok(self.end_for(reader))
+    }
+
     /// While no transaction can be open, the last stable offset is the high watermark.
     pub fn last_stable_offset(&self) -> Offset {
         self.high_watermark
@@ -73,13 +93,7 @@ impl View {
         reader: Reader,
         asked_epoch: LeaderEpoch,
     ) -> Result<ReadableRange, ReadRefusal> {
-        if self.is_offline {
-            return Err(ReadRefusal::Offline);
-        }
-        self.check_epoch(asked_epoch)?;
-        if !self.is_leader {
-            return Err(ReadRefusal::NotLeader);
-        }
+        self.check_leader(asked_epoch)?;
         if from < self.log_start || from > self.log_end {
             return Err(ReadRefusal::OffsetOutOfRange {
                 asked: from,

@@ -381,6 +381,17 @@ fn leadership_comes_and_goes() {
     "#]]);
 }
 
+/// The one file holds the one batch that was written.
+fn recover_from_one_batch(mut recovery: strandline_log::Recovery) -> Log {
+    while let strandline_log::RecoveryStep::Scan(range) = recovery.next_step() {
+        assert_eq!(range.from, 0);
+        let written = BatchFacts { leader_epoch: LeaderEpoch(0), ..batch(2, -1, Timestamp(0)) };
+        assert!(recovery.batch(&written, 0));
+        recovery.scan_ended().expect("nothing is damaged");
+    }
+    recovery.finish().log
+}
+
 #[test]
 fn a_full_disk_refuses_and_serves() {
     let mut story = Story::new(1, i64::MAX);
@@ -395,6 +406,15 @@ fn a_full_disk_refuses_and_serves() {
     story.produce(RequiredAcks::All, 1, -1);
     let end = story.replica.view().end_for(Reader::Consumer(Isolation::ReadUncommitted));
     writeln!(story.text, "consumers read up to {end}").unwrap();
+    let now = story.now().timestamp;
+    let cut = story.replica.log().truncate_to(Offset(2), Vec::new(), now);
+    let log = recover_from_one_batch(cut);
+    let mut effects = Vec::new();
+    story.replica.replace_log(log, &mut effects);
+    story.replica.resume();
+    story.tell("there is room again", &effects);
+    story.produce(RequiredAcks::All, 1, -1);
+    story.written();
     story.ends(expect![[r#"
         lead epoch 0, replicas [1], in sync [1] (hw 0)
             epochs [EpochStart { epoch: 0, start: 0 }]
@@ -412,5 +432,10 @@ fn a_full_disk_refuses_and_serves() {
         produce 4 acks All (hw 2)
             answer 4: KAFKA_STORAGE_ERROR (the partition went offline)
         consumers read up to 2
+        there is room again (hw 2)
+        produce 5 acks All (hw 2)
+            append 2
+        written up to 3 (hw 3)
+            answer 5: offset 2
     "#]]);
 }
