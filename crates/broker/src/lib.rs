@@ -4,6 +4,7 @@
 mod api;
 mod cx;
 mod dispatch;
+mod driver;
 mod handles;
 mod listener;
 mod session;

@@ -1,0 +1,338 @@
+//! The shell around one partition.
+//!
+//! Under the partition's lock runs only the core's step, never a system call. What a step asks for
+//! goes into a queue; whoever finds the *append token* free takes it, writes everything admitted so
+//! far in one vectored append, feeds the outcome back, and answers by ticket. Readers look at a
+//! published [`View`] and never take the lock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::task::{Context, Poll, Waker};
+
+use strandline_log::{Admission, Deletion, EpochStart, Log, LogConfig, SyncPlan};
+use strandline_ports::{Clock, Lane, Spawn};
+use strandline_replica::{
+    DeleteRefusal, Effect, Event, IsrAnswer, IsrMember, Leadership, ProduceAnswer, ProduceRefusal,
+    Replica, ReplicaConfig, Ticket, View,
+};
+use strandline_store::{PartitionStore, StoreFault};
+use strandline_types::{LeaderEpoch, NodeId, Now, Offset, TopicIdPartition, TopicPartition};
+use strandline_wire::records::InspectedBatch;
+use tokio::sync::{mpsc, oneshot};
+
+mod append;
+mod read;
+mod upkeep;
+mod waiters;
+
+pub(crate) use append::{Deleting, Ordered};
+pub(crate) use read::{FetchRead, ReadAt};
+pub(crate) use upkeep::RetiredSegments;
+pub(crate) use waiters::{FetchWaiter, Subscription};
+
+/// What the partitions of one node share.
+pub(crate) struct PartitionContext {
+    pub(crate) node: NodeId,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) spawn: Arc<dyn Spawn>,
+    /// Proposals for another ISR; the answer comes back by [`Partition::isr_answered`].
+    pub(crate) isr_proposals: mpsc::UnboundedSender<IsrProposal>,
+}
+
+/// An AlterPartition to be sent to the controller.
+#[derive(Debug)]
+pub(crate) struct IsrProposal {
+    pub(crate) partition: TopicIdPartition,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) partition_epoch: i32,
+    pub(crate) in_sync: Vec<IsrMember>,
+}
+
+/// One partition on this node.
+pub(crate) struct Partition {
+    me: Weak<Self>,
+    name: TopicPartition,
+    id: TopicIdPartition,
+    context: Arc<PartitionContext>,
+    store: Arc<PartitionStore>,
+    core: Mutex<Core>,
+    view: RwLock<View>,
+    waiters: waiters::Waiters,
+    /// Held by a sync and by whoever takes files away: a file must not be opened for a sync just
+    /// when it goes.
+    files: tokio::sync::Mutex<()>,
+}
+
+/// What the lock guards.
+struct Core {
+    replica: Replica,
+    work: VecDeque<Work>,
+    token_is_taken: bool,
+    next_ticket: u64,
+    produces: BTreeMap<Ticket, oneshot::Sender<Result<ProduceAnswer, ProduceRefusal>>>,
+    deletes: BTreeMap<Ticket, oneshot::Sender<Result<Offset, DeleteRefusal>>>,
+    /// Who applies retention right now.
+    retaining: Option<oneshot::Sender<RetiredSegments>>,
+    /// Ends and sizes of the appends that the high watermark has not passed.
+    uncommitted: VecDeque<(Offset, u32)>,
+}
+
+/// What the holder of the append token does, in order.
+enum Work {
+    Append(Admission, Vec<InspectedBatch>),
+    WriteEpochs(Vec<EpochStart>),
+    Delete(Deletion, oneshot::Sender<RetiredSegments>),
+    /// Go on after a full disk.
+    Resume,
+    Close(oneshot::Sender<Result<(), StoreFault>>),
+}
+
+/// What is left to do after a step, outside the lock.
+#[derive(Default)]
+struct Aftermath {
+    takes_token: bool,
+    sync: Option<SyncPlan>,
+    produces: Vec<(
+        oneshot::Sender<Result<ProduceAnswer, ProduceRefusal>>,
+        Result<ProduceAnswer, ProduceRefusal>,
+    )>,
+    deletes: Vec<(oneshot::Sender<Result<Offset, DeleteRefusal>>, Result<Offset, DeleteRefusal>)>,
+    gained: waiters::Gained,
+}
+
+impl Partition {
+    /// A partition whose files are loaded. It serves nothing until the metadata make it a leader.
+    pub(crate) fn new(
+        context: Arc<PartitionContext>,
+        name: TopicPartition,
+        id: TopicIdPartition,
+        store: Arc<PartitionStore>,
+        log: Log,
+        config: ReplicaConfig,
+        checkpointed_high_watermark: Offset,
+    ) -> Arc<Self> {
+        let replica = Replica::new(context.node, config, log, checkpointed_high_watermark);
+        let view = RwLock::new(replica.view());
+        let core = Core {
+            replica,
+            work: VecDeque::new(),
+            token_is_taken: false,
+            next_ticket: 0,
+            produces: BTreeMap::new(),
+            deletes: BTreeMap::new(),
+            retaining: None,
+            uncommitted: VecDeque::new(),
+        };
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            name,
+            id,
+            context,
+            store,
+            core: Mutex::new(core),
+            view,
+            waiters: waiters::Waiters::default(),
+            files: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    pub(crate) fn id(&self) -> TopicIdPartition {
+        self.id
+    }
+
+    pub(crate) fn store(&self) -> &Arc<PartitionStore> {
+        &self.store
+    }
+
+    /// What readers may see now.
+    pub(crate) fn view(&self) -> View {
+        *self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the log itself, which may be ahead of what readers see.
+    pub(crate) fn with_log<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
+        look(self.core().replica.log())
+    }
+
+    /// The ISR, while this node leads.
+    pub(crate) fn in_sync(&self) -> Vec<NodeId> {
+        self.core().replica.in_sync().to_vec()
+    }
+
+    pub(crate) fn become_leader(&self, leadership: Leadership) {
+        self.step(Event::BecomeLeader(leadership));
+    }
+
+    pub(crate) fn become_follower(&self, leader_epoch: LeaderEpoch, partition_epoch: i32) {
+        self.step(Event::BecomeFollower { leader_epoch, partition_epoch });
+    }
+
+    pub(crate) fn configure(&self, replica: ReplicaConfig, log: Arc<LogConfig>) {
+        self.step(Event::Configured { replica, log });
+    }
+
+    pub(crate) fn isr_answered(&self, answer: IsrAnswer) {
+        self.step(Event::IsrAnswered(answer));
+    }
+
+    /// The log dir failed: nothing of the partition can be trusted until the next start.
+    pub(crate) fn take_offline(&self) {
+        self.core().work.retain(|work| matches!(work, Work::Close(_)));
+        self.step(Event::Faulted);
+    }
+
+    /// Feeds the core an event that brings no batches, and does what follows.
+    fn step(&self, event: Event<'_>) {
+        let now = self.now();
+        let aftermath = self.decide(&mut self.core(), now, event);
+        self.settle(aftermath);
+    }
+
+    /// The locked part of a step.
+    fn decide(&self, core: &mut Core, now: Now, event: Event<'_>) -> Aftermath {
+        let mut effects = Vec::new();
+        core.replica.step(now, event, &mut effects);
+        self.route(core, effects, Vec::new())
+    }
+
+    /// Sorts effects into what the token's holder does in order and what is done at once, and
+    /// publishes what readers may see.
+    fn route(
+        &self,
+        core: &mut Core,
+        effects: Vec<Effect>,
+        mut batches: Vec<InspectedBatch>,
+    ) -> Aftermath {
+        let mut after = Aftermath::default();
+        for effect in effects {
+            match effect {
+                Effect::Append(admission) => {
+                    let end = admission.appended.next_offset;
+                    core.uncommitted.push_back((end, admission.size_bytes));
+                    let batches = std::mem::take(&mut batches);
+                    core.work.push_back(Work::Append(admission, batches));
+                }
+                Effect::WriteEpochs(epochs) => core.work.push_back(Work::WriteEpochs(epochs)),
+                Effect::LogStartRaised(raised) => {
+                    core.work.extend(raised.epochs.map(Work::WriteEpochs));
+                }
+                Effect::Delete(deletion) => {
+                    let sender = core.retaining.take().expect("only `retain` applies retention");
+                    core.work.push_back(Work::Delete(deletion, sender));
+                }
+                Effect::Sync(plan) => after.sync = Some(plan),
+                Effect::Answer { ticket, answer } => {
+                    let waiting = core.produces.remove(&ticket);
+                    after.produces.extend(waiting.map(|sender| (sender, answer)));
+                }
+                Effect::AnswerDelete { ticket, answer } => {
+                    let waiting = core.deletes.remove(&ticket);
+                    after.deletes.extend(waiting.map(|sender| (sender, answer)));
+                }
+                Effect::AlterIsr { leader_epoch, partition_epoch, in_sync } => {
+                    // Without a receiver the node is stopping.
+                    let _ = self.context.isr_proposals.send(IsrProposal {
+                        partition: self.id,
+                        leader_epoch,
+                        partition_epoch,
+                        in_sync,
+                    });
+                }
+            }
+        }
+        after.gained = self.publish(core);
+        if !core.work.is_empty() && !core.token_is_taken {
+            core.token_is_taken = true;
+            after.takes_token = true;
+        }
+        after
+    }
+
+    /// Publishing happens under the core's lock, or an older view could overwrite a newer one.
+    fn publish(&self, core: &mut Core) -> waiters::Gained {
+        let view = core.replica.view();
+        let mut shown = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *shown, view);
+        drop(shown);
+        if before == view {
+            return waiters::Gained::default();
+        }
+        let mut committed_bytes = 0;
+        while let Some(&(end, size_bytes)) = core.uncommitted.front() {
+            if end > view.high_watermark {
+                break;
+            }
+            committed_bytes += i64::from(size_bytes);
+            core.uncommitted.pop_front();
+        }
+        waiters::Gained::between(&before, &view, committed_bytes)
+    }
+
+    /// The unlocked part of a step.
+    fn settle(&self, after: Aftermath) {
+        self.waiters.wake(&after.gained);
+        for (sender, answer) in after.produces {
+            // Whoever asked may have gone.
+            let _ = sender.send(answer);
+        }
+        for (sender, answer) in after.deletes {
+            let _ = sender.send(answer);
+        }
+        let Some(me) = self.me.upgrade() else { return };
+        if let Some(plan) = after.sync {
+            Arc::clone(&me).detach(Arc::clone(&me).sync(plan));
+        }
+        if after.takes_token {
+            Arc::clone(&me).detach(me.drain());
+        }
+    }
+
+    /// Runs work that must end even if its caller goes away: at once as far as it does not have to
+    /// wait, then as a task of its own.
+    fn detach(self: Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
+        // Whatever wakes it before the task first runs is seen by that first run.
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Poll::Pending = work.as_mut().poll(&mut nobody) {
+            self.context.spawn.spawn(Lane::Data, work);
+        }
+    }
+
+    async fn sync(self: Arc<Self>, plan: SyncPlan) {
+        let synced = {
+            let _files = self.files.lock().await;
+            self.store.sync(&plan).await
+        };
+        match synced {
+            Ok(()) => self.step(Event::Synced { upto: plan.upto }),
+            Err(fault) => self.fault(&fault),
+        }
+    }
+
+    /// The partition is of no use until the next start.
+    fn fault(&self, fault: &StoreFault) {
+        tracing::error!(partition = %self.name, %fault, "partition is offline");
+        self.take_offline();
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Now {
+        self.context.clock.now()
+    }
+}
+
+impl Core {
+    fn new_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+}

@@ -1,0 +1,271 @@
+//! Produce: ordered under the lock, written by whoever holds the append token, answered by ticket.
+
+use std::collections::VecDeque;
+use std::slice;
+use std::sync::{Arc, Weak};
+
+use strandline_log::Origin;
+use strandline_replica::{
+    DeleteRefusal, Event, ProduceAnswer, ProduceRefusal, RequiredAcks, Ticket,
+};
+use strandline_store::{Append, StoreFault};
+use strandline_types::{BatchFacts, Now, Offset};
+use strandline_wire::records::{InspectedBatch, StampedBatch};
+use tokio::sync::oneshot;
+
+use super::{Partition, Work};
+
+/// A Produce whose place in the log is decided. The next request of its connection may start.
+#[must_use = "the producer waits for the answer"]
+pub(crate) struct Ordered(Waiting<Result<ProduceAnswer, ProduceRefusal>>);
+
+/// A DeleteRecords that waits for the low watermark.
+#[must_use = "the client waits for the answer"]
+pub(crate) struct Deleting(Waiting<Result<Offset, DeleteRefusal>>);
+
+/// Dropped unanswered (the request's time is up, its connection is gone), the core forgets it.
+struct Waiting<T> {
+    partition: Weak<Partition>,
+    ticket: Ticket,
+    answer: oneshot::Receiver<T>,
+    is_answered: bool,
+}
+
+impl<T> Waiting<T> {
+    async fn answered(&mut self) -> Option<T> {
+        let answer = (&mut self.answer).await.ok();
+        self.is_answered = true;
+        answer
+    }
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        if self.is_answered || self.answer.try_recv().is_ok() {
+            return;
+        }
+        if let Some(partition) = self.partition.upgrade() {
+            partition.forget(self.ticket);
+        }
+    }
+}
+
+impl Ordered {
+    /// What the producer is told, once enough replicas have its records. Data that is not answered
+    /// in time stays in the log.
+    pub(crate) async fn answered(mut self) -> Result<ProduceAnswer, ProduceRefusal> {
+        self.0.answered().await.unwrap_or(Err(ProduceRefusal::Offline))
+    }
+}
+
+impl Deleting {
+    pub(crate) async fn answered(mut self) -> Result<Offset, DeleteRefusal> {
+        self.0.answered().await.unwrap_or(Err(DeleteRefusal::Offline))
+    }
+}
+
+impl Partition {
+    /// Admits the batches of one request and has them written. Everything that can be refused at
+    /// once is: the answer is then there already.
+    pub(crate) fn produce(
+        &self,
+        now: Now,
+        batches: Vec<InspectedBatch>,
+        required_acks: RequiredAcks,
+        origin: Origin,
+    ) -> Ordered {
+        let (sender, answer) = oneshot::channel();
+        let several: Vec<BatchFacts>;
+        let facts = match batches.as_slice() {
+            [batch] => slice::from_ref(&batch.facts),
+            batches => {
+                several = batches.iter().map(|batch| batch.facts.clone()).collect();
+                &several
+            }
+        };
+        let (ticket, after) = {
+            let mut core = self.core();
+            let ticket = core.new_ticket();
+            core.produces.insert(ticket, sender);
+            let event = Event::Append { ticket, batches: facts, required_acks, origin };
+            let mut effects = Vec::new();
+            core.replica.step(now, event, &mut effects);
+            (ticket, self.route(&mut core, effects, batches))
+        };
+        self.settle(after);
+        let partition = Weak::clone(&self.me);
+        Ordered(Waiting { partition, ticket, answer, is_answered: false })
+    }
+
+    /// Raises the log start; −1 stands for the high watermark.
+    pub(crate) fn delete_records(&self, upto: Offset) -> Deleting {
+        let (sender, answer) = oneshot::channel();
+        let now = self.now();
+        let (ticket, after) = {
+            let mut core = self.core();
+            let ticket = core.new_ticket();
+            core.deletes.insert(ticket, sender);
+            let event = Event::DeleteRecords { ticket, upto };
+            (ticket, self.decide(&mut core, now, event))
+        };
+        self.settle(after);
+        let partition = Weak::clone(&self.me);
+        Deleting(Waiting { partition, ticket, answer, is_answered: false })
+    }
+
+    fn forget(&self, ticket: Ticket) {
+        {
+            let mut core = self.core();
+            core.produces.remove(&ticket);
+            core.deletes.remove(&ticket);
+        }
+        self.step(Event::Expired(ticket));
+    }
+
+    /// Works off the queue until it is empty, then gives the token back.
+    pub(super) async fn drain(self: Arc<Self>) {
+        while let Some(work) = self.next_work() {
+            match work {
+                Next::Append(appends) => self.write(appends).await,
+                Next::Other(Work::WriteEpochs(epochs)) => {
+                    if let Err(fault) = self.store.write_epochs(&epochs).await {
+                        self.refused(fault).await;
+                    }
+                }
+                Next::Other(Work::Resume) => self.go_on().await,
+                Next::Other(Work::Delete(deletion, sender)) => {
+                    self.begin_deletion(deletion, sender).await;
+                }
+                Next::Other(Work::Close(sender)) => {
+                    let closed = self.close_files().await;
+                    // Whoever wanted it closed may have gone.
+                    let _ = sender.send(closed);
+                }
+                Next::Other(Work::Append(..)) => unreachable!("appends are taken together"),
+            }
+        }
+    }
+
+    /// Everything admitted so far, or the next other thing. Without work the token is free again.
+    fn next_work(&self) -> Option<Next> {
+        let mut core = self.core();
+        let mut appends = Vec::new();
+        while let Some(Work::Append(..)) = core.work.front() {
+            if let Some(Work::Append(plan, batches)) = core.work.pop_front() {
+                appends.push((plan, batches));
+            }
+        }
+        if !appends.is_empty() {
+            return Some(Next::Append(appends));
+        }
+        let next = core.work.pop_front();
+        if next.is_none() {
+            core.token_is_taken = false;
+            core.work = VecDeque::new();
+        }
+        next.map(Next::Other)
+    }
+
+    async fn write(&self, admitted: Vec<Admitted>) {
+        let Some(upto) = admitted.last().map(|(plan, _)| plan.appended.next_offset) else { return };
+        let appends = admitted.into_iter().map(stamped).collect();
+        match self.store.append(appends).await {
+            Ok(()) => self.step(Event::Written { upto }),
+            Err(fault) => self.refused(fault).await,
+        }
+    }
+
+    async fn refused(&self, fault: StoreFault) {
+        if fault.is_full() { self.disk_is_full(&fault).await } else { self.fault(&fault) }
+    }
+
+    /// Whatever was written of the last appends is in the log; the rest never was.
+    async fn disk_is_full(&self, fault: &StoreFault) {
+        let written = self.store.end();
+        let now = self.now();
+        let (after, refused) = {
+            let mut core = self.core();
+            let is_first = !core.replica.is_suspended();
+            if is_first {
+                tracing::error!(partition = %self.name, %fault, "no appends until there is room");
+            }
+            core.work.retain(|work| !matches!(work, Work::Append(..)));
+            let mut after = Vec::new();
+            if written > core.replica.log().written_end() {
+                let event = Event::Written { upto: written };
+                after.push(self.decide(&mut core, now, event));
+            }
+            let mut effects = Vec::new();
+            core.replica.suspend(&mut effects);
+            core.uncommitted.retain(|&(end, _)| end <= written);
+            after.push(self.route(&mut core, effects, Vec::new()));
+            (after, core.replica.log().log_end() > written)
+        };
+        for after in after {
+            self.settle(after);
+        }
+        if refused
+            && let Err(fault) = self.cut_back().await
+            && !fault.is_full()
+        {
+            // A full disk can refuse even this: it is tried again before appends are resumed.
+            self.fault(&fault);
+        }
+    }
+
+    /// Takes appends again after a full disk.
+    async fn go_on(&self) {
+        let is_whole = self.with_log(|log| log.written_end() == log.log_end());
+        let cut = if is_whole { Ok(()) } else { self.cut_back().await };
+        // The disk may have refused the epochs too.
+        let epochs = self.with_log(|log| log.epochs().entries().to_vec());
+        let ready = match cut {
+            Ok(()) => self.store.write_epochs(&epochs).await,
+            Err(fault) => Err(fault),
+        };
+        match ready {
+            Ok(()) => {
+                tracing::info!(partition = %self.name, "there is room again");
+                self.core().replica.resume();
+            }
+            Err(fault) if fault.is_full() => {}
+            Err(fault) => self.fault(&fault),
+        }
+    }
+
+    /// Takes what the disk refused out of the log. Holds the token.
+    async fn cut_back(&self) -> Result<(), StoreFault> {
+        let _files = self.files.lock().await;
+        let snapshots = self.store.snapshots().await?;
+        let now = self.now();
+        let recovery = {
+            let core = self.core();
+            let log = core.replica.log();
+            log.truncate_to(log.written_end(), snapshots, now.timestamp)
+        };
+        let recovered = self.store.truncate(recovery).await?;
+        let after = {
+            let mut core = self.core();
+            let mut effects = Vec::new();
+            core.replica.replace_log(recovered.log, &mut effects);
+            self.route(&mut core, effects, Vec::new())
+        };
+        self.settle(after);
+        Ok(())
+    }
+}
+
+type Admitted = (strandline_log::Admission, Vec<InspectedBatch>);
+
+enum Next {
+    Append(Vec<Admitted>),
+    Other(Work),
+}
+
+fn stamped((plan, batches): Admitted) -> Append {
+    let stamp = |(batch, stamp): (&InspectedBatch, &strandline_log::Stamp)| -> StampedBatch {
+        batch.stamp(stamp.base_offset, stamp.leader_epoch, stamp.log_append_time)
+    };
+    let batches = batches.iter().zip(&plan.stamps).map(stamp).collect();
+    Append { plan, batches }
+}

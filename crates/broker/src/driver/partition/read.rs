@@ -1,0 +1,125 @@
+//! Reads: the view names the readable range, the store turns it into bytes or a range of a file.
+
+use strandline_log::EpochEnd;
+use strandline_replica::{ReadRefusal, Reader, View};
+use strandline_store::{ReadRequest, Records, StoreFault, TimestampOffset};
+use strandline_types::{LeaderEpoch, Offset, Timestamp};
+
+use super::Partition;
+
+/// One partition of a Fetch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ReadAt {
+    pub(crate) from: Offset,
+    pub(crate) max_bytes: u32,
+    /// Give the first batch even if it is larger than `max_bytes`.
+    pub(crate) at_least_one_batch: bool,
+    pub(crate) reader: Reader,
+    /// The leader epoch that the client knows; −1 asks for no check.
+    pub(crate) leader_epoch: LeaderEpoch,
+}
+
+/// What a Fetch may send.
+pub(crate) struct FetchRead {
+    /// As it was when the range was chosen.
+    pub(crate) view: View,
+    pub(crate) records: Records,
+}
+
+impl Partition {
+    pub(crate) async fn read(&self, read: ReadAt) -> Result<FetchRead, ReadRefusal> {
+        let view = self.view();
+        let range = view.readable(read.from, read.reader, read.leader_epoch)?;
+        if range.from == range.upto || (read.max_bytes == 0 && !read.at_least_one_batch) {
+            return Ok(FetchRead { view, records: Records::Empty });
+        }
+        let request = ReadRequest {
+            from: range.from,
+            upto: range.upto,
+            max_bytes: read.max_bytes,
+            at_least_one_batch: read.at_least_one_batch,
+        };
+        match self.store.read(request).await {
+            Ok(Some(answer)) => Ok(FetchRead { view, records: answer.records }),
+            // Retention was faster.
+            Ok(None) => {
+                let View { log_start, log_end, .. } = self.view();
+                Err(ReadRefusal::OffsetOutOfRange { asked: read.from, log_start, log_end })
+            }
+            Err(fault) => Err(self.read_failed(&fault)),
+        }
+    }
+
+    /// Damaged records must not be skipped, and what else is damaged nobody knows.
+    fn read_failed(&self, fault: &StoreFault) -> ReadRefusal {
+        self.fault(fault);
+        ReadRefusal::Offline
+    }
+
+    /// The first record dated `target` or later that `reader` may see.
+    pub(crate) async fn offset_for_timestamp(
+        &self,
+        target: Timestamp,
+        reader: Reader,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Option<TimestampOffset>, ReadRefusal> {
+        let view = self.view();
+        view.check_leader(leader_epoch)?;
+        let candidates: Vec<Offset> = self.with_log(|log| {
+            let holds = |base| log.segment_end(base) > view.log_start;
+            let segments = log.segments().iter().filter(|it| it.largest_timestamp >= target);
+            segments.map(|it| it.base_offset).filter(|&base| holds(base)).collect()
+        });
+        for segment in candidates {
+            let found = self.store.find_timestamp(segment, target, view.log_start).await;
+            if let Some(found) = found.map_err(|fault| self.read_failed(&fault))? {
+                return self.visible(&view, found, reader, leader_epoch);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record with the largest timestamp of the log.
+    pub(crate) async fn largest_timestamp(
+        &self,
+        reader: Reader,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Option<TimestampOffset>, ReadRefusal> {
+        let view = self.view();
+        view.check_leader(leader_epoch)?;
+        let place = self.with_log(|log| {
+            let segment = log.segment_of_largest_timestamp()?;
+            Some((segment.base_offset, segment.offset_of_largest))
+        });
+        let Some((segment, last_offset)) = place else { return Ok(None) };
+        let found = self.store.largest_timestamp(segment, last_offset).await;
+        match found.map_err(|fault| self.read_failed(&fault))? {
+            Some(found) => self.visible(&view, found, reader, leader_epoch),
+            None => Ok(None),
+        }
+    }
+
+    /// A record beyond the reader's end is as good as none, unless the end itself is not known yet.
+    fn visible(
+        &self,
+        view: &View,
+        found: TimestampOffset,
+        reader: Reader,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Option<TimestampOffset>, ReadRefusal> {
+        if found.offset < view.end_for(reader) {
+            return Ok(Some(found));
+        }
+        view.latest(reader, leader_epoch).map(|_| None)
+    }
+
+    /// The answer to OffsetForLeaderEpoch.
+    pub(crate) fn end_of_epoch(
+        &self,
+        asked: LeaderEpoch,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<EpochEnd, ReadRefusal> {
+        self.view().check_leader(leader_epoch)?;
+        Ok(self.with_log(|log| log.end_of_epoch(asked)))
+    }
+}
