@@ -1,4 +1,5 @@
 //! One partition on the real disk.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

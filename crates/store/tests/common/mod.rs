@@ -1,5 +1,5 @@
 //! A log core and its files on the real disk, driven as the broker drives them.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
