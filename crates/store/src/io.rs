@@ -57,7 +57,17 @@ impl Io {
     }
 
     /// Writes and syncs a file whose earlier content, if any, nobody wants.
-    pub(crate) async fn write_new(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
+    async fn write_new(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
+        let file = self.write_unsynced(path, bytes).await?;
+        file.sync().await.context("sync", path)
+    }
+
+    /// The same without the sync: for what can be made again.
+    pub(crate) async fn write_unsynced(
+        &self,
+        path: &Path,
+        bytes: Vec<u8>,
+    ) -> Result<Arc<dyn File>> {
         let owned = path.to_owned();
         let open = move |disk: &dyn Disk| {
             let file = disk.open(&owned, OpenMode::Create)?;
@@ -67,7 +77,7 @@ impl Io {
         let file: io::Result<Arc<dyn File>> = self.run(open).await;
         let file = file.context("create", path)?;
         file.write_at(0, vec![Bytes::from(bytes)]).await.context("write", path)?;
-        file.sync().await.context("sync", path)
+        Ok(file)
     }
 
     pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<()> {

@@ -3,7 +3,11 @@
 //!
 //! - `STRANDLINE_KAFKA_LOG_DIR`: a log dir of a stopped Kafka, which is copied, opened and read;
 //! - `STRANDLINE_WRITTEN_LOG_DIR`: an empty dir to write to, for Kafka's DumpLogSegments to read.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and may talk"
+)]
 
 mod common;
 

@@ -138,27 +138,30 @@ impl PartitionStore {
         let index = entries.flat_map(offset_index::encode_entry).collect();
         let entries = rebuilt.time_index_entries.into_iter();
         let time_index = entries.flat_map(time_index::encode_entry).collect();
-        self.rewrite((base_offset, FileKind::OffsetIndex), index).await?;
-        self.rewrite((base_offset, FileKind::TimeIndex), time_index).await?;
+        self.swap_in((base_offset, FileKind::OffsetIndex), index).await?;
+        self.swap_in((base_offset, FileKind::TimeIndex), time_index).await?;
         match rebuilt.snapshot {
             Some((offset, producers)) => self.write_snapshot(offset, &producers).await,
             None => Ok(()),
         }
     }
 
+    /// Replaces a file that readers may be using. With a full disk the old one must still be
+    /// there.
+    async fn swap_in(&self, key: FileKey, bytes: Vec<u8>) -> Result<()> {
+        let path = self.file_path(key);
+        let temporary = path.with_extension("tmp");
+        let written = self.io().write_unsynced(&temporary, bytes).await;
+        self.judge(written)?;
+        let renamed = self.io().rename(&temporary, &path).await;
+        self.judge(renamed)
+    }
+
     /// Replaces a file's content; a crash in the middle is found by the next recovery.
     pub(super) async fn rewrite(&self, key: FileKey, bytes: Vec<u8>) -> Result<()> {
         let path = self.file_path(key);
-        let owned = path.clone();
-        let open = move |disk: &dyn Disk| {
-            let file = disk.open(&owned, OpenMode::Create)?;
-            file.set_len(0)?;
-            Ok(file)
-        };
-        let opened: io::Result<Arc<dyn File>> = self.io().run(open).await;
-        let file = self.judge(opened.context("create", &path))?;
-        let written = file.write_at(0, vec![bytes.into()]).await;
-        self.judge(written.context("write", &path))
+        let written = self.io().write_unsynced(&path, bytes).await;
+        self.judge(written).map(drop)
     }
 
     async fn repair(&self, repair: &Repair) -> Result<()> {

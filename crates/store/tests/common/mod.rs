@@ -82,7 +82,10 @@ pub async fn open_dir(path: &Path, options: &Options) -> LogDir {
 
 impl Node {
     pub async fn create(path: &Path, options: Options) -> Self {
-        let dir = open_dir(path, &options).await;
+        Self::create_in(open_dir(path, &options).await, options).await
+    }
+
+    pub async fn create_in(dir: LogDir, options: Options) -> Self {
         dir.begin().await.unwrap();
         let store = match options.preallocate_bytes {
             0 => dir.create_partition(&partition(), Uuid::from_u128(77), Offset::ZERO).await,
@@ -152,9 +155,14 @@ impl Node {
     }
 
     pub async fn truncate(&mut self, target: Offset, at: i64) {
-        let snapshots = self.store.snapshots().await.unwrap();
+        self.try_truncate(target, at).await.unwrap();
+    }
+
+    pub async fn try_truncate(&mut self, target: Offset, at: i64) -> Result<(), StoreFault> {
+        let snapshots = self.store.snapshots().await?;
         let recovery = self.log.truncate_to(target, snapshots, Timestamp(at));
-        self.log = self.store.truncate(recovery).await.unwrap().log;
+        self.log = self.store.truncate(recovery).await?.log;
+        Ok(())
     }
 
     pub async fn close(mut self) {
