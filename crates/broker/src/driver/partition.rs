@@ -24,6 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 
 mod append;
 mod read;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod waiters;
 

@@ -1,0 +1,491 @@
+//! Partitions on real files, driven as API handlers drive them.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use bytes::Bytes;
+use strandline_log::{LogConfig, Origin};
+use strandline_ports::real::{RealDisk, RealSpawn};
+use strandline_ports::{Completion, DirEntry, DirLock, Disk, DiskSpace, File, OpenMode, Sleep};
+use strandline_replica::{Isolation, Reader, RequiredAcks};
+use strandline_store::{Io, LoadOptions, LogDir, LogDirOptions, OpenFiles, Records, TailCache};
+use strandline_types::{
+    ErrorCode, Instant, PartitionId, ProducerEpoch, ProducerId, Timestamp, Uuid,
+};
+use strandline_wire::records::{
+    BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
+    batches, inspect,
+};
+
+use super::*;
+
+const CONSUMER: Reader = Reader::Consumer(Isolation::ReadUncommitted);
+
+/// The tests say what time it is.
+struct ManualClock(AtomicI64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Now {
+        let millis = self.0.load(Ordering::Relaxed);
+        Now {
+            instant: Instant::from_nanos(millis as u64 * 1_000_000),
+            timestamp: Timestamp(millis),
+        }
+    }
+
+    fn sleep_until(&self, _: Instant) -> Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// The real disk, which is full when the test says so.
+struct FillingDisk {
+    real: RealDisk,
+    is_full: Arc<AtomicBool>,
+}
+
+struct FillingFile {
+    real: Arc<dyn File>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Disk for FillingDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let real = self.real.open(path, mode)?;
+        Ok(Arc::new(FillingFile { real, is_full: Arc::clone(&self.is_full) }))
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.real.list(dir)
+    }
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.real.create_dir_all(dir)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.real.remove_file(path)
+    }
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.real.remove_dir_all(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.real.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.real.sync_dir(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
+        self.real.lock(path)
+    }
+    fn boot_id(&self) -> io::Result<String> {
+        self.real.boot_id()
+    }
+    fn space(&self, dir: &Path) -> io::Result<DiskSpace> {
+        self.real.space(dir)
+    }
+}
+
+impl File for FillingFile {
+    fn write_at(&self, position: u64, mut pieces: Vec<Bytes>) -> Completion {
+        if self.is_full.load(Ordering::Relaxed) {
+            // A full disk takes a part of the bytes before it says so.
+            if let Some(first) = pieces.first_mut() {
+                first.truncate(first.len() / 2);
+                pieces.truncate(1);
+            }
+            drop(self.real.write_at(position, pieces));
+            return Completion::ready(Err(io::ErrorKind::StorageFull.into()));
+        }
+        self.real.write_at(position, pieces)
+    }
+    fn sync(&self) -> Completion {
+        self.real.sync()
+    }
+    fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.real.read_at(position, buf)
+    }
+    fn read_cached_at(&self, position: u64, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        self.real.read_cached_at(position, buf)
+    }
+    fn is_cached(&self, position: u64, len: u64) -> bool {
+        self.real.is_cached(position, len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.real.len()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.real.set_len(len)
+    }
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.real.as_fd()
+    }
+}
+
+struct Node {
+    dir: LogDir,
+    clock: Arc<ManualClock>,
+    is_full: Arc<AtomicBool>,
+    context: Arc<PartitionContext>,
+    config: Arc<LogConfig>,
+}
+
+fn name() -> TopicPartition {
+    TopicPartition { topic: "orders".into(), partition: PartitionId(0) }
+}
+
+fn id() -> TopicIdPartition {
+    TopicIdPartition { topic_id: Uuid::from_u128(77), partition: PartitionId(0) }
+}
+
+impl Node {
+    async fn open(path: &Path, config: LogConfig) -> Self {
+        let spawn: Arc<dyn Spawn> =
+            Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
+        let is_full = Arc::new(AtomicBool::new(false));
+        let disk = FillingDisk { real: RealDisk::default(), is_full: Arc::clone(&is_full) };
+        let io = Io { disk: Arc::new(disk), spawn: Arc::clone(&spawn) };
+        let options = LogDirOptions {
+            open_files: Arc::new(OpenFiles::new(100)),
+            tail_cache: Arc::new(TailCache::new(64 * 1024)),
+        };
+        let dir = LogDir::open(io, path, options).await.unwrap();
+        let clock = Arc::new(ManualClock(AtomicI64::new(1000)));
+        let (isr_proposals, _) = mpsc::unbounded_channel();
+        let context = PartitionContext {
+            node: NodeId(1),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            spawn,
+            isr_proposals,
+        };
+        Self { dir, clock, is_full, context: Arc::new(context), config: Arc::new(config) }
+    }
+
+    async fn create(&self) -> Arc<Partition> {
+        let store = self.dir.create_partition(&name(), id().topic_id, Offset(0)).await.unwrap();
+        let log = Log::create(Arc::clone(&self.config), 0, Offset(0), Timestamp(0));
+        self.leading(store, log)
+    }
+
+    async fn load(&self) -> Arc<Partition> {
+        let options = LoadOptions {
+            config: Arc::clone(&self.config),
+            jitter_seed: 0,
+            now: Timestamp(1000),
+            recovery_point: Offset(0),
+            log_start: Offset(0),
+            is_clean: false,
+            preallocate_bytes: 0,
+        };
+        let (store, recovered) = self.dir.load_partition("orders-0", options).await.unwrap();
+        self.leading(store, recovered.log)
+    }
+
+    fn leading(&self, store: Arc<PartitionStore>, log: Log) -> Arc<Partition> {
+        let context = Arc::clone(&self.context);
+        let replica = ReplicaConfig::default();
+        let partition = Partition::new(context, name(), id(), store, log, replica, Offset(0));
+        partition.become_leader(Leadership {
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+            replicas: vec![NodeId(1)],
+            in_sync: vec![NodeId(1)],
+        });
+        partition
+    }
+
+    fn produce(&self, partition: &Partition, values: &[&str], sequence: i32) -> Ordered {
+        let now = self.clock.now();
+        let id = ProducerId(if sequence < 0 { -1 } else { 7 });
+        let epoch = ProducerEpoch(if sequence < 0 { -1 } else { 0 });
+        let producer = ProducerFields { id, epoch, base_sequence: sequence };
+        let mut builder = BatchBuilder::new(BatchOptions { producer, ..BatchOptions::default() });
+        for value in values {
+            let record = NewRecord {
+                timestamp: now.timestamp,
+                key: None,
+                value: Some(value.as_bytes()),
+                headers: &[],
+            };
+            builder.append(&record).unwrap();
+        }
+        let batch = inspect(builder.build(), &InspectLimits::default()).unwrap();
+        partition.produce(now, vec![batch], RequiredAcks::All, Origin::Leader)
+    }
+
+    async fn put(&self, partition: &Partition, values: &[&str]) -> Result<i64, ErrorCode> {
+        let answer = self.produce(partition, values, -1).answered().await;
+        answer.map(|answer| answer.appended.base_offset.get()).map_err(|refusal| refusal.code())
+    }
+
+    async fn read(&self, partition: &Partition, from: i64) -> Result<Vec<String>, ErrorCode> {
+        let mut values = Vec::new();
+        let mut next = from;
+        loop {
+            let read = ReadAt {
+                from: Offset(next),
+                max_bytes: 500,
+                at_least_one_batch: true,
+                reader: CONSUMER,
+                leader_epoch: LeaderEpoch(0),
+            };
+            let bytes = match partition.read(read).await.map_err(|refusal| refusal.code())?.records
+            {
+                Records::Empty => return Ok(values),
+                Records::Memory(pieces) => Bytes::from(pieces.concat()),
+                Records::File(range) => range.read(self.dir.io()).await.unwrap(),
+            };
+            for batch in batches(&bytes) {
+                let records =
+                    BatchRecords::open(&batch.unwrap(), &InspectLimits::default()).unwrap();
+                for record in records.iter() {
+                    let record = record.unwrap();
+                    if record.offset.get() >= next {
+                        assert_eq!(record.offset.get(), next, "offsets are dense");
+                        next += 1;
+                        values.push(String::from_utf8(record.value.unwrap().to_vec()).unwrap());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn small() -> LogConfig {
+    LogConfig { segment_bytes: 1000, index_interval_bytes: 200, ..LogConfig::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_producers_share_the_append_token() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Arc::new(Node::open(home.path(), small()).await);
+    let partition = node.create().await;
+    let producers = (0..8).map(|producer| {
+        let (node, partition) = (Arc::clone(&node), Arc::clone(&partition));
+        async move {
+            let mut offsets = Vec::new();
+            for round in 0..50 {
+                let value = format!("{producer}-{round}");
+                offsets.push((node.put(&partition, &[&value]).await.unwrap(), value));
+            }
+            offsets
+        }
+    });
+    let tasks: Vec<_> = producers.map(|work| spawn_test(Box::pin(work))).collect();
+    let mut acked = Vec::new();
+    for task in tasks {
+        let offsets = task.await.unwrap();
+        assert!(offsets.is_sorted_by(|a, b| a.0 < b.0), "one producer's records keep their order");
+        acked.extend(offsets);
+    }
+    acked.sort();
+    let values: Vec<String> = acked.into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values.len(), 400);
+    assert_eq!(node.read(&partition, 0).await.unwrap(), values);
+    assert_eq!(partition.view().high_watermark, Offset(400));
+
+    // A crash: nothing was closed, nothing synced.
+    drop(partition);
+    let partition = node.load().await;
+    assert_eq!(node.read(&partition, 0).await.unwrap(), values);
+}
+
+/// Runs a future on the test's runtime and hands its value back.
+fn spawn_test<T: Send + 'static>(
+    work: Pin<Box<dyn Future<Output = T> + Send>>,
+) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    let spawn = RealSpawn::new(tokio::runtime::Handle::current()).unwrap();
+    spawn.spawn(
+        Lane::Data,
+        Box::pin(async move {
+            let _ = sender.send(work.await);
+        }),
+    );
+    receiver
+}
+
+#[tokio::test]
+async fn a_repeated_batch_is_answered_as_the_first_time_even_after_a_crash() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    let offset = async |partition: &Partition, sequence| {
+        let answer = node.produce(partition, &["a", "b"], sequence).answered().await;
+        answer.map(|answer| answer.appended.base_offset.get()).map_err(|refusal| refusal.code())
+    };
+    assert_eq!(offset(&partition, 0).await, Ok(0));
+    assert_eq!(offset(&partition, 2).await, Ok(2));
+    assert_eq!(offset(&partition, 0).await, Ok(0));
+    assert_eq!(offset(&partition, 6).await, Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+    drop(partition);
+    let partition = node.load().await;
+    assert_eq!(offset(&partition, 2).await, Ok(2));
+    assert_eq!(offset(&partition, 4).await, Ok(4));
+    assert_eq!(node.read(&partition, 3).await.unwrap(), ["b", "a", "b"]);
+}
+
+#[tokio::test]
+async fn with_flush_messages_one_an_answer_means_durable() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), LogConfig { flush_messages: 1, ..small() }).await;
+    let partition = node.create().await;
+    let waiting: Vec<Ordered> =
+        (0..20).map(|i| node.produce(&partition, &[&i.to_string()], -1)).collect();
+    for ordered in waiting {
+        let end = ordered.answered().await.unwrap().appended.next_offset;
+        assert!(partition.with_log(Log::recovery_point) >= end);
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_fetch_counts_down_and_is_woken_once() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    let is_ready = |waiter: &Arc<FetchWaiter>| {
+        let mut ready = Box::pin(waiter.ready());
+        ready.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    };
+    let waiter = FetchWaiter::new(200);
+    let subscription = partition.subscribe(&waiter, CONSUMER, Offset(0));
+    assert!(!is_ready(&waiter));
+    node.put(&partition, &["some eighty bytes"]).await.unwrap();
+    assert!(!is_ready(&waiter), "one batch is not 200 bytes");
+    node.put(&partition, &["another"]).await.unwrap();
+    node.put(&partition, &["and the third"]).await.unwrap();
+    assert!(is_ready(&waiter));
+    drop(subscription);
+
+    // What came between the read and the subscription is not missed.
+    let late = FetchWaiter::new(1);
+    let _subscription = partition.subscribe(&late, CONSUMER, Offset(2));
+    assert!(is_ready(&late));
+
+    let loses_leader = FetchWaiter::new(1);
+    let _other = partition.subscribe(&loses_leader, CONSUMER, Offset(3));
+    assert!(!is_ready(&loses_leader));
+    partition.become_follower(LeaderEpoch(1), 1);
+    assert!(is_ready(&loses_leader));
+}
+
+#[tokio::test]
+async fn lookups_by_time_and_epoch() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    for time in [1000, 1010, 1005, 1020, 1015] {
+        node.clock.0.store(time, Ordering::Relaxed);
+        for _ in 0..5 {
+            node.put(&partition, &["x", "y"]).await.unwrap();
+        }
+    }
+    let find = async |target| {
+        let found = partition.offset_for_timestamp(Timestamp(target), CONSUMER, LeaderEpoch(0));
+        found.await.unwrap().map(|found| (found.offset.get(), found.timestamp.as_millis()))
+    };
+    assert_eq!(find(0).await, Some((0, 1000)));
+    assert_eq!(find(1001).await, Some((10, 1010)));
+    assert_eq!(find(1011).await, Some((30, 1020)));
+    assert_eq!(find(1021).await, None);
+    let largest = partition.largest_timestamp(CONSUMER, LeaderEpoch(0)).await.unwrap().unwrap();
+    assert_eq!((largest.offset, largest.timestamp), (Offset(30), Timestamp(1020)));
+    let end = partition.end_of_epoch(LeaderEpoch(0), LeaderEpoch(0)).unwrap();
+    assert_eq!((end.epoch, end.end), (LeaderEpoch(0), Offset(50)));
+    let refused = partition.end_of_epoch(LeaderEpoch(0), LeaderEpoch(1)).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::UNKNOWN_LEADER_EPOCH);
+}
+
+#[tokio::test]
+async fn old_segments_and_deleted_records_go() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), LogConfig { retention_ms: 100, ..small() }).await;
+    let partition = node.create().await;
+    for i in 0..40 {
+        node.put(&partition, &[&i.to_string()]).await.unwrap();
+    }
+    assert_eq!(partition.delete_records(Offset(3)).answered().await, Ok(Offset(3)));
+    assert_eq!(node.read(&partition, 2).await, Err(ErrorCode::OFFSET_OUT_OF_RANGE));
+    assert_eq!(node.read(&partition, 38).await.unwrap(), ["38", "39"]);
+    assert!(partition.retain().await.is_empty());
+
+    node.clock.0.store(2000, Ordering::Relaxed);
+    let retired = partition.retain().await;
+    assert!(!retired.is_empty());
+    let deleted = partition.remove_segments(retired).await.unwrap();
+    deleted.unlink(node.dir.io()).await.unwrap();
+    assert_eq!(partition.view().log_start, Offset(40));
+    assert_eq!(node.read(&partition, 39).await, Err(ErrorCode::OFFSET_OUT_OF_RANGE));
+    assert_eq!(node.put(&partition, &["new"]).await, Ok(40));
+    assert_eq!(node.read(&partition, 40).await.unwrap(), ["new"]);
+    let logs = std::fs::read_dir(home.path().join("orders-0")).unwrap();
+    let logs = logs
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".log"));
+    assert_eq!(logs.count(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_serves_and_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    for i in 0..30 {
+        node.put(&partition, &[&i.to_string()]).await.unwrap();
+    }
+    node.is_full.store(true, Ordering::Relaxed);
+    assert_eq!(node.put(&partition, &["lost"]).await, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    assert_eq!(node.put(&partition, &["lost"]).await, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    assert_eq!(node.read(&partition, 28).await.unwrap(), ["28", "29"]);
+
+    node.is_full.store(false, Ordering::Relaxed);
+    node.dir.resume_if_room().await.unwrap();
+    partition.resume();
+    let mut offset = node.put(&partition, &["30"]).await;
+    while offset == Err(ErrorCode::KAFKA_STORAGE_ERROR) {
+        tokio::task::yield_now().await;
+        offset = node.put(&partition, &["30"]).await;
+    }
+    assert_eq!(offset, Ok(30));
+    let expected: Vec<String> = (0..31).map(|i| i.to_string()).collect();
+    assert_eq!(node.read(&partition, 0).await.unwrap(), expected);
+    drop(partition);
+    let partition = node.load().await;
+    assert_eq!(node.read(&partition, 0).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_closed_partition_is_as_it_says() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    for i in 0..30 {
+        node.put(&partition, &[&i.to_string()]).await.unwrap();
+    }
+    let image = partition.close().await.unwrap();
+    assert_eq!((image.log_end, image.recovery_point), (Offset(30), Offset(30)));
+    assert_eq!(node.put(&partition, &["late"]).await, Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    drop(partition);
+    let partition = node.load().await;
+    assert_eq!(partition.with_log(|log| log.image().producers), image.producers);
+    assert_eq!(partition.with_log(Log::size_bytes), {
+        image.segments.iter().map(|segment| u64::from(segment.size_bytes)).sum::<u64>()
+    });
+    assert_eq!(node.read(&partition, 0).await.unwrap().len(), 30);
+}
+
+#[tokio::test]
+async fn a_request_that_gave_up_is_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    partition.become_leader(Leadership {
+        leader_epoch: LeaderEpoch(1),
+        partition_epoch: 1,
+        replicas: vec![NodeId(1), NodeId(2)],
+        in_sync: vec![NodeId(1), NodeId(2)],
+    });
+    let parked = node.produce(&partition, &["a"], -1);
+    assert_eq!(partition.core().produces.len(), 1);
+    drop(parked);
+    assert_eq!(partition.core().produces.len(), 0);
+}
