@@ -310,13 +310,14 @@ impl Recovery {
             let later = &self.listing.segments[end.segment + 1..];
             repair.delete_segments = later.iter().map(|segment| segment.base_offset).collect();
         }
-        repair.delete_segments.append(&mut self.dropped);
         let first = self.segments.first().map_or(Offset::ZERO, |segment| segment.base_offset);
         let log_start = self.listing.log_start.max(first);
         let was_wiped = log_end < log_start && !self.segments.is_empty();
         if was_wiped || self.segments.is_empty() {
             self.start_over(log_start, &mut repair);
         }
+        // Also when everything before them goes: they would bring back what was cut off.
+        repair.delete_segments.append(&mut self.dropped);
         self.conclude(log_start, repair, was_wiped)
     }
 
