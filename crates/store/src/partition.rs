@@ -215,7 +215,8 @@ impl PartitionStore {
         self.judge(written)
     }
 
-    /// Writes out what is kept in memory only to save system calls, and frees its memory.
+    /// Writes out what is kept in memory only to save system calls, and frees its memory. Like a
+    /// plan: one task at a time.
     ///
     /// # Errors
     /// When the disk refuses.

@@ -130,6 +130,50 @@ async fn a_full_disk_refuses_serves_and_resumes() {
     assert_eq!(node.read_all(1000).await, expected);
 }
 
+/// Appends 40 batches while one write fails, whichever it is: of a log, an index, a snapshot, a
+/// checkpoint.
+async fn append_with_one_failure(writes_before: u32, kind: ErrorKind) {
+    let home = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let mut node = node_on(&disk, home.path()).await;
+    disk.fail(Fault::WriteHalfAfter(writes_before, kind));
+    let mut acked = 0;
+    while acked < 120 {
+        let batch = common::batch_of(&values(acked, 3, 100), 1000);
+        match node.append(batch, 1000).await {
+            Ok(offset) => {
+                assert_eq!(offset, Offset(acked as i64));
+                acked += 3;
+            }
+            Err(fault) if fault.is_full() => {
+                assert_eq!(node.dir.resume_if_room().await.unwrap(), DirState::Online);
+                node.truncate(node.log.written_end(), 1000).await;
+            }
+            Err(_) => {
+                assert_eq!(node.dir.state(), DirState::Offline);
+                break;
+            }
+        }
+    }
+    let expected: Vec<_> =
+        values(0, acked, 100).into_iter().enumerate().map(|(i, v)| (i as i64, v)).collect();
+    assert_eq!(node.read_from(Offset(0), Offset(acked as i64), 1000).await, expected);
+    drop(node);
+    let (node, _) = Node::open(home.path(), Options::default()).await.unwrap();
+    let mut read = node.read_all(1000).await;
+    // What failed half way may turn out to be there after all.
+    read.truncate(acked);
+    assert_eq!(read, expected, "after {writes_before} writes");
+}
+
+#[tokio::test]
+async fn whichever_write_fails_nothing_acked_is_lost() {
+    for writes_before in (0..70).step_by(3) {
+        append_with_one_failure(writes_before, ErrorKind::StorageFull).await;
+        append_with_one_failure(writes_before, ErrorKind::Other).await;
+    }
+}
+
 #[tokio::test]
 async fn a_broken_disk_takes_the_dir_offline() {
     for fault in [Fault::WriteHalf(ErrorKind::Other), Fault::Sync] {

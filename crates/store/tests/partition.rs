@@ -360,3 +360,20 @@ async fn a_preallocated_log_is_cut_at_roll_and_stop() {
     node.close().await;
     assert_eq!(len(log_files(home.path()).last().unwrap()), u64::from(size));
 }
+
+#[tokio::test]
+async fn a_log_cut_to_before_its_start_stays_empty() {
+    let home = tempfile::tempdir().unwrap();
+    let mut node = Node::create(home.path(), Options::default()).await;
+    for (first, count, len) in [(0, 2, 288), (2, 4, 82), (6, 5, 282), (11, 3, 800)] {
+        node.append_values(&values(first, count, len), 1000).await;
+    }
+    node.log.delete_records(Offset(1), Offset(14)).unwrap();
+    node.write_checkpoints().await;
+    node.truncate(Offset(1), 5000).await;
+    node.write_checkpoints().await;
+    assert_eq!(node.log.log_end(), Offset(1));
+    drop(node);
+    let (node, _) = Node::open(home.path(), Options::default()).await.unwrap();
+    assert_eq!(node.log.log_end(), Offset(1));
+}

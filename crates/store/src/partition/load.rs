@@ -125,11 +125,23 @@ impl PartitionStore {
 
     async fn scan(&self, range: ScanRange, mut recovery: Recovery) -> Result<Recovery> {
         let path = self.file_path(log_of(range.segment));
-        let opened = self.io().open(&path, OpenMode::Read).await;
-        let file = self.judge(opened)?;
+        let Some(file) = self.existing_file(log_of(range.segment)).await? else {
+            // A segment that was planned, but the disk was full before it was made.
+            if !self.holds_records(range.segment) {
+                return Ok(recovery);
+            }
+            let reason = "the file of the segment has gone".to_owned();
+            return Err(StoreFault::Corrupt { path, position: 0, reason });
+        };
         let scanned =
             self.io().run(move |_| scan(&*file, range, &mut recovery).map(|()| recovery)).await;
         self.judge(scanned.context("read", &path))
+    }
+
+    fn holds_records(&self, base_offset: Offset) -> bool {
+        let state = self.state();
+        let mut segments = state.segments.iter();
+        segments.any(|segment| segment.base_offset == base_offset && segment.size_bytes > 0)
     }
 
     async fn write_rebuilt(&self, rebuilt: RebuiltIndexes) -> Result<()> {
@@ -173,7 +185,7 @@ impl PartitionStore {
         }
         if let Some((segment, size_bytes)) = repair.truncate {
             let path = self.file_path(log_of(segment));
-            let opened = self.io().open(&path, OpenMode::Write).await;
+            let opened = self.io().open(&path, OpenMode::Create).await;
             let file = self.judge(opened)?;
             let cut = self.io().set_len(&file, size_bytes.into(), &path).await;
             self.judge(cut)?;

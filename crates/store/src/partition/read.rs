@@ -90,6 +90,13 @@ impl FileRange {
         .await
     }
 
+    /// At most `len` bytes from `from` on; `None` behind the end.
+    pub fn slice(&self, from: u32, len: u32) -> Option<Self> {
+        let left = self.len.checked_sub(from)?;
+        let position = self.position + u64::from(from);
+        Some(Self { file: Arc::clone(&self.file), position, len: len.min(left) })
+    }
+
     fn is_cached(&self) -> bool {
         self.file.is_cached(self.position, self.len.into())
     }

@@ -114,8 +114,10 @@ impl PartitionStore {
             }
             for kind in kinds {
                 let key = (base_offset, kind);
-                let file = self.file(key).await?;
-                syncs.push((file.sync(), key));
+                // A segment that was deleted since has nothing to lose.
+                if let Some(file) = self.existing_file(key).await? {
+                    syncs.push((file.sync(), key));
+                }
             }
         }
         for (sync, key) in syncs {

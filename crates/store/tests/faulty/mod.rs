@@ -16,6 +16,8 @@ pub enum Fault {
     None,
     /// Half of each write arrives, then it fails.
     WriteHalf(io::ErrorKind),
+    /// So many writes succeed, the next one fails half way.
+    WriteHalfAfter(u32, io::ErrorKind),
     Sync,
 }
 
@@ -69,15 +71,29 @@ impl Disk for FaultyDisk {
         let space = self.real.space(dir)?;
         Ok(match *self.fault.lock().unwrap() {
             Fault::WriteHalf(_) => DiskSpace { usable_bytes: 0, ..space },
-            Fault::None | Fault::Sync => space,
+            Fault::None | Fault::Sync | Fault::WriteHalfAfter(..) => space,
         })
     }
 }
 
 impl File for FaultyFile {
     fn write_at(&self, position: u64, pieces: Vec<Bytes>) -> Completion {
-        let fault = *self.fault.lock().unwrap();
-        let Fault::WriteHalf(kind) = fault else { return self.real.write_at(position, pieces) };
+        let kind = {
+            let mut fault = self.fault.lock().unwrap();
+            match *fault {
+                Fault::WriteHalf(kind) => Some(kind),
+                Fault::WriteHalfAfter(0, kind) => {
+                    *fault = Fault::None;
+                    Some(kind)
+                }
+                Fault::WriteHalfAfter(left, kind) => {
+                    *fault = Fault::WriteHalfAfter(left - 1, kind);
+                    None
+                }
+                Fault::None | Fault::Sync => None,
+            }
+        };
+        let Some(kind) = kind else { return self.real.write_at(position, pieces) };
         let whole = Bytes::from(pieces.concat());
         let half = whole.slice(..whole.len() / 2);
         drop(self.real.write_at(position, vec![half]));
@@ -86,7 +102,7 @@ impl File for FaultyFile {
     fn sync(&self) -> Completion {
         match *self.fault.lock().unwrap() {
             Fault::Sync => Completion::ready(Err(io::ErrorKind::Other.into())),
-            Fault::None | Fault::WriteHalf(_) => self.real.sync(),
+            Fault::None | Fault::WriteHalf(_) | Fault::WriteHalfAfter(..) => self.real.sync(),
         }
     }
     fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
