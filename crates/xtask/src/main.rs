@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 mod codegen;
 mod config_docs;
+mod fuzz;
 mod golden;
 mod interop;
 mod tidy;
@@ -17,6 +18,7 @@ Usage: cargo xtask TASK
 
   codegen [--check]       write the message structures from crates/wire/tables, or check that they are current
   config-docs [--check]   write docs/settings.md from the settings' tables, or check that it is current
+  fuzz [--seconds N]      build every fuzz target and run each for N seconds (20)
   golden [--check]        ask Apache Kafka for the golden vectors, or check ours (needs mvn and java)
   tidy                    layers, purity of the cores, file sizes
   interop [--help]        run the clients of interop/ against a broker
@@ -39,6 +41,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["codegen", "--check"] => codegen::check(),
         ["config-docs"] => config_docs::write(&root()),
         ["config-docs", "--check"] => config_docs::check(&root()),
+        ["fuzz"] => fuzz::run(&root(), 20),
+        ["fuzz", "--seconds", seconds] => fuzz::run(&root(), seconds.parse()?),
         ["tidy"] => tidy::run(&root()),
         ["interop", rest @ ..] => interop::run(rest.iter().map(ToString::to_string)),
         ["golden"] => golden::run(&root(), golden::Mode::Write),
