@@ -4,7 +4,7 @@ use bytes::Bytes;
 use strandline_types::{Offset, Timestamp, TimestampType};
 
 use super::header::{BatchHeader, HEADER_BYTES};
-use super::varint::{VARINT_BYTES_MAX, VARLONG_BYTES_MAX, decode_i32, decode_i64, read_raw};
+use super::varint::{take_i32, take_i64, take_nullable};
 use super::{BatchRefusal, InspectLimits};
 use crate::compression::decompress;
 
@@ -144,20 +144,20 @@ impl<'a> Iterator for RecordIter<'a> {
 
 impl<'a> RecordIter<'a> {
     fn read_record(&mut self) -> Option<RecordRef<'a>> {
-        let mut content = read_nullable(&mut self.rest)??;
+        let mut content = take_nullable(&mut self.rest)??;
         content.split_off_first()?;
-        let timestamp_delta = decode_i64(read_number(&mut content, VARLONG_BYTES_MAX)?);
-        let offset_delta = read_i32(&mut content)?;
-        let key = read_nullable(&mut content)?;
-        let value = read_nullable(&mut content)?;
-        let count = read_i32(&mut content)?;
+        let timestamp_delta = take_i64(&mut content)?;
+        let offset_delta = take_i32(&mut content)?;
+        let key = take_nullable(&mut content)?;
+        let value = take_nullable(&mut content)?;
+        let count = take_i32(&mut content)?;
         if count < 0 {
             return None;
         }
         let headers = Headers { count, bytes: content };
         for _ in 0..count {
-            read_nullable(&mut content)??;
-            read_nullable(&mut content)?;
+            take_nullable(&mut content)??;
+            take_nullable(&mut content)?;
         }
         if !content.is_empty() {
             return None;
@@ -194,26 +194,8 @@ impl<'a> Headers<'a> {
     pub fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut rest = self.bytes;
         std::iter::from_fn(move || {
-            let key = read_nullable(&mut rest)??;
-            Some(Header { key, value: read_nullable(&mut rest)? })
+            let key = take_nullable(&mut rest)??;
+            Some(Header { key, value: take_nullable(&mut rest)? })
         })
-    }
-}
-
-fn read_number(bytes: &mut &[u8], bytes_max: usize) -> Option<u64> {
-    let (raw, len) = read_raw(bytes, bytes_max)?;
-    *bytes = &bytes[len..];
-    Some(raw)
-}
-
-fn read_i32(bytes: &mut &[u8]) -> Option<i32> {
-    read_number(bytes, VARINT_BYTES_MAX).map(decode_i32)
-}
-
-/// A length and as many bytes; a negative length stands for null.
-fn read_nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    match usize::try_from(read_i32(bytes)?) {
-        Ok(len) => bytes.split_off(..len).map(Some),
-        Err(_) => Some(None),
     }
 }

@@ -31,6 +31,33 @@ pub(super) fn read_raw(bytes: &[u8], bytes_max: usize) -> Option<(u64, usize)> {
     None
 }
 
+/// Takes the groups off the front of `bytes`.
+#[inline]
+pub(super) fn take_raw(bytes: &mut &[u8], bytes_max: usize) -> Option<u64> {
+    let (raw, len) = read_raw(bytes, bytes_max)?;
+    *bytes = &bytes[len..];
+    Some(raw)
+}
+
+#[inline]
+pub(super) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
+    take_raw(bytes, VARINT_BYTES_MAX).map(decode_i32)
+}
+
+#[inline]
+pub(super) fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
+    take_raw(bytes, VARLONG_BYTES_MAX).map(decode_i64)
+}
+
+/// Takes a length and as many bytes; a negative length stands for null.
+#[inline]
+pub(super) fn take_nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    match usize::try_from(take_i32(bytes)?) {
+        Ok(len) => bytes.split_off(..len).map(Some),
+        Err(_) => Some(None),
+    }
+}
+
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }

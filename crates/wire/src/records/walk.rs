@@ -1,7 +1,10 @@
 //! Walks the records of a batch without copying or allocating: their shape, not their content.
 
 use super::BatchRefusal;
-use super::varint::{VARINT_BYTES_MAX, VARLONG_BYTES_MAX, decode_i32, decode_i64, read_raw};
+use super::varint::{
+    VARINT_BYTES_MAX, VARLONG_BYTES_MAX, decode_i32, decode_i64, read_raw, take_i32, take_i64,
+    take_nullable,
+};
 use crate::compression::{Decoder, DecompressError};
 
 /// What a record says about itself besides its content.
@@ -9,6 +12,23 @@ pub(super) struct RecordShape {
     pub(super) timestamp_delta: i64,
     pub(super) offset_delta: i32,
     pub(super) has_key: bool,
+}
+
+impl RecordShape {
+    /// `content` is the record without its length; `None` when it is anything else.
+    fn of(mut content: &[u8]) -> Option<Self> {
+        content.split_off_first()?;
+        let timestamp_delta = take_i64(&mut content)?;
+        let offset_delta = take_i32(&mut content)?;
+        let has_key = take_nullable(&mut content)?.is_some();
+        take_nullable(&mut content)?;
+        let header_count = u32::try_from(take_i32(&mut content)?).ok()?;
+        for _ in 0..header_count {
+            take_nullable(&mut content)??;
+            take_nullable(&mut content)?;
+        }
+        content.is_empty().then_some(Self { timestamp_delta, offset_delta, has_key })
+    }
 }
 
 /// Reads records off a stream that arrives in pieces; a record may span any number of them.
@@ -54,7 +74,21 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A record that lies in the piece as a whole, as nearly all do, is read as one slice.
     fn read_record(&mut self) -> Result<RecordShape, Stop> {
+        let mut here = &self.decoder.piece()[self.position..];
+        let before = here.len();
+        match take_nullable(&mut here) {
+            Some(Some(content)) => {
+                self.position += before - here.len();
+                RecordShape::of(content).ok_or(Stop::Malformed)
+            }
+            _ => self.read_record_across_pieces(),
+        }
+    }
+
+    #[cold]
+    fn read_record_across_pieces(&mut self) -> Result<RecordShape, Stop> {
         let length = self.read_i32()?;
         let end = self.offset() + u64::try_from(length).map_err(|_| Stop::Malformed)?;
         self.skip(1)?;
