@@ -39,14 +39,20 @@ impl Io {
     }
 
     /// `None` when there is no such file.
-    pub(crate) async fn read_whole(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// When the disk refuses, or the file is no small one.
+    pub async fn read_whole(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let owned = path.to_owned();
         self.run(move |disk| read_whole(disk, &owned)).await.context("read", path)
     }
 
     /// Afterwards the file holds `bytes` whatever happens, and before it held what it held: written
     /// under another name, synced, renamed, and the rename synced.
-    pub(crate) async fn replace(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn replace(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
