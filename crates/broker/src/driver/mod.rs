@@ -1,3 +1,5 @@
 //! Where the cores meet I/O: short loops that feed events in and carry effects out.
 
 pub(crate) mod partition;
+#[allow(dead_code, unused_imports, reason = "the node's start calls it")]
+pub(crate) mod quorum;

@@ -1,0 +1,269 @@
+//! The shell around the quorum core: one task on the control lane owns the metadata log and carries
+//! out what the core decides. Controllers append through a [`QuorumHandle`] and hear of everything
+//! committed, and of their leadership, as one ordered stream of [`MetadataEvent`]s.
+//!
+//! The only quorum served is one whose sole voter is this node, so the core never has reason to
+//! speak to another node; a directory with other voters is refused when it is opened.
+
+mod control;
+mod features;
+mod format;
+mod metadata_log;
+mod open;
+mod snapshot;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use strandline_log::LogImage;
+use strandline_ports::{Lane, World};
+use strandline_quorum::{
+    Config, ControlRecord, Description, Endpoint, Membership, Quorum, ReplicaKey, SnapshotId,
+    VoterSet,
+};
+use strandline_store::{LogDir, StoreFault};
+use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use features::{FeatureRange, METADATA_VERSION, UnsupportedFeature};
+pub(crate) use format::{NewCluster, format};
+pub(crate) use metadata_log::MetadataLogOptions;
+pub(crate) use open::{OpenError, bootstrap_records};
+
+use task::{Command, Task};
+
+/// The metadata log's directory in the metadata log dir.
+pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
+const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
+/// Zeros ahead of the tail of the metadata log: enough for hundreds of its batches.
+const PREALLOCATE_BYTES: u32 = 1024 * 1024;
+
+fn metadata_partition() -> TopicPartition {
+    TopicPartition { topic: "__cluster_metadata".into(), partition: PartitionId(0) }
+}
+
+/// What the quorum needs to know of the settings.
+#[derive(Clone, Debug)]
+pub(crate) struct QuorumOptions {
+    pub(crate) core: Config,
+    pub(crate) log: MetadataLogOptions,
+    /// `controller.quorum.voters`: ids and endpoints; empty for a dynamic quorum.
+    pub(crate) static_voters: Vec<(NodeId, Endpoint)>,
+    pub(crate) supported: &'static [FeatureRange],
+}
+
+/// A batch that has committed.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct CommittedBatch {
+    pub(crate) base_offset: Offset,
+    pub(crate) next_offset: Offset,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) size_bytes: u64,
+    /// Control records with their offsets; then there are no others.
+    pub(crate) control: Vec<(Offset, ControlRecord)>,
+    /// Framed metadata records, at `base_offset` and on.
+    pub(crate) records: Vec<Bytes>,
+}
+
+/// What happens to the metadata, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum MetadataEvent {
+    /// The state up to `id.end_offset` is exactly these records; all state before goes.
+    Snapshot {
+        id: SnapshotId,
+        last_timestamp: Timestamp,
+        records: Vec<Bytes>,
+    },
+    Committed(CommittedBatch),
+    /// This node leads and everything before its epoch has been told: decide from here on.
+    Leading {
+        epoch: LeaderEpoch,
+    },
+    /// It does not any more.
+    NotLeading {
+        epoch: LeaderEpoch,
+    },
+    /// Worth taking now: answer with [`QuorumHandle::write_snapshot`] at this offset or a later one.
+    TakeSnapshot {
+        id: SnapshotId,
+    },
+}
+
+/// Who leads, as this node knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Leadership {
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) leader: Option<NodeId>,
+    /// This node leads and has committed in its epoch.
+    pub(crate) is_ready: bool,
+}
+
+/// Records were not appended, or nobody can say whether they will ever commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    #[error("this node does not lead epoch {0}")]
+    NotLeader(LeaderEpoch),
+    #[error("the log goes on at offset {actual}, not at {expected}")]
+    OtherOffset { expected: Offset, actual: Offset },
+    #[error("the records are more than a batch can hold")]
+    TooLarge,
+    #[error("the metadata log has stopped")]
+    Stopped,
+}
+
+/// Resolves once the records, and all before them, have committed: with the offset behind them.
+pub(crate) type Committing = oneshot::Receiver<Result<Offset, AppendError>>;
+
+/// The quorum for everybody else in the process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct QuorumHandle {
+    commands: mpsc::UnboundedSender<Command>,
+    leadership: watch::Receiver<Leadership>,
+    high_watermark: Arc<AtomicI64>,
+}
+
+impl QuorumHandle {
+    /// Appends framed records as one batch, as the leader of `epoch`; `base_offset` is where they
+    /// must come to stand, if that matters. No records: resolves when all appended before have
+    /// committed. Appends keep the order of their calls.
+    pub(crate) fn append(
+        &self,
+        epoch: LeaderEpoch,
+        base_offset: Option<Offset>,
+        records: Vec<Bytes>,
+    ) -> Committing {
+        let (done, committing) = oneshot::channel();
+        self.send(Command::Append { epoch, base_offset, records, done });
+        committing
+    }
+
+    pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Everything below has committed.
+    pub(crate) fn high_watermark(&self) -> Offset {
+        Offset(self.high_watermark.load(Ordering::Acquire))
+    }
+
+    /// What DescribeQuorum tells; `None` when the quorum has stopped.
+    pub(crate) async fn describe(&self) -> Option<Description> {
+        let (done, answer) = oneshot::channel();
+        self.send(Command::Describe { done });
+        answer.await.ok()
+    }
+
+    /// Writes the state as it is behind everything below `id.end_offset`, which has committed.
+    pub(crate) fn write_snapshot(
+        &self,
+        id: SnapshotId,
+        last_timestamp: Timestamp,
+        records: Vec<Bytes>,
+    ) {
+        self.send(Command::WriteSnapshot { id, last_timestamp, records });
+    }
+
+    /// Gives up leadership, writes what is under way, and closes the log cleanly. The image belongs
+    /// into the log dir's summary.
+    ///
+    /// # Errors
+    /// When the disk refuses; `None` when it had stopped before.
+    pub(crate) async fn stop(&self) -> Option<Result<LogImage, StoreFault>> {
+        let (done, answer) = oneshot::channel();
+        self.send(Command::Stop { done });
+        answer.await.ok()
+    }
+
+    /// A command to a quorum that has stopped is dropped, and with it the way to answer it.
+    fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}
+
+/// A quorum that has begun.
+pub(crate) struct StartedQuorum {
+    pub(crate) handle: QuorumHandle,
+    pub(crate) events: mpsc::UnboundedReceiver<MetadataEvent>,
+    /// Resolves when the disk failed and the quorum has stopped for good.
+    pub(crate) fault: oneshot::Receiver<StoreFault>,
+}
+
+/// Opens the metadata in `dir` and starts the quorum's task. A sole voter leads at once; the events
+/// begin with what the disk holds.
+///
+/// # Errors
+/// When the directory cannot be served: see [`OpenError`].
+pub(crate) async fn start(
+    world: &World,
+    dir: &LogDir,
+    options: QuorumOptions,
+) -> Result<StartedQuorum, OpenError> {
+    let now = world.clock.now();
+    let static_voters = static_membership(&options.static_voters);
+    let found =
+        open::find(dir, options.log, static_voters.as_ref(), options.supported, now).await?;
+    check_sole_voter(options.core.me, &found.recovered)?;
+
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (events_out, events) = mpsc::unbounded_channel();
+    let (fault_out, fault) = oneshot::channel();
+    if let Some((id, snapshot)) = found.snapshot {
+        let id = metadata_log::quorum_id(id);
+        let (last_timestamp, records) = (snapshot.last_timestamp, snapshot.records);
+        // The receiver is in this function's hands.
+        let _ = events_out.send(MetadataEvent::Snapshot { id, last_timestamp, records });
+    }
+    let mut effects = Vec::new();
+    let seed = world.entropy.next_u64();
+    let quorum = Quorum::open(now, options.core, found.recovered, seed, &mut effects);
+    let (leadership_out, leadership) = watch::channel(Leadership {
+        epoch: quorum.epoch(),
+        leader: quorum.leader(),
+        is_ready: false,
+    });
+    let high_watermark = Arc::new(AtomicI64::new(quorum.high_watermark().get()));
+    let handle = QuorumHandle {
+        commands: commands.clone(),
+        leadership,
+        high_watermark: Arc::clone(&high_watermark),
+    };
+    let task = Task::new(task::Parts {
+        world: world.clone(),
+        quorum,
+        log: found.log,
+        uncommitted: found.batches.into(),
+        inbox,
+        commands: commands.downgrade(),
+        events: events_out,
+        leadership: leadership_out,
+        high_watermark,
+    });
+    world.spawn.spawn(Lane::Control, Box::pin(task.run(effects, fault_out)));
+    Ok(StartedQuorum { handle, events, fault })
+}
+
+fn static_membership(voters: &[(NodeId, Endpoint)]) -> Option<Membership> {
+    let voter = |(id, endpoint): &(NodeId, Endpoint)| {
+        control::voter(*id, strandline_types::Uuid::ZERO, vec![endpoint.clone()])
+    };
+    (!voters.is_empty())
+        .then(|| Membership { kraft_version: 0, voters: VoterSet::new(voters.iter().map(voter)) })
+}
+
+fn check_sole_voter(
+    me: ReplicaKey,
+    recovered: &strandline_quorum::Recovered,
+) -> Result<(), OpenError> {
+    let last = recovered.memberships.last().map(|(_, membership)| membership);
+    let voters = &last.unwrap_or(&recovered.base_membership).voters;
+    if voters.contains(me) && voters.len() == 1 {
+        return Ok(());
+    }
+    let voters: Vec<String> = voters.iter().map(|voter| voter.key.to_string()).collect();
+    Err(OpenError::NotSoleVoter { me, voters: voters.join(", ") })
+}

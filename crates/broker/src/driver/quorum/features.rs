@@ -1,0 +1,60 @@
+//! Finalized features: a node must support every level that its metadata finalizes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use strandline_wire::messages::MetadataRecord;
+
+/// The type of FeatureLevelRecord behind frame version 1.
+const FEATURE_LEVEL_FRAME: [u8; 2] = [1, 12];
+
+pub(crate) const METADATA_VERSION: &str = "metadata.version";
+
+/// Levels of a feature that this program works with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FeatureRange {
+    pub(crate) name: &'static str,
+    pub(crate) min: i16,
+    pub(crate) max: i16,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{name} is finalized at level {level}, and this version supports {supported}")]
+pub(crate) struct UnsupportedFeature {
+    pub(crate) name: String,
+    pub(crate) level: i16,
+    pub(crate) supported: String,
+}
+
+/// The levels that records finalize, the later ones over the earlier ones.
+#[derive(Default)]
+pub(super) struct FinalizedFeatures(BTreeMap<String, i16>);
+
+impl FinalizedFeatures {
+    pub(super) fn read<'a>(&mut self, values: impl IntoIterator<Item = &'a Bytes>) {
+        for value in values {
+            if value.starts_with(&FEATURE_LEVEL_FRAME)
+                && let Ok(MetadataRecord::FeatureLevel(record)) = MetadataRecord::decode(value)
+            {
+                self.0.insert(record.name, record.feature_level);
+            }
+        }
+    }
+
+    pub(super) fn check(&self, supported: &[FeatureRange]) -> Result<(), UnsupportedFeature> {
+        for (name, &level) in &self.0 {
+            let range = supported.iter().find(|range| range.name == name);
+            // Level 0 says that the feature is off.
+            if level == 0 || range.is_some_and(|r| (r.min..=r.max).contains(&level)) {
+                continue;
+            }
+            let supported = match range {
+                Some(range) if range.max == 0 => "only level 0".into(),
+                Some(range) => format!("levels {} to {}", range.min, range.max),
+                None => "no level of it".into(),
+            };
+            return Err(UnsupportedFeature { name: name.clone(), level, supported });
+        }
+        Ok(())
+    }
+}

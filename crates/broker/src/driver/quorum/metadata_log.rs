@@ -1,0 +1,230 @@
+//! `__cluster_metadata-0` on disk: the log with Kafka's segments, the snapshots beside it, and
+//! `quorum-state`. One task owns it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strandline_log::{Admitted, Log, LogConfig, LogImage, Origin};
+use strandline_quorum::{Election, EpochStart, ReplicaKey};
+use strandline_store::format::names::SnapshotId;
+use strandline_store::format::quorum_state::{self, QuorumState, QuorumStateFormat};
+use strandline_store::{
+    Append, Io, LoadOptions, LogDir, PartitionStore, ReadRequest, Records, SnapshotFiles,
+    StoreFault,
+};
+use strandline_types::{LeaderEpoch, NodeId, Now, Offset, Uuid};
+use strandline_wire::records::{HEADER_BYTES, StampedBatch, batches, inspect_header};
+
+use super::snapshot::tell_tail;
+use super::{METADATA_DIR, OpenError, PREALLOCATE_BYTES, metadata_partition};
+
+const READ_BYTES: u32 = 1024 * 1024;
+
+pub(super) struct MetadataLog {
+    pub(super) log: Log,
+    pub(super) store: Arc<PartitionStore>,
+    pub(super) snapshots: SnapshotFiles,
+    pub(super) io: Io,
+    pub(super) dir: PathBuf,
+}
+
+/// Settings of the log's files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MetadataLogOptions {
+    /// `metadata.log.segment.bytes`
+    pub(crate) segment_bytes: u32,
+    /// `metadata.log.segment.ms`
+    pub(crate) segment_ms: i64,
+    /// As checkpointed for the log dir; 0 without a checkpoint.
+    pub(crate) recovery_point: Offset,
+}
+
+impl MetadataLog {
+    /// Loads what lies in `dir`, or begins an empty log.
+    pub(super) async fn open(
+        dir: &LogDir,
+        options: MetadataLogOptions,
+        now: Now,
+    ) -> Result<Self, OpenError> {
+        let config = Arc::new(config_of(options));
+        let path = dir.path().join(METADATA_DIR);
+        let io = dir.io().clone();
+        let snapshots = SnapshotFiles::new(io.clone(), path.clone());
+        let is_there = io.read_whole(&path.join("partition.metadata")).await?.is_some()
+            || has_files(&snapshots).await;
+        if !is_there {
+            let partition = metadata_partition();
+            let store =
+                dir.create_metadata_log(&partition, Offset::ZERO, PREALLOCATE_BYTES).await?;
+            let log = Log::create(config, 0, Offset::ZERO, now.timestamp);
+            return Ok(Self { log, store, snapshots, io, dir: path });
+        }
+        let load = LoadOptions {
+            config,
+            jitter_seed: 0,
+            now: now.timestamp,
+            recovery_point: options.recovery_point,
+            log_start: Offset::ZERO,
+            is_clean: dir.condition().is_clean(),
+            preallocate_bytes: PREALLOCATE_BYTES,
+        };
+        let (store, recovered) = dir.load_partition(METADATA_DIR, load).await?;
+        Ok(Self { log: recovered.log, store, snapshots, io, dir: path })
+    }
+
+    /// The log begins with `start`: what lies before is only in snapshots.
+    pub(super) async fn begin_at(&mut self, start: Offset, now: Now) -> Result<(), StoreFault> {
+        if start > self.log.log_end() {
+            // Less than the snapshot holds, so nothing that it lacks.
+            let plan = self.log.start_over_at(start, now.timestamp);
+            self.store.start_over(plan).await?.unlink(&self.io).await?;
+        } else if self.log.raise_log_start(start) {
+            self.store.write_epochs(self.log.epochs().entries()).await?;
+        }
+        Ok(())
+    }
+
+    /// Epochs as the quorum core counts them.
+    pub(super) fn epochs(&self) -> Vec<EpochStart> {
+        let start = |entry: &strandline_log::EpochStart| EpochStart {
+            epoch: entry.epoch,
+            start_offset: entry.start.max(self.log.log_start()),
+        };
+        self.log.epochs().entries().iter().map(start).collect()
+    }
+
+    /// All batches with records from `from` on.
+    pub(super) async fn read_from(&self, from: Offset) -> Result<Vec<Bytes>, OpenError> {
+        let end = self.log.written_end();
+        let mut next = from;
+        let mut found = Vec::new();
+        while next < end {
+            let request = ReadRequest {
+                from: next,
+                upto: end,
+                max_bytes: READ_BYTES,
+                at_least_one_batch: true,
+            };
+            let answer = self.store.read(request).await?;
+            let Some(answer) = answer.filter(|answer| answer.next_offset > next) else {
+                let reason = format!("the log has no record at offset {next}");
+                return Err(self.damaged(reason));
+            };
+            let bytes = match answer.records {
+                Records::Empty => Bytes::new(),
+                Records::Memory(pieces) => pieces.concat().into(),
+                Records::File(range) => {
+                    let read = range.read(&self.io).await;
+                    read.map_err(|error| self.damaged(error.to_string()))?
+                }
+            };
+            for batch in batches(&bytes) {
+                found.push(batch.map_err(|tail| self.damaged(tell_tail(tail)))?);
+            }
+            next = answer.next_offset;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn damaged(&self, reason: String) -> OpenError {
+        OpenError::Damaged { path: self.dir.clone(), reason }
+    }
+
+    /// Gives a finished batch its place in the files.
+    pub(super) fn admit(&mut self, now: Now, batch: Bytes) -> Append {
+        let inspected = inspect_header(batch).expect("a batch that was just built is sound");
+        let facts = [inspected.facts];
+        let admitted = self.log.admit(now, &facts, Origin::Follower, LeaderEpoch::NONE);
+        let admitted = admitted.expect("the quorum gives out dense offsets");
+        let Admitted::Append(plan) = admitted else {
+            unreachable!("only idempotent producers repeat themselves")
+        };
+        let header = inspected.bytes.slice(..HEADER_BYTES);
+        let records = inspected.bytes.slice(HEADER_BYTES..);
+        Append { plan, batches: vec![StampedBatch { header, records }] }
+    }
+
+    pub(super) fn election_path(&self) -> PathBuf {
+        self.dir.join(quorum_state::FILE_NAME)
+    }
+
+    pub(super) async fn read_election(&self) -> Result<Option<Election>, OpenError> {
+        let path = self.election_path();
+        let Some(bytes) = self.io.read_whole(&path).await? else { return Ok(None) };
+        let state =
+            QuorumState::decode(&bytes).map_err(|source| StoreFault::Format { path, source })?;
+        Ok(Some(decode_election(&state)))
+    }
+
+    /// Ends the log cleanly. The image is what the log dir remembers of it.
+    pub(super) async fn close(mut self) -> Result<LogImage, StoreFault> {
+        let plan = self.log.plan_close();
+        let upto = plan.sync.as_ref().map(|sync| sync.upto);
+        self.store.close(plan).await?;
+        if let Some(upto) = upto {
+            self.log.synced(Now::default().timestamp, upto);
+        }
+        Ok(self.log.image())
+    }
+}
+
+async fn has_files(snapshots: &SnapshotFiles) -> bool {
+    // A directory that cannot be listed does not exist.
+    snapshots.list().await.is_ok_and(|found| !found.is_empty())
+}
+
+fn config_of(options: MetadataLogOptions) -> LogConfig {
+    LogConfig {
+        segment_bytes: options.segment_bytes,
+        segment_ms: options.segment_ms,
+        // Snapshots decide what may go, not time or size.
+        retention_ms: -1,
+        retention_bytes: -1,
+        max_message_bytes: options.segment_bytes,
+        timestamp_after_max_ms: i64::MAX,
+        ..LogConfig::default()
+    }
+}
+
+fn decode_election(state: &QuorumState) -> Election {
+    let known = |id: NodeId| (id != NodeId::NONE).then_some(id);
+    let voted_directory = match state.format {
+        QuorumStateFormat::StaticVoters { .. } => Uuid::ZERO,
+        QuorumStateFormat::DynamicVoters { voted_directory_id } => voted_directory_id,
+    };
+    Election {
+        epoch: state.leader_epoch,
+        leader: known(state.leader_id),
+        voted: known(state.voted_id).map(|id| ReplicaKey::new(id, voted_directory)),
+    }
+}
+
+/// `quorum-state` in the version that goes with `kraft_version`.
+pub(super) fn encode_election(
+    election: &Election,
+    kraft_version: i16,
+    voters: impl Iterator<Item = NodeId>,
+) -> Vec<u8> {
+    let format = if kraft_version == 0 {
+        QuorumStateFormat::StaticVoters { current_voters: voters.collect() }
+    } else {
+        let voted_directory_id = election.voted.map_or(Uuid::ZERO, |key| key.directory_id);
+        QuorumStateFormat::DynamicVoters { voted_directory_id }
+    };
+    QuorumState {
+        leader_id: election.leader.unwrap_or(NodeId::NONE),
+        leader_epoch: election.epoch,
+        voted_id: election.voted.map_or(NodeId::NONE, |key| key.id),
+        format,
+    }
+    .encode()
+}
+
+pub(super) fn store_id(id: strandline_quorum::SnapshotId) -> SnapshotId {
+    SnapshotId { end: id.end_offset, epoch: id.epoch }
+}
+
+pub(super) fn quorum_id(id: SnapshotId) -> strandline_quorum::SnapshotId {
+    strandline_quorum::SnapshotId { end_offset: id.end, epoch: id.epoch }
+}

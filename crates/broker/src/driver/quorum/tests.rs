@@ -1,0 +1,444 @@
+//! The quorum on real files, and beside the files of Apache Kafka 4.3.1 that lie in `tests/kafka`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use expect_test::expect;
+use strandline_ports::World;
+use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
+use strandline_quorum::{Config, ReplicaKey};
+use strandline_store::{Io, LogDirOptions, OpenFiles, TailCache};
+use strandline_types::{BrokerEpoch, Uuid};
+use strandline_wire::messages::{MetadataRecord, NoOpRecord};
+use strandline_wire::records::batches;
+
+use super::snapshot::{Snapshot, SnapshotDamage};
+use super::*;
+
+const KAFKA_BOOTSTRAP: &[u8] = include_bytes!("tests/kafka/bootstrap.checkpoint");
+const KAFKA_VOTERS: &[u8] =
+    include_bytes!("tests/kafka/00000000000000000000-0000000000.checkpoint");
+const KAFKA_LOG: &[u8] = include_bytes!("tests/kafka/00000000000000000000.log");
+const KAFKA_ELECTION: &[u8] = include_bytes!("tests/kafka/quorum-state");
+/// Directory and controller listener of the node that wrote them.
+const KAFKA_DIRECTORY: &str = "A0Jpq-oNRuOLg9pUAQ5zGA";
+
+static SUPPORTED: [FeatureRange; 3] = [
+    FeatureRange { name: METADATA_VERSION, min: 7, max: 30 },
+    FeatureRange { name: "eligible.leader.replicas.version", min: 0, max: 1 },
+    FeatureRange { name: "group.version", min: 0, max: 0 },
+];
+
+fn world() -> World {
+    let spawn = RealSpawn::new(tokio::runtime::Handle::current()).expect("a thread");
+    World {
+        clock: Arc::new(RealClock::default()),
+        entropy: Arc::new(RealEntropy),
+        spawn: Arc::new(spawn),
+        net: Arc::new(RealNet),
+        disk: Arc::new(RealDisk::default()),
+    }
+}
+
+async fn open_dir(world: &World, path: &Path) -> LogDir {
+    let io = Io { disk: Arc::clone(&world.disk), spawn: Arc::clone(&world.spawn) };
+    let options = LogDirOptions {
+        open_files: Arc::new(OpenFiles::new(64)),
+        tail_cache: Arc::new(TailCache::new(0)),
+    };
+    LogDir::open(io, path, options).await.expect("a free directory")
+}
+
+fn endpoints() -> Vec<Endpoint> {
+    vec![Endpoint { listener: "CONTROLLER".into(), host: "127.0.0.1".into(), port: 19093 }]
+}
+
+fn directory_id() -> Uuid {
+    KAFKA_DIRECTORY.parse().expect("an id")
+}
+
+fn cluster() -> NewCluster {
+    NewCluster {
+        cluster_id: "4L6g3nShT-eMCtK--X86sw".into(),
+        node_id: NodeId(1),
+        directory_id: directory_id(),
+        voter_endpoints: Some(endpoints()),
+        features: vec![(METADATA_VERSION, 30), ("eligible.leader.replicas.version", 1)],
+    }
+}
+
+fn options() -> QuorumOptions {
+    QuorumOptions {
+        core: Config::new(ReplicaKey::new(NodeId(1), directory_id())),
+        log: MetadataLogOptions {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3600 * 1000,
+            recovery_point: Offset::ZERO,
+        },
+        static_voters: Vec::new(),
+        supported: &SUPPORTED,
+    }
+}
+
+async fn begin(world: &World, dir: &LogDir) -> StartedQuorum {
+    start(world, dir, options()).await.expect("a directory that can be served")
+}
+
+fn no_op() -> Bytes {
+    MetadataRecord::NoOp(NoOpRecord::default()).encode(0).expect("version 0")
+}
+
+/// Batches without what depends on the moment: timestamps and the checksum over them.
+fn undated(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let without_time = |batch: Result<Bytes, _>| {
+        let mut batch = Vec::from(batch.expect("whole batches"));
+        batch[17..21].fill(0);
+        batch[27..43].fill(0);
+        batch
+    };
+    batches(&Bytes::copy_from_slice(bytes)).map(without_time).collect()
+}
+
+/// Events up to and with the first `Leading`, one line each.
+async fn until_leading(started: &mut StartedQuorum) -> String {
+    let mut story = String::new();
+    loop {
+        let event = started.events.recv().await.expect("the quorum runs");
+        story += &tell(&event);
+        if matches!(event, MetadataEvent::Leading { .. }) {
+            return story;
+        }
+    }
+}
+
+fn tell(event: &MetadataEvent) -> String {
+    match event {
+        MetadataEvent::Snapshot { id, records, .. } => {
+            format!("snapshot {id:?} of {} records\n", records.len())
+        }
+        MetadataEvent::Committed(batch) => {
+            let what = if batch.control.is_empty() {
+                let name = |record: &Bytes| {
+                    let record = MetadataRecord::decode(record).expect("a metadata record");
+                    let text = format!("{record:?}");
+                    text.split('(').next().unwrap_or_default().to_owned()
+                };
+                batch.records.iter().map(name).collect::<Vec<_>>().join(", ")
+            } else {
+                let name = |(offset, record): &(Offset, ControlRecord)| match record {
+                    ControlRecord::LeaderChange(change) => {
+                        format!("{offset} LeaderChange({})", change.leader)
+                    }
+                    ControlRecord::KraftVersion(level) => format!("{offset} KraftVersion({level})"),
+                    ControlRecord::Voters(voters) => {
+                        let keys: Vec<_> = voters.iter().map(|voter| voter.key).collect();
+                        format!("{offset} Voters{keys:?}")
+                    }
+                };
+                batch.control.iter().map(name).collect::<Vec<_>>().join(", ")
+            };
+            format!("{}..{} epoch {}: {what}\n", batch.base_offset, batch.next_offset, batch.epoch)
+        }
+        MetadataEvent::Leading { epoch } => format!("leading epoch {epoch}\n"),
+        MetadataEvent::NotLeading { epoch } => format!("not leading epoch {epoch}\n"),
+        MetadataEvent::TakeSnapshot { id } => format!("take snapshot {id:?}\n"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn formats_as_kafka_does() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    let read = |name: &str| std::fs::read(temp.path().join(name)).expect("the file");
+    assert_eq!(undated(&read("bootstrap.checkpoint")), undated(KAFKA_BOOTSTRAP));
+    let voters = read("__cluster_metadata-0/00000000000000000000-0000000000.checkpoint");
+    let [ours, kafkas] = [&voters[..], KAFKA_VOTERS].map(|bytes| {
+        let mut batches = undated(bytes);
+        // The header record's time: 8 bytes behind the record's framing, key, and version.
+        batches[0][73..81].fill(0);
+        batches
+    });
+    assert_eq!(ours, kafkas);
+}
+
+#[test]
+fn reads_kafkas_snapshots_and_writes_the_same() {
+    for bytes in [KAFKA_BOOTSTRAP, KAFKA_VOTERS] {
+        let snapshot = Snapshot::decode(&Bytes::from_static(bytes)).expect("a snapshot");
+        let again = snapshot.encode(LeaderEpoch(0), Timestamp(0)).concat();
+        assert_eq!(undated(&again), undated(bytes));
+    }
+}
+
+#[test]
+fn refuses_a_cut_or_damaged_snapshot() {
+    let cut = &KAFKA_VOTERS[..KAFKA_VOTERS.len() - 1];
+    assert!(matches!(
+        Snapshot::decode(&Bytes::from_static(cut)),
+        Err(SnapshotDamage::Batch { .. })
+    ));
+    let unfinished =
+        batches(&Bytes::from_static(KAFKA_VOTERS)).next().expect("one").expect("whole");
+    assert_eq!(Snapshot::decode(&unfinished), Err(SnapshotDamage::NoFooter));
+    assert_eq!(Snapshot::decode(&Bytes::new()), Err(SnapshotDamage::NoHeader));
+    for position in 0..KAFKA_VOTERS.len() {
+        let mut bytes = KAFKA_VOTERS.to_vec();
+        bytes[position] ^= 0x10;
+        // Offsets and epoch are outside the checksum; nothing may panic in any case.
+        let _ = Snapshot::decode(&bytes.into());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leads_at_once_and_again_after_a_clean_stop() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+
+    let mut started = begin(&world, &dir).await;
+    let mut story = until_leading(&mut started).await;
+    let handle = started.handle.clone();
+    let first = handle.append(LeaderEpoch(1), Some(Offset(3)), vec![no_op(), no_op()]);
+    let nothing = handle.append(LeaderEpoch(1), None, Vec::new());
+    let second = handle.append(LeaderEpoch(1), None, vec![no_op()]);
+    assert_eq!(first.await, Ok(Ok(Offset(5))));
+    assert_eq!(nothing.await, Ok(Ok(Offset(5))));
+    assert_eq!(second.await, Ok(Ok(Offset(6))));
+    assert_eq!(handle.high_watermark(), Offset(6));
+    let late = handle.append(LeaderEpoch(1), Some(Offset(5)), vec![no_op()]).await;
+    let other = AppendError::OtherOffset { expected: Offset(5), actual: Offset(6) };
+    assert_eq!(late, Ok(Err(other)));
+    let stale = handle.append(LeaderEpoch(0), None, vec![no_op()]).await;
+    assert_eq!(stale, Ok(Err(AppendError::NotLeader(LeaderEpoch(0)))));
+    handle.stop().await.expect("it ran").expect("a sound disk");
+    while let Some(event) = started.events.recv().await {
+        story += &tell(&event);
+    }
+
+    story += "-- again\n";
+    let mut started = begin(&world, &dir).await;
+    story += &until_leading(&mut started).await;
+    let described = started.handle.describe().await.expect("it runs");
+    story += &format!(
+        "leader {:?} epoch {} committed {}\n",
+        described.leader, described.epoch, described.high_watermark
+    );
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+    expect![[r#"
+        0..3 epoch 1: 0 LeaderChange(1), 1 KraftVersion(1), 2 Voters[1/A0Jpq-oNRuOLg9pUAQ5zGA]
+        leading epoch 1
+        3..5 epoch 1: NoOp, NoOp
+        5..6 epoch 1: NoOp
+        not leading epoch 1
+        -- again
+        0..3 epoch 1: 0 LeaderChange(1), 1 KraftVersion(1), 2 Voters[1/A0Jpq-oNRuOLg9pUAQ5zGA]
+        3..5 epoch 1: NoOp, NoOp
+        5..6 epoch 1: NoOp
+        6..7 epoch 2: 6 LeaderChange(1)
+        leading epoch 2
+        leader Some(1) epoch 2 committed 7
+    "#]]
+    .assert_eq(&story);
+    let election = std::fs::read_to_string(temp.path().join("__cluster_metadata-0/quorum-state"));
+    expect![[r#"{"leaderId":1,"leaderEpoch":2,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}"#]].assert_eq(&election.expect("the file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goes_on_after_a_crash_without_a_stop() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    {
+        let dir = open_dir(&world, temp.path()).await;
+        format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+        let mut started = begin(&world, &dir).await;
+        until_leading(&mut started).await;
+        for _ in 0..100 {
+            let appended = started.handle.append(LeaderEpoch(1), None, vec![no_op()]);
+            appended.await.expect("it runs").expect("committed");
+        }
+        // Dropping every handle ends the task without closing the log: its zeros stay.
+        let StartedQuorum { handle, fault, .. } = started;
+        drop(handle);
+        fault.await.expect_err("it ended without a fault");
+    }
+    let log = temp.path().join("__cluster_metadata-0/00000000000000000000.log");
+    let len = std::fs::metadata(&log).expect("the log").len();
+    assert!(len >= u64::from(PREALLOCATE_BYTES), "{len} bytes are no crash");
+    let dir = open_dir(&world, temp.path()).await;
+    let mut started = begin(&world, &dir).await;
+    let story = until_leading(&mut started).await;
+    assert_eq!(story.lines().count(), 103, "{story}");
+    assert!(story.ends_with("103..104 epoch 2: 103 LeaderChange(1)\nleading epoch 2\n"), "{story}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_replaces_the_log_before_it() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    let mut small = options();
+    small.core.snapshot_max_new_record_bytes = 2000;
+    small.core.retention_max_bytes = 1;
+    small.log.segment_bytes = 4096;
+    let mut started = start(&world, &dir, small.clone()).await.expect("started");
+    until_leading(&mut started).await;
+    let mut taken = Vec::new();
+    for round in 0..300 {
+        let appended = started.handle.append(LeaderEpoch(1), None, vec![no_op()]);
+        let end = appended.await.expect("it runs").expect("committed");
+        while let Ok(event) = started.events.try_recv() {
+            if let MetadataEvent::TakeSnapshot { id } = event {
+                assert!(id.end_offset <= end, "round {round}");
+                taken.push(id);
+                let records = vec![no_op(); 3];
+                started.handle.write_snapshot(id, Timestamp(7), records);
+            }
+        }
+    }
+    assert!(taken.len() > 3, "{taken:?}");
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+    let metadata_dir = temp.path().join("__cluster_metadata-0");
+    let names = std::fs::read_dir(&metadata_dir).expect("the directory");
+    let mut names: Vec<String> = names
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".log") || name.ends_with(".checkpoint"))
+        .collect();
+    names.sort();
+    assert!(!names.contains(&"00000000000000000000.log".to_owned()), "{names:?}");
+
+    let mut started = start(&world, &dir, small).await.expect("started");
+    let story = until_leading(&mut started).await;
+    let first = story.lines().next().unwrap_or_default();
+    let newest = taken.iter().rev().find(|id| first.contains(&format!("{id:?}")));
+    assert!(newest.is_some() && first.ends_with("of 3 records"), "{story}");
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+}
+
+/// A directory as Kafka left it.
+fn kafkas_directory(path: &Path) {
+    let metadata = path.join(METADATA_DIR);
+    std::fs::create_dir_all(&metadata).expect("a directory");
+    let voters = "00000000000000000000-0000000000.checkpoint";
+    for (path, bytes) in [
+        (path.join(BOOTSTRAP_FILE), KAFKA_BOOTSTRAP),
+        (metadata.join(voters), KAFKA_VOTERS),
+        (metadata.join("00000000000000000000.log"), KAFKA_LOG),
+        (metadata.join("quorum-state"), KAFKA_ELECTION),
+    ] {
+        std::fs::write(path, bytes).expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goes_on_where_kafka_stopped() {
+    let temp = tempfile::tempdir().expect("a directory");
+    kafkas_directory(temp.path());
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    let records = bootstrap_records(&dir).await.expect("readable").expect("there");
+    assert_eq!(records.len(), 2);
+    let mut started = begin(&world, &dir).await;
+    let story = until_leading(&mut started).await;
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+    expect![[r#"
+        0..3 epoch 1: 0 LeaderChange(1), 1 KraftVersion(1), 2 Voters[1/A0Jpq-oNRuOLg9pUAQ5zGA]
+        3..8 epoch 1: BeginTransaction, FeatureLevel, FeatureLevel, Config, EndTransaction
+        8..9 epoch 1: NoOp
+        9..10 epoch 1: NoOp
+        10..12 epoch 1: NoOp, RegisterController
+        12..13 epoch 1: NoOp
+        13..14 epoch 1: NoOp
+        14..15 epoch 1: RegisterBroker
+        15..16 epoch 1: NoOp
+        16..17 epoch 1: NoOp
+        17..18 epoch 1: BrokerRegistrationChange
+        18..20 epoch 1: NoOp, BrokerRegistrationChange
+        20..21 epoch 1: NoOp
+        21..22 epoch 1: NoOp
+        22..23 epoch 1: NoOp
+        23..25 epoch 1: BrokerRegistrationChange, NoOp
+        25..26 epoch 1: NoOp
+        26..27 epoch 2: 26 LeaderChange(1)
+        leading epoch 2
+    "#]]
+    .assert_eq(&story);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_what_it_cannot_serve_in_one_line() {
+    let temp = tempfile::tempdir().expect("a directory");
+    kafkas_directory(temp.path());
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    let mut lines = String::new();
+    let mut add = |error: Option<OpenError>| {
+        let line = error.map_or("served".into(), |error| error.to_string());
+        lines += &line.replace(&temp.path().display().to_string(), "DIR");
+        lines += "\n";
+    };
+
+    let mut older = options();
+    static OLDER: [FeatureRange; 1] = [FeatureRange { name: METADATA_VERSION, min: 7, max: 29 }];
+    older.supported = &OLDER;
+    add(start(&world, &dir, older).await.err());
+
+    let mut stranger = options();
+    stranger.core.me = ReplicaKey::new(NodeId(1), Uuid::from_u128(5));
+    add(start(&world, &dir, stranger).await.err());
+
+    let voters =
+        temp.path().join("__cluster_metadata-0/00000000000000000000-0000000000.checkpoint");
+    std::fs::write(&voters, &KAFKA_VOTERS[..100]).expect("written");
+    add(start(&world, &dir, options()).await.err());
+
+    let empty = tempfile::tempdir().expect("a directory");
+    let dir = open_dir(&world, empty.path()).await;
+    let error = start(&world, &dir, options()).await.err();
+    let line = error.map_or("served".into(), |error| error.to_string());
+    lines += &line.replace(&empty.path().display().to_string(), "DIR");
+    expect![[r#"
+        eligible.leader.replicas.version is finalized at level 1, and this version supports no level of it
+        the quorum's voters are 1/A0Jpq-oNRuOLg9pUAQ5zGA, this node is 1/AAAAAAAAAAAAAAAAAAAABQ: only a quorum of this node alone can be served
+        snapshot DIR/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint is damaged: byte 0: a batch of 166 bytes is cut after 100
+        DIR/__cluster_metadata-0 names no voters, and neither do the settings: format the directory, or set controller.quorum.voters"#]].assert_eq(&lines);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_voter_leads_too() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    let mut cluster = cluster();
+    cluster.voter_endpoints = None;
+    format(&dir, &cluster, world.clock.now().timestamp).await.expect("formatted");
+    let mut options = options();
+    options.static_voters = vec![(NodeId(1), endpoints().remove(0))];
+    let mut started = start(&world, &dir, options).await.expect("started");
+    let story = until_leading(&mut started).await;
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+    expect![[r#"
+        0..1 epoch 1: 0 LeaderChange(1)
+        leading epoch 1
+    "#]]
+    .assert_eq(&story);
+    let election = std::fs::read_to_string(temp.path().join("__cluster_metadata-0/quorum-state"));
+    expect![[r#"{"clusterId":"","leaderId":1,"leaderEpoch":1,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1}],"data_version":0}"#]].assert_eq(&election.expect("the file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clean_image_suits_the_log_dir() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    let mut started = begin(&world, &dir).await;
+    until_leading(&mut started).await;
+    let image = started.handle.stop().await.expect("it ran").expect("a sound disk");
+    let images = std::iter::once((METADATA_DIR.to_owned(), image)).collect();
+    dir.finish(BrokerEpoch(7), &images).await.expect("finished");
+}
