@@ -42,6 +42,19 @@ pub struct LogImage {
     pub producers: ProducerStates,
 }
 
+impl LogImage {
+    /// Whether a log can look like this: to be asked of an image that was kept outside the process.
+    pub fn is_sound(&self) -> bool {
+        let ends_log = self.segments.last().is_some_and(|last| last.base_offset <= self.log_end);
+        ends_log
+            && self.segments.windows(2).all(|pair| pair[0].base_offset < pair[1].base_offset)
+            && self.segments[0].base_offset >= Offset::ZERO
+            && self.recovery_point <= self.log_end
+            && self.log_start <= self.log_end
+            && self.epochs.latest().is_none_or(|last| last.start <= self.log_end)
+    }
+}
+
 impl Log {
     /// A log without records, whose only segment begins at `start`.
     pub fn create(config: Arc<LogConfig>, jitter_seed: u64, start: Offset, now: Timestamp) -> Self {

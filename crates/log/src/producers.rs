@@ -132,7 +132,11 @@ impl ProducerStates {
             if entry.transaction_first_offset >= Offset::ZERO {
                 producer.transaction_first_offset = Some(entry.transaction_first_offset);
             }
-            if entry.last_offset >= Offset::ZERO {
+            let first_offset = entry.last_offset.0.checked_sub(i64::from(entry.offset_delta));
+            // What no log could have written (a damaged file with a right checksum) is left out.
+            if first_offset.is_some_and(|first| (0..=entry.last_offset.0).contains(&first))
+                && entry.last_offset < Offset(i64::MAX)
+            {
                 producer.remember(RememberedBatch {
                     last_sequence: entry.last_sequence,
                     last_offset: entry.last_offset,

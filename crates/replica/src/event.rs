@@ -85,7 +85,7 @@ pub enum Event<'a> {
         replica: ReplicaConfig,
         log: Arc<LogConfig>,
     },
-    /// Batches of one request, checked by `wire`.
+    /// Batches of one request, checked by `wire`: a client's or a coordinator's.
     Append {
         ticket: Ticket,
         batches: &'a [BatchFacts],

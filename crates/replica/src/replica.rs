@@ -207,6 +207,7 @@ impl Replica {
         origin: Origin,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ProduceRefusal> {
+        assert!(origin != Origin::Follower, "REPL-3: who leads copies from nobody");
         let Some(leader) = &mut self.leader else { return Err(ProduceRefusal::NotLeader) };
         if self.suspended || self.log.is_faulted() {
             return Err(ProduceRefusal::Offline);

@@ -137,14 +137,15 @@ impl Remembered {
             .iter()
             .map(|&(epoch, start)| EpochStart { epoch: LeaderEpoch(epoch), start: Offset(start) });
         let segments = segments.filter(|segments| !segments.is_empty())?;
-        Some(LogImage {
+        let image = LogImage {
             segments,
             log_start: Offset(self.log_start),
             recovery_point: Offset(self.recovery_point),
             log_end: Offset(self.log_end),
             epochs: EpochCache::from_checkpoint(epochs),
             producers: ProducerStates::from_snapshot(&producers?, Timestamp(0), i64::MAX),
-        })
+        };
+        Some(image).filter(LogImage::is_sound)
     }
 }
 

@@ -133,17 +133,19 @@ impl Scan {
     }
 
     fn fits(&mut self, facts: &BatchFacts) -> bool {
-        let end = facts.base_offset.checked_add(i64::from(facts.last_offset_delta) + 1);
+        if facts.last_offset_delta < 0 || facts.base_offset < Offset::ZERO {
+            return false;
+        }
+        let last = facts.base_offset.checked_add(i64::from(facts.last_offset_delta));
+        let Some(last) = last.filter(|last| last.0 < i64::MAX) else { return false };
         let fits_file = facts.size_bytes > 0
             && u64::from(self.position) + u64::from(facts.size_bytes) <= u64::from(self.to);
-        let Some(last) = end.map(|end| end - 1) else { return false };
         let follows = match self.first_expected.take() {
             Some(expected) => last == expected,
             None => facts.base_offset >= self.next_offset,
         };
         follows
             && fits_file
-            && facts.last_offset_delta >= 0
             && self.segment.can_hold(facts.base_offset)
             && self.segment.can_hold(last)
     }
