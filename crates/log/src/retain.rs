@@ -65,10 +65,10 @@ impl Log {
         self.epochs.truncate_before(target)
     }
 
-    /// Which segments are past their time, oldest first, only below the high watermark. Call it when
-    /// everything admitted is written.
+    /// Which segments are past their time, oldest first, only below the high watermark (so they are
+    /// written, whatever else is on its way).
     pub fn retain(&mut self, now: Timestamp, high_watermark: Offset) -> Option<Deletion> {
-        if self.faulted || self.written_end < self.log_end {
+        if self.faulted {
             return None;
         }
         let due = self.segments_due(now, high_watermark);

@@ -440,6 +440,10 @@ impl Replica {
     }
 
     fn retain(&mut self, now: Now) -> Option<Effect> {
+        if self.suspended && self.log.written_end() < self.log.log_end() {
+            // Its end is being cut off right now: the result would know nothing of a deletion.
+            return None;
+        }
         self.log.retain(now.timestamp, self.high_watermark).map(Effect::Delete)
     }
 }

@@ -489,3 +489,12 @@ async fn a_request_that_gave_up_is_forgotten() {
     drop(parked);
     assert_eq!(partition.core().produces.len(), 0);
 }
+
+/// The budget of an idle partition is 4 KiB with its heap: here stands what does not depend on
+/// what was done to it.
+#[test]
+fn a_partition_is_small() {
+    let fixed =
+        size_of::<Partition>() + size_of::<PartitionStore>() + size_of::<strandline_log::Segment>();
+    assert!(fixed <= 1536, "{fixed} bytes");
+}

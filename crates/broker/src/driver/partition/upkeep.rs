@@ -35,7 +35,7 @@ impl Partition {
         self.step(Event::ExpireProducers);
     }
 
-    /// Applies retention. Nothing is due while appends are under way: the next check comes.
+    /// Applies retention.
     pub(crate) async fn retain(&self) -> RetiredSegments {
         let now = self.now();
         let (sender, retired) = oneshot::channel();
