@@ -706,8 +706,8 @@ const OWN: &[Setting] = &[
         .doc("Address, as host:port, that serves the metrics as Prometheus text; none where unset."),
     long("strandline.request.memory.max.bytes").default("268435456").at_least(1_048_576).honoured()
         .doc("Budget for the bytes of all requests in flight; a connection waits where it is used up."),
-    long("strandline.dirty.max.bytes").default("134217728").at_least(1_048_576).honoured()
-        .doc("Written bytes per device that may wait for the disk; a producer waits where they are used up."),
+    long("strandline.dirty.max.bytes").at_least(1_048_576).honoured()
+        .doc("Written bytes per device that may wait for the disk, after which producers wait; where unset, a twentieth of the memory, at least 64 MiB and at most 1 GiB."),
     int("strandline.open.files.max").default("-1").at_least(64).or(-1).honoured()
         .doc("Most log files kept open; −1 takes three quarters of what the operating system allows the process."),
 ];

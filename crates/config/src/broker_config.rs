@@ -157,8 +157,8 @@ pub struct OwnSettings {
     pub log_as_json: bool,
     pub log_level: String,
     pub metrics_listener: Option<HostPort>,
-    /// Written bytes per device that may wait for the disk.
-    pub dirty_max_bytes: i64,
+    /// Written bytes per device that may wait for the disk. `None` derives it from the memory.
+    pub dirty_max_bytes: Option<i64>,
     /// `None` derives it from the process limit.
     pub open_files_max: Option<i32>,
 }
@@ -305,7 +305,7 @@ impl OwnSettings {
             log_as_json: values.text("strandline.log.format").as_deref() == Some("json"),
             log_level: values.text("strandline.log.level").unwrap_or_default(),
             metrics_listener: metrics_listener.as_deref().and_then(HostPort::parse),
-            dirty_max_bytes: values.long("strandline.dirty.max.bytes"),
+            dirty_max_bytes: values.get("strandline.dirty.max.bytes").whole(),
             open_files_max: unless_negative(values.int("strandline.open.files.max")),
         }
     }
