@@ -5,6 +5,7 @@ mod api;
 mod cx;
 mod dispatch;
 mod driver;
+pub mod format;
 mod handles;
 mod listener;
 mod session;

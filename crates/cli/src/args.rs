@@ -1,0 +1,32 @@
+//! The tree of verbs, with a help text and an example each.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+use crate::storage::StorageVerb;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Apache Kafka's protocol, storage and settings in one small binary.
+#[derive(Parser, Debug)]
+#[command(name = "strandline", version, styles = STYLES, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Format a node's directories, or tell whose they are
+    #[command(subcommand, arg_required_else_help = true)]
+    Storage(StorageVerb),
+}

@@ -1,0 +1,68 @@
+//! What a command prints: a table for people, or one JSON document for machines.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Where results go.
+#[derive(Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `json` if that was asked for, else `text`.
+    ///
+    /// # Errors
+    /// When standard output refuses. A reader that has seen enough (`| head`) is no error.
+    pub fn print(&self, text: &str, json: &Value) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let written = if self.json {
+            serde_json::to_writer_pretty(&mut out, json).map_err(io::Error::from)
+        } else {
+            out.write_all(text.as_bytes())
+        };
+        match written.and_then(|()| if self.json { writeln!(out) } else { Ok(()) }) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::new("cannot print the result").because(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Output::print`] of a result that is also the end of the command.
+    ///
+    /// # Errors
+    /// When standard output refuses.
+    pub fn done(&self, text: &str, json: &Value) -> Result<ExitCode, Failure> {
+        self.print(text, json).map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Columns under their names, as wide as they need to be, without lines around them.
+pub fn table<const N: usize>(
+    names: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(names.map(str::to_uppercase));
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,287 @@
+//! `strandline storage`: format a node's directories, or tell whose they are.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::json;
+use strandline_broker::format::{self, DirState, FormatFailure, FormattedDir, FoundDir, Founding};
+use strandline_config::{BrokerConfig, HostPort};
+use strandline_ports::real::{RealClock, RealDisk, RealEntropy, WriteBudget};
+use strandline_ports::{Clock, random_uuid};
+use strandline_types::Uuid;
+
+use crate::configuration::{ConfigurationArgs, warning_lines};
+use crate::failure::Failure;
+use crate::output::{Output, table};
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum StorageVerb {
+    /// Make empty directories a node's own
+    ///
+    /// `start` does this by itself for a node that is alone. Formatting by hand chooses the
+    /// cluster id, and is how nodes are prepared that form or join a cluster of several.
+    #[command(after_help = "Example:\n  strandline storage format --config server.properties")]
+    Format {
+        #[command(flatten)]
+        configuration: ConfigurationArgs,
+
+        /// Id of the cluster; a node that founds one alone makes one up
+        #[arg(long, value_name = "ID", short = 't')]
+        cluster_id: Option<Uuid>,
+
+        /// Found a metadata quorum with this node as its only voter
+        #[arg(long, conflicts_with = "no_initial_controllers")]
+        standalone: bool,
+
+        /// Join a metadata quorum that exists
+        #[arg(long)]
+        no_initial_controllers: bool,
+
+        /// Leave directories alone that are formatted already
+        #[arg(long)]
+        ignore_formatted: bool,
+    },
+
+    /// Tell whose a node's directories are; exit code 1 if one is not formatted
+    #[command(after_help = "Example:\n  strandline storage info --config server.properties")]
+    Info {
+        #[command(flatten)]
+        configuration: ConfigurationArgs,
+    },
+
+    /// Print a new id for a cluster
+    #[command(after_help = "Example:\n  strandline storage random-uuid")]
+    RandomUuid,
+}
+
+pub(crate) fn run(verb: StorageVerb, output: &Output) -> Result<ExitCode, Failure> {
+    match verb {
+        StorageVerb::RandomUuid => {
+            let id = random_uuid(&RealEntropy);
+            output.done(&format!("{id}\n"), &json!({ "uuid": id.to_string() }))
+        }
+        StorageVerb::Info { configuration } => info(&load(&configuration)?, output),
+        StorageVerb::Format {
+            configuration,
+            cluster_id,
+            standalone,
+            no_initial_controllers,
+            ignore_formatted,
+        } => {
+            let config = load(&configuration)?;
+            let founding = match (standalone, no_initial_controllers) {
+                (true, _) => founds_alone(&config)?,
+                (_, true) => Start::Joins,
+                _ => start_of(&config)?,
+            };
+            let formatted = format_dirs(&config, cluster_id, founding, ignore_formatted)?;
+            report_formatted(&formatted, &configuration, output)
+        }
+    }
+}
+
+fn load(configuration: &ConfigurationArgs) -> Result<BrokerConfig, Failure> {
+    let resolved = configuration.load()?;
+    let mut err = std::io::stderr().lock();
+    for line in warning_lines(&resolved.warnings) {
+        // A closed standard error leaves nobody to warn.
+        let _ = writeln!(err, "warning: {line}");
+    }
+    Ok(resolved.config)
+}
+
+fn inspect(disk: &RealDisk, config: &BrokerConfig) -> Result<Vec<FoundDir>, Failure> {
+    format::inspect(disk, config)
+        .map_err(|failure| Failure::new("cannot tell whose the directories are").because(&failure))
+}
+
+fn info(config: &BrokerConfig, output: &Output) -> Result<ExitCode, Failure> {
+    let disk = RealDisk::new(WriteBudget::default());
+    let found = inspect(&disk, config)?;
+    let cells = |FoundDir { path, state }: &FoundDir| {
+        let path = path.display().to_string();
+        match state {
+            DirState::Unformatted => {
+                let none = String::new;
+                [path, "not formatted".to_owned(), none(), none(), none()]
+            }
+            DirState::Formatted(identity) => {
+                let id = identity.directory_id.map(|id| id.to_string()).unwrap_or_default();
+                let node = identity.node_id.to_string();
+                [path, "formatted".to_owned(), identity.cluster_id.clone(), node, id]
+            }
+        }
+    };
+    let text =
+        table(["directory", "state", "cluster", "node", "directory id"], found.iter().map(cells));
+    let json: Vec<_> = found
+        .iter()
+        .map(|FoundDir { path, state }| match state {
+            DirState::Unformatted => json!({ "directory": path, "formatted": false }),
+            DirState::Formatted(identity) => json!({
+                "directory": path,
+                "formatted": true,
+                "clusterId": identity.cluster_id,
+                "nodeId": identity.node_id.get(),
+                "directoryId": identity.directory_id.map(|id| id.to_string()),
+            }),
+        })
+        .collect();
+    output.print(&text, &json!(json))?;
+    let is_formatted = |dir: &FoundDir| dir.state != DirState::Unformatted;
+    Ok(if found.iter().all(is_formatted) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How this node's metadata quorum begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// With this node alone.
+    Alone,
+    /// With the fixed voters of the configuration, of which this is the only one.
+    OnlyFixedVoter,
+    /// Elsewhere.
+    Joins,
+}
+
+fn start_of(config: &BrokerConfig) -> Result<Start, Failure> {
+    let quorum = &config.quorum;
+    if let [voter] = &quorum.voters[..]
+        && voter.id == config.node_id
+    {
+        return Ok(Start::OnlyFixedVoter);
+    }
+    if !quorum.voters.is_empty() || !config.roles.controller {
+        return Ok(Start::Joins);
+    }
+    match &quorum.bootstrap_servers[..] {
+        [server] if is_own(config, server) => Ok(Start::Alone),
+        _ => Err(Failure::misuse("`controller.quorum.bootstrap.servers` names other nodes too").next(
+            "say --standalone to found a quorum with this node, or --no-initial-controllers to join theirs",
+        )),
+    }
+}
+
+fn founds_alone(config: &BrokerConfig) -> Result<Start, Failure> {
+    if !config.roles.controller {
+        let what = "--standalone needs the controller role in `process.roles`";
+        return Err(Failure::misuse(what));
+    }
+    if !config.quorum.voters.is_empty() {
+        let what = "--standalone founds a quorum of dynamic voters, but `controller.quorum.voters` fixes them";
+        return Err(
+            Failure::misuse(what).next("remove `controller.quorum.voters`, or --standalone")
+        );
+    }
+    Ok(Start::Alone)
+}
+
+/// Whether a bootstrap server is this node's own controller listener.
+fn is_own(config: &BrokerConfig, server: &HostPort) -> bool {
+    let is_loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
+    config.advertised_controller_listeners.iter().any(|listener| {
+        let own = &listener.address;
+        own.port == server.port
+            && (own.host == server.host
+                || own.host.is_empty()
+                || is_loopback(&own.host) && is_loopback(&server.host))
+    })
+}
+
+fn format_dirs(
+    config: &BrokerConfig,
+    cluster_id: Option<Uuid>,
+    start: Start,
+    ignore_formatted: bool,
+) -> Result<Vec<FormattedDir>, Failure> {
+    let disk = RealDisk::new(WriteBudget::default());
+    let cluster_id = match (cluster_id, cluster_already_there(&disk, config)?, start) {
+        (Some(id), _, _) => id.to_string(),
+        (None, Some(id), _) => id,
+        (None, None, Start::Alone | Start::OnlyFixedVoter) => random_uuid(&RealEntropy).to_string(),
+        (None, None, Start::Joins) => {
+            return Err(Failure::misuse("a node that is not alone needs the id of its cluster")
+                .next("add --cluster-id; `strandline storage info` on another node prints it"));
+        }
+    };
+    let host_name = host_name();
+    let founding = match start {
+        Start::Alone => Founding::Alone { host_name: &host_name },
+        Start::OnlyFixedVoter | Start::Joins => Founding::ByOthers,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Failure::new("cannot start").because(&error))?;
+    let now = RealClock::default().now().timestamp;
+    let work =
+        format::format(&disk, &RealEntropy, now, config, &cluster_id, founding, ignore_formatted);
+    runtime.block_on(work).map_err(|failure| {
+        let told = Failure::new("cannot format the directories").because(&failure);
+        match failure {
+            FormatFailure::AlreadyFormatted { .. } => {
+                told.next("add --ignore-formatted to format only the others")
+            }
+            FormatFailure::Foreign { .. } => {
+                told.next("give this node other directories, or the same --cluster-id and node.id")
+            }
+            FormatFailure::NotEmpty { .. } => told.next("choose an empty directory"),
+            FormatFailure::NoPort(_) => told.next("give the controller listener a fixed port"),
+            _ => told,
+        }
+    })
+}
+
+/// The cluster of a directory of this node that was formatted before.
+fn cluster_already_there(
+    disk: &RealDisk,
+    config: &BrokerConfig,
+) -> Result<Option<String>, Failure> {
+    let found = inspect(disk, config)?;
+    Ok(found.into_iter().find_map(|dir| match dir.state {
+        DirState::Formatted(identity) if identity.node_id == config.node_id => {
+            Some(identity.cluster_id)
+        }
+        _ => None,
+    }))
+}
+
+/// What others may call this machine, where the configuration does not say.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+fn report_formatted(
+    formatted: &[FormattedDir],
+    configuration: &ConfigurationArgs,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let Some(first) = formatted.first() else {
+        return output.done("Every directory is formatted already.\n", &json!({ "formatted": [] }));
+    };
+    let show = |path: &Path| path.display().to_string();
+    let rows = formatted.iter().map(|dir| {
+        let id = dir.identity.directory_id.map(|id| id.to_string()).unwrap_or_default();
+        [show(&dir.path), id, if dir.has_metadata_log { "yes" } else { "" }.to_owned()]
+    });
+    let (cluster_id, node_id) = (&first.identity.cluster_id, first.identity.node_id);
+    let text = format!(
+        "{}\nThe directories belong to node {node_id} of cluster {cluster_id} now. Next: strandline start{}\n",
+        table(["directory", "directory id", "metadata log"], rows),
+        configuration.as_typed(),
+    );
+    let dirs = formatted.iter().map(|dir| {
+        json!({
+            "directory": dir.path,
+            "directoryId": dir.identity.directory_id.map(|id| id.to_string()),
+            "metadataLog": dir.has_metadata_log,
+        })
+    });
+    let json = json!({
+        "clusterId": cluster_id,
+        "nodeId": node_id.get(),
+        "formatted": dirs.collect::<Vec<_>>(),
+    });
+    output.done(&text, &json)
+}
