@@ -18,19 +18,19 @@ const BUDGET_BASE_BYTES: usize = 4096;
 
 /// A cursor over one frame. Byte fields come out as slices of it, never as copies.
 pub struct Reader<'a> {
-    bytes: &'a Bytes,
-    position: usize,
-    end: usize,
+    frame: &'a Bytes,
+    /// What has not been read, up to the end of the frame or of the open tagged field.
+    left: &'a [u8],
     budget_bytes: usize,
 }
 
 /// Progress through one section of tagged fields.
-pub(crate) struct Tags {
-    left: u32,
+pub(crate) struct Tags<'a> {
+    count: u32,
     /// The smallest number that the next tag may have; past `u32::MAX` none may follow.
     next: u64,
-    /// Where the bytes around the open tag end; `None` before the first tag.
-    outer_end: Option<usize>,
+    /// What follows the open tag; `None` before the first.
+    behind: Option<&'a [u8]>,
 }
 
 impl<'a> Reader<'a> {
@@ -41,18 +41,16 @@ impl<'a> Reader<'a> {
 
     /// Decoded values may take `budget_bytes` of memory in all; slices of the frame are free.
     pub fn with_budget(bytes: &'a Bytes, budget_bytes: usize) -> Self {
-        Self { bytes, position: 0, end: bytes.len(), budget_bytes }
+        Self { frame: bytes, left: bytes, budget_bytes }
     }
 
     pub fn remaining(&self) -> usize {
-        self.end - self.position
+        self.left.len()
     }
 
     /// Everything not read so far.
     pub fn rest(&mut self) -> Bytes {
-        let rest = self.bytes.slice(self.position..self.end);
-        self.position = self.end;
-        rest
+        self.frame.slice_ref(core::mem::take(&mut self.left))
     }
 
     /// Refuses bytes behind the last field.
@@ -69,28 +67,20 @@ impl<'a> Reader<'a> {
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let rest = &self.bytes[self.position..self.end];
-        let (head, _) = rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
-        self.position += N;
+        let (head, left) = self.left.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        self.left = left;
         Ok(*head)
     }
 
     fn take_slice(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let bytes: &'a [u8] = self.bytes;
-        let rest = &bytes[self.position..self.end];
-        let head = rest.get(..len).ok_or(DecodeError::Truncated)?;
-        self.position += len;
+        let (head, left) = self.left.split_at_checked(len).ok_or(DecodeError::Truncated)?;
+        self.left = left;
         Ok(head)
     }
 
     /// The next `len` bytes, as a slice of the frame.
     pub fn slice(&mut self, len: usize) -> Result<Bytes, DecodeError> {
-        if len > self.remaining() {
-            return Err(DecodeError::Truncated);
-        }
-        let slice = self.bytes.slice(self.position..self.position + len);
-        self.position += len;
-        Ok(slice)
+        Ok(self.frame.slice_ref(self.take_slice(len)?))
     }
 
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
@@ -131,6 +121,11 @@ impl<'a> Reader<'a> {
 
     /// Seven bits per byte, least significant first.
     pub fn unsigned_varint(&mut self) -> Result<u32, DecodeError> {
+        // Nearly all are lengths below 127 and tag counts of 0.
+        if let [byte @ 0..=0x7f, left @ ..] = self.left {
+            self.left = left;
+            return Ok(u32::from(*byte));
+        }
         let mut value = 0u32;
         for shift in (0..35).step_by(7) {
             let [byte] = self.take()?;
@@ -229,34 +224,31 @@ impl<'a> Reader<'a> {
         Ok(self.unsigned_varint()? != 0)
     }
 
-    pub(crate) fn tags(&mut self) -> Result<Tags, DecodeError> {
-        let left = self.unsigned_varint()?;
-        Ok(Tags { left, next: 0, outer_end: None })
+    pub(crate) fn tags(&mut self) -> Result<Tags<'a>, DecodeError> {
+        let count = self.unsigned_varint()?;
+        Ok(Tags { count, next: 0, behind: None })
     }
 
     /// Opens the next tagged field: until the following call nothing behind its value can be read.
-    pub(crate) fn next_tag(&mut self, tags: &mut Tags) -> Result<Option<u32>, DecodeError> {
-        if let Some(outer_end) = tags.outer_end.take() {
-            if self.position != self.end {
+    pub(crate) fn next_tag(&mut self, tags: &mut Tags<'a>) -> Result<Option<u32>, DecodeError> {
+        if let Some(behind) = tags.behind.take() {
+            if !self.left.is_empty() {
                 return Err(DecodeError::TagTooLong);
             }
-            self.end = outer_end;
+            self.left = behind;
         }
-        if tags.left == 0 {
+        if tags.count == 0 {
             return Ok(None);
         }
-        tags.left -= 1;
+        tags.count -= 1;
         let tag = self.unsigned_varint()?;
         if u64::from(tag) < tags.next {
             return Err(DecodeError::TagOutOfOrder(tag));
         }
         tags.next = u64::from(tag) + 1;
         let size = self.unsigned_varint()? as usize;
-        if size > self.remaining() {
-            return Err(DecodeError::Truncated);
-        }
-        tags.outer_end = Some(self.end);
-        self.end = self.position + size;
+        let value = self.take_slice(size)?;
+        tags.behind = Some(core::mem::replace(&mut self.left, value));
         Ok(Some(tag))
     }
 

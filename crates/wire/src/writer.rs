@@ -263,6 +263,7 @@ impl Writer {
         flexible: bool,
     ) -> Result<(), EncodeError> {
         self.length(values.len(), flexible)?;
+        self.buffer.reserve(values.len() * T::min_size(version, flexible));
         values.iter().try_for_each(|value| value.write(self, version, flexible))
     }
 
