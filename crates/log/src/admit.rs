@@ -183,7 +183,7 @@ impl Log {
         admission: &mut Admission,
     ) {
         let log_append_time = admission.appended.log_append_time;
-        let mut new_epoch = false;
+        let mut new_epoch = core::mem::take(&mut self.epochs_unsaved);
         let mut next_offset = admission.appended.base_offset;
         for batch in batches {
             let (base_offset, epoch) = match origin {

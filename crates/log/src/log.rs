@@ -25,6 +25,8 @@ pub struct Log {
     pub(crate) log_end: Offset,
     pub(crate) last_flush_at: Timestamp,
     pub(crate) epochs: EpochCache,
+    /// The last epoch has no records yet and is not in the checkpoint.
+    pub(crate) epochs_unsaved: bool,
     pub(crate) producers: ProducerStates,
     pub(crate) faulted: bool,
 }
@@ -87,6 +89,7 @@ impl Log {
             log_end: image.log_end,
             last_flush_at: now,
             epochs: image.epochs,
+            epochs_unsaved: false,
             producers: image.producers,
             faulted: false,
         };
@@ -98,12 +101,15 @@ impl Log {
     /// When something admitted is not written yet.
     pub fn image(&self) -> LogImage {
         assert_eq!(self.written_end, self.log_end, "an image shows what the files hold");
+        let mut epochs = self.epochs.clone();
+        // An epoch without records is not in the checkpoint, see `begin_epoch`.
+        epochs.truncate_from(self.log_end);
         LogImage {
             segments: self.segments.clone(),
             log_start: self.log_start,
             recovery_point: self.recovery_point,
             log_end: self.log_end,
-            epochs: self.epochs.clone(),
+            epochs,
             producers: self.producers.clone(),
         }
     }
@@ -199,10 +205,11 @@ impl Log {
         self.epochs.end_of(epoch, self.written_end)
     }
 
-    /// A leadership begins: its epoch starts at the log's end. True when the checkpoint of the
-    /// epochs must be written anew.
-    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> bool {
-        self.epochs.assign(epoch, self.log_end)
+    /// A leadership begins: its epoch starts at the log's end. The checkpoint of the epochs is
+    /// written with its first append: until then a recovery would forget the epoch anyway, and a
+    /// node that takes over a thousand partitions need not write a thousand files.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) {
+        self.epochs_unsaved |= self.epochs.assign(epoch, self.log_end);
     }
 
     /// A write, sync or deletion failed: nothing enters this log again until it is recovered.

@@ -4,9 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use strandline_log::{
-    Admission, Appended, Deletion, EpochStart, LogConfig, LogStart, Origin, SyncPlan,
-};
+use strandline_log::{Admission, Appended, Deletion, LogConfig, LogStart, Origin, SyncPlan};
 use strandline_types::{BatchFacts, BrokerEpoch, LeaderEpoch, NodeId, Offset};
 
 use crate::{DeleteRefusal, ProduceRefusal};
@@ -143,8 +141,6 @@ pub enum Effect {
     /// Sync these files once everything before is written; report [`Event::Synced`]. At most one
     /// is under way.
     Sync(SyncPlan),
-    /// Write the epochs' checkpoint.
-    WriteEpochs(Vec<EpochStart>),
     /// Take segments away.
     Delete(Deletion),
     /// The log starts later; a checkpoint of epochs may have to be written.

@@ -119,20 +119,17 @@ impl Replica {
     ///
     /// # Panics
     /// When committed records are gone.
-    pub fn replace_log(&mut self, mut log: Log, effects: &mut Vec<Effect>) {
+    pub fn replace_log(&mut self, mut log: Log) {
         assert!(
             self.high_watermark <= log.written_end(),
             "REPL-2: the high watermark {} lies in the log, which ends at {}",
             self.high_watermark,
             log.written_end()
         );
-        let mut epochs_changed = log.raise_log_start(self.log.log_start());
+        log.raise_log_start(self.log.log_start());
         log.reconfigure(self.log.config().clone());
         if self.leader.is_some() {
-            epochs_changed |= log.begin_epoch(self.leader_epoch);
-        }
-        if epochs_changed {
-            effects.push(Effect::WriteEpochs(log.epochs().entries().to_vec()));
+            log.begin_epoch(self.leader_epoch);
         }
         self.sync_upto = self.sync_upto.min(log.log_end());
         self.log = log;
@@ -327,9 +324,7 @@ impl Replica {
         self.leader_epoch = leadership.leader_epoch;
         self.partition_epoch = leadership.partition_epoch;
         if is_new {
-            if self.log.begin_epoch(leadership.leader_epoch) {
-                effects.push(Effect::WriteEpochs(self.log.epochs().entries().to_vec()));
-            }
+            self.log.begin_epoch(leadership.leader_epoch);
             let start = self.log.log_end();
             let mut leader = Leader::new(self.node, leadership, start, now.instant);
             if let Some(former) = self.leader.take() {

@@ -59,10 +59,13 @@ impl Story {
             let line = match effect {
                 Effect::Append(admission) => {
                     self.admitted = admission.appended.next_offset;
-                    format!("append {:?}", admission.appended.base_offset)
+                    let epochs = admission.epochs.as_ref().map_or(String::new(), |epochs| {
+                        let lines = epochs.iter().map(|it| format!(" {}@{}", it.epoch, it.start));
+                        format!(", epochs{}", lines.collect::<String>())
+                    });
+                    format!("append {:?}{epochs}", admission.appended.base_offset)
                 }
                 Effect::Sync(plan) => format!("sync up to {}", plan.upto),
-                Effect::WriteEpochs(epochs) => format!("epochs {epochs:?}"),
                 Effect::Delete(deletion) => format!("delete {:?}", deletion.segments),
                 Effect::LogStartRaised(start) => format!("log start {}", start.log_start),
                 Effect::Answer { ticket, answer: Ok(answer) } => {
@@ -166,9 +169,8 @@ fn alone_what_is_written_is_committed() {
         produce 1 acks All (hw 0)
             answer 1: NOT_LEADER_OR_FOLLOWER (this broker does not lead the partition)
         lead epoch 0, replicas [1], in sync [1] (hw 0)
-            epochs [EpochStart { epoch: 0, start: 0 }]
         produce 2 acks All (hw 0)
-            append 0
+            append 0, epochs 0@0
         produce 3 acks Leader (hw 0)
             append 2
         produce 4 acks All (hw 0)
@@ -201,9 +203,8 @@ fn with_flush_messages_one_answers_wait_for_the_disk_together() {
     story.step("synced up to 3", Event::Synced { upto: Offset(3) });
     story.ends(expect![[r#"
         lead epoch 0, replicas [1], in sync [1] (hw 0)
-            epochs [EpochStart { epoch: 0, start: 0 }]
         produce 1 acks All (hw 0)
-            append 0
+            append 0, epochs 0@0
         written up to 1 (hw 0)
             sync up to 1
         produce 2 acks Leader (hw 0)
@@ -255,9 +256,8 @@ fn three_replicas_lose_one_and_take_it_back() {
     story.step("ISR is 1, 2, 3", committed(2, &[1, 2, 3]));
     story.ends(expect![[r#"
         lead epoch 3, replicas [1, 2, 3], in sync [1, 2, 3] (hw 0)
-            epochs [EpochStart { epoch: 3, start: 0 }]
         produce 1 acks All (hw 0)
-            append 0
+            append 0, epochs 3@0
         produce 2 acks Leader (hw 0)
             append 2
         written up to 3 (hw 0)
@@ -304,9 +304,8 @@ fn below_the_minimum_nothing_is_committed() {
     story.lead(0, 2, &[1, 2], &[1, 2]);
     story.ends(expect![[r#"
         lead epoch 0, replicas [1, 2], in sync [1, 2] (hw 0)
-            epochs [EpochStart { epoch: 0, start: 0 }]
         produce 1 acks All (hw 0)
-            append 0
+            append 0, epochs 0@0
         written up to 1 (hw 0)
         lead epoch 0, replicas [1, 2], in sync [1] (hw 0)
         produce 2 acks All (hw 0)
@@ -353,9 +352,8 @@ fn leadership_comes_and_goes() {
     story.produce(RequiredAcks::All, 1, -1);
     story.ends(expect![[r#"
         lead epoch 4, replicas [1, 2], in sync [1, 2] (hw 0)
-            epochs [EpochStart { epoch: 4, start: 0 }]
         produce 1 acks All (hw 0)
-            append 0
+            append 0, epochs 4@0
         written up to 2 (hw 0)
         consumer from 0 in epoch 4: Ok(0)
         consumer from 2 in epoch -1: Ok(2)
@@ -367,13 +365,12 @@ fn leadership_comes_and_goes() {
             answer 1: NOT_LEADER_OR_FOLLOWER (this broker does not lead the partition)
         lead epoch 4, replicas [1, 2], in sync [1, 2] (hw 0)
         lead epoch 6, replicas [1, 2], in sync [1] (hw 2)
-            epochs [EpochStart { epoch: 4, start: 0 }, EpochStart { epoch: 6, start: 2 }]
         a follower with epoch 4 and end 2: None
         a follower with epoch 4 and end 3: Some(EpochEnd { epoch: 4, end: 2 })
         a follower with epoch 5 and end 2: Some(EpochEnd { epoch: 4, end: 2 })
         a follower with epoch 6 and end 2: None
         produce 2 acks All (hw 2)
-            append 2
+            append 2, epochs 4@0 6@2
         fault (hw 2)
             answer 2: KAFKA_STORAGE_ERROR (the partition went offline)
         produce 3 acks All (hw 2)
@@ -409,17 +406,15 @@ fn a_full_disk_refuses_and_serves() {
     let now = story.now().timestamp;
     let cut = story.replica.log().truncate_to(Offset(2), Vec::new(), now);
     let log = recover_from_one_batch(cut);
-    let mut effects = Vec::new();
-    story.replica.replace_log(log, &mut effects);
+    story.replica.replace_log(log);
     story.replica.resume();
-    story.tell("there is room again", &effects);
+    story.tell("there is room again", &[]);
     story.produce(RequiredAcks::All, 1, -1);
     story.written();
     story.ends(expect![[r#"
         lead epoch 0, replicas [1], in sync [1] (hw 0)
-            epochs [EpochStart { epoch: 0, start: 0 }]
         produce 1 acks All (hw 0)
-            append 0
+            append 0, epochs 0@0
         written up to 2 (hw 2)
             answer 1: offset 0
         produce 2 acks All (hw 2)

@@ -220,7 +220,6 @@ impl Partition {
                     let batches = std::mem::take(&mut batches);
                     core.work.push_back(Work::Append(admission, batches));
                 }
-                Effect::WriteEpochs(epochs) => core.work.push_back(Work::WriteEpochs(epochs)),
                 Effect::LogStartRaised(raised) => {
                     core.work.extend(raised.epochs.map(Work::WriteEpochs));
                 }

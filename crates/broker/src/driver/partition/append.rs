@@ -1,8 +1,10 @@
 //! Produce: ordered under the lock, written by whoever holds the append token, answered by ticket.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::slice;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use strandline_log::Origin;
 use strandline_replica::{
@@ -14,6 +16,9 @@ use strandline_wire::records::{InspectedBatch, StampedBatch};
 use tokio::sync::oneshot;
 
 use super::{Partition, Work};
+
+/// So many appends are written before others get their turn.
+const ROUNDS_AT_ONCE: u32 = 4;
 
 /// A Produce whose place in the log is decided. The next request of its connection may start.
 #[must_use = "the producer waits for the answer"]
@@ -124,7 +129,12 @@ impl Partition {
 
     /// Works off the queue until it is empty, then gives the token back.
     pub(super) async fn drain(self: Arc<Self>) {
+        let mut rounds = 0;
         while let Some(work) = self.next_work() {
+            rounds += 1;
+            if rounds % ROUNDS_AT_ONCE == 0 {
+                pause().await;
+            }
             match work {
                 Next::Append(appends) => self.write(appends).await,
                 Next::Other(Work::WriteEpochs(epochs)) => {
@@ -244,15 +254,23 @@ impl Partition {
             log.truncate_to(log.written_end(), snapshots, now.timestamp)
         };
         let recovered = self.store.truncate(recovery).await?;
-        let after = {
-            let mut core = self.core();
-            let mut effects = Vec::new();
-            core.replica.replace_log(recovered.log, &mut effects);
-            self.route(&mut core, effects, Vec::new())
-        };
-        self.settle(after);
+        self.core().replica.replace_log(recovered.log);
         Ok(())
     }
+}
+
+/// Lets whatever else runs on this thread have its turn. Whoever drains inside its own request thus
+/// hands a queue that never ends to a task.
+async fn pause() {
+    let mut has_paused = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 type Admitted = (strandline_log::Admission, Vec<InspectedBatch>);
