@@ -1,13 +1,14 @@
 //! `__cluster_metadata-0` on disk: the log with Kafka's segments, the snapshots beside it, and
 //! `quorum-state`. One task owns it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_log::{Admitted, Log, LogConfig, LogImage, Origin};
+use strandline_ports::blocking;
 use strandline_quorum::{Election, EpochStart, ReplicaKey};
-use strandline_store::format::names::SnapshotId;
+use strandline_store::format::names::{FileKind, FileState, OffsetFile, SnapshotId};
 use strandline_store::format::quorum_state::{self, QuorumState, QuorumStateFormat};
 use strandline_store::{
     Append, Io, LoadOptions, LogDir, PartitionStore, ReadRequest, Records, SnapshotFiles,
@@ -51,9 +52,7 @@ impl MetadataLog {
         let path = dir.path().join(METADATA_DIR);
         let io = dir.io().clone();
         let snapshots = SnapshotFiles::new(io.clone(), path.clone());
-        let is_there = io.read_whole(&path.join("partition.metadata")).await?.is_some()
-            || has_files(&snapshots).await;
-        if !is_there {
+        if !has_segments(&io, &path).await {
             let partition = metadata_partition();
             let store =
                 dir.create_metadata_log(&partition, Offset::ZERO, PREALLOCATE_BYTES).await?;
@@ -169,9 +168,16 @@ impl MetadataLog {
     }
 }
 
-async fn has_files(snapshots: &SnapshotFiles) -> bool {
-    // A directory that cannot be listed does not exist.
-    snapshots.list().await.is_ok_and(|found| !found.is_empty())
+/// Whether there is a log. A directory that was just formatted holds a snapshot only.
+async fn has_segments(io: &Io, path: &Path) -> bool {
+    let (disk, owned) = (Arc::clone(&io.disk), path.to_owned());
+    // A directory that cannot be listed does not exist, or the next step says what is wrong.
+    let entries = blocking(&io.spawn, move || disk.list(&owned)).await.unwrap_or_default();
+    let is_segment = |name: &str| {
+        OffsetFile::parse(name)
+            .is_some_and(|f| f.kind == FileKind::Log && f.state == FileState::Live)
+    };
+    entries.iter().any(|entry| is_segment(&entry.name))
 }
 
 fn config_of(options: MetadataLogOptions) -> LogConfig {

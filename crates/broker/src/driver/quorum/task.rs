@@ -22,6 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::control::{Place, RECORD_OVERHEAD_BYTES, control_batch, data_batch, encode};
 use super::metadata_log::{MetadataLog, encode_election, store_id};
 use super::snapshot::Snapshot;
+use crate::driver::join::both;
+
 use super::{AppendError, CommittedBatch, Leadership, MetadataEvent};
 
 /// Commands that are taken in before the disk is asked once for all of them.
@@ -400,23 +402,27 @@ impl Task {
             WriteKind::Append(append) => Some(append.plan.appended.next_offset),
             WriteKind::Election(_) => None,
         });
+        let mut election = None;
+        let mut appends = Vec::new();
+        for write in writes {
+            match write.kind {
+                WriteKind::Append(append) => appends.push(*append),
+                WriteKind::Election(bytes) => election = Some(bytes),
+            }
+        }
         let log = &self.parts.log;
         let (store, io, path) = (Arc::clone(&log.store), log.io.clone(), log.election_path());
+        // Side by side: a sole voter begins behind the later of the epochs that it finds in the
+        // file and in the log, so either may be lost before both are told to be durable.
         let disk = Box::pin(async move {
-            let mut appends = Vec::new();
-            for write in writes {
-                match write.kind {
-                    WriteKind::Append(append) => appends.push(*append),
-                    WriteKind::Election(bytes) => {
-                        // Writes keep the order in which they were decided.
-                        if !appends.is_empty() {
-                            store.append(std::mem::take(&mut appends)).await?;
-                        }
-                        io.replace(&path, bytes).await?;
-                    }
+            let replaced = async {
+                match election {
+                    Some(bytes) => io.replace(&path, bytes).await,
+                    None => Ok(()),
                 }
-            }
-            store.append(appends).await
+            };
+            let (replaced, appended) = both(replaced, store.append(appends)).await;
+            replaced.and(appended)
         });
         self.working = Some(Work::Writing { last, upto, disk });
     }

@@ -442,3 +442,20 @@ async fn the_clean_image_suits_the_log_dir() {
     let images = std::iter::once((METADATA_DIR.to_owned(), image)).collect();
     dir.finish(BrokerEpoch(7), &images).await.expect("finished");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_disk_stops_it_for_good() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    let mut started = begin(&world, &dir).await;
+    until_leading(&mut started).await;
+    dir.take_offline();
+    let lost = started.handle.append(LeaderEpoch(1), None, vec![no_op()]).await;
+    assert!(lost.is_err(), "nobody may say that it has committed: {lost:?}");
+    let fault = started.fault.await.expect("a fault").to_string();
+    assert_eq!(fault, format!("log dir {} is offline", temp.path().display()));
+    assert!(started.handle.stop().await.is_none());
+    assert_eq!(started.events.recv().await, None);
+}
