@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strandline_log::{LogImage, Recovered};
 use strandline_ports::{DirLock, DiskSpace};
@@ -92,6 +93,8 @@ pub struct LogDir {
     condition: StartCondition,
     boot_id: String,
     summary: Summary,
+    /// A partition could not be loaded, so what its files hold is not known to be whole.
+    has_unverified: AtomicBool,
     _lock: Box<dyn DirLock>,
 }
 
@@ -123,7 +126,8 @@ impl LogDir {
             StartCondition::Clean { .. } => summary::read(&shared.io, dir).await?,
             StartCondition::ProcessCrash | StartCondition::Unknown => Summary::default(),
         };
-        Ok(Self { shared, condition, boot_id, summary, _lock: lock })
+        let has_unverified = AtomicBool::new(false);
+        Ok(Self { shared, condition, boot_id, summary, has_unverified, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -278,7 +282,12 @@ impl LogDir {
         options: LoadOptions,
     ) -> Result<(Arc<PartitionStore>, Recovered)> {
         let path = self.shared.dir.join(name);
-        PartitionStore::load(Arc::clone(&self.shared), &path, options).await
+        let loaded = PartitionStore::load(Arc::clone(&self.shared), &path, options).await;
+        if loaded.is_err() {
+            self.has_unverified.store(true, Ordering::Relaxed);
+            self.io().remove_files(vec![self.shared.dir.join(BOOT_FILE)]).await?;
+        }
+        loaded
     }
 
     /// Takes a partition as it was remembered, without reading anything.
@@ -288,20 +297,26 @@ impl LogDir {
     }
 
     /// From here on a crash is a crash: the clean stop's file goes, and the boot is noted. Call it
-    /// when all partitions are loaded, before anything is written to them.
+    /// when all partitions are loaded, before anything is written to them. When one of them failed
+    /// to load, the boot is not noted, or the next start would take its files as they are.
     ///
     /// # Errors
     /// When the disk refuses.
     pub async fn begin(&self) -> Result<()> {
         let dir = &self.shared.dir;
-        let boot_id = self.boot_id.clone().into_bytes();
-        self.io().replace(&dir.join(BOOT_FILE), boot_id).await?;
-        let files = [clean_shutdown::FILE_NAME, summary::FILE_NAME];
-        self.io().remove_files(files.iter().map(|name| dir.join(name)).collect()).await?;
+        let mut stale = vec![clean_shutdown::FILE_NAME, summary::FILE_NAME];
+        if self.has_unverified.load(Ordering::Relaxed) {
+            stale.push(BOOT_FILE);
+        } else {
+            let boot_id = self.boot_id.clone().into_bytes();
+            self.io().replace(&dir.join(BOOT_FILE), boot_id).await?;
+        }
+        self.io().remove_files(stale.iter().map(|name| dir.join(name)).collect()).await?;
         self.io().sync_dir(dir).await
     }
 
-    /// Notes that everything here is finished and synced. `images` are the logs as they were closed.
+    /// Notes that everything here is finished and synced; `images` are the logs as they were closed.
+    /// When a partition failed to load nothing is noted: the next start must look again.
     ///
     /// # Errors
     /// When the disk refuses: then the next start finds a crash.
@@ -312,6 +327,9 @@ impl LogDir {
     ) -> Result<()> {
         if self.state() == DirState::Offline {
             return Err(StoreFault::Offline { path: self.shared.dir.clone() });
+        }
+        if self.has_unverified.load(Ordering::Relaxed) {
+            return Ok(());
         }
         let path = self.shared.dir.join(clean_shutdown::FILE_NAME);
         self.io().replace(&path, clean_shutdown::encode(broker_epoch)).await?;

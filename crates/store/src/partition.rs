@@ -387,3 +387,16 @@ impl State {
 fn log_of(base_offset: Offset) -> FileKey {
     (base_offset, FileKind::Log)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_partition_costs_a_few_hundred_bytes() {
+        let path_bytes = 100;
+        let segments = 4 * size_of::<StoredSegment>();
+        let all = size_of::<PartitionStore>() + path_bytes + segments;
+        assert!(all <= 512, "{all} bytes");
+    }
+}

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{DIR_NAME, Node, Opened, Options, values};
-use strandline_store::{ReadRequest, Records, StartCondition};
+use strandline_store::{ReadRequest, Records, StartCondition, StoreFault};
 use strandline_types::{BrokerEpoch, Offset, Timestamp};
 
 fn names(dir: &Path) -> Vec<String> {
@@ -376,4 +376,28 @@ async fn a_log_cut_to_before_its_start_stays_empty() {
     drop(node);
     let (node, _) = Node::open(home.path(), Options::default()).await.unwrap();
     assert_eq!(node.log.log_end(), Offset(1));
+}
+
+#[tokio::test]
+async fn a_damaged_partition_is_never_taken_as_it_is_by_starting_again() {
+    let home = tempfile::tempdir().unwrap();
+    let mut node = filled(home.path(), Options::default(), 100).await;
+    node.sync(5000).await;
+    drop(node);
+    let active = log_files(home.path()).pop().unwrap();
+    let mut bytes = fs::read(&active).unwrap();
+    bytes[80] ^= 1;
+    fs::write(&active, &bytes).unwrap();
+    forget_boot(home.path());
+    for start in 0..3 {
+        let options = Options::default();
+        let dir = common::open_dir(home.path(), &options).await;
+        assert_eq!(dir.condition(), StartCondition::Unknown, "start {start}");
+        let loaded = common::load(&dir, DIR_NAME, &common::partition(), &options).await;
+        assert!(matches!(loaded, Err(StoreFault::Recovery { .. })), "start {start}");
+        dir.begin().await.unwrap();
+        if start == 1 {
+            dir.finish(BrokerEpoch(1), &Default::default()).await.unwrap();
+        }
+    }
 }

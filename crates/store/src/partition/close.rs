@@ -1,6 +1,7 @@
 //! A clean stop.
 
 use strandline_log::ClosePlan;
+use strandline_types::Offset;
 
 use super::PartitionStore;
 use crate::fault::{Context, Result};
@@ -28,18 +29,18 @@ impl PartitionStore {
     }
 
     /// The next start trusts these files as they are.
-    async fn sync_closed(
-        &self,
-        base_offset: strandline_types::Offset,
-        snapshot_offset: strandline_types::Offset,
-    ) -> Result<()> {
+    async fn sync_closed(&self, base_offset: Offset, snapshot_offset: Offset) -> Result<()> {
+        let mut syncs = Vec::new();
         for key in [
             (base_offset, FileKind::OffsetIndex),
             (base_offset, FileKind::TimeIndex),
             (snapshot_offset, FileKind::ProducerSnapshot),
         ] {
-            let synced = self.file(key).await?.sync().await;
-            self.judge(synced.context("sync", &self.file_path(key)))?;
+            syncs.push((self.file(key).await?.sync(), key));
+        }
+        for (sync, key) in syncs {
+            let synced = sync.await.context("sync", &self.file_path(key));
+            self.judge(synced)?;
         }
         let dir = self.path();
         let synced = self.io().sync_dir(&dir).await;
