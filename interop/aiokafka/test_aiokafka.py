@@ -13,7 +13,7 @@ from aiokafka.errors import (
     InvalidPartitionsError,
     MessageSizeTooLargeError,
 )
-from conftest import BOOTSTRAP
+from conftest import BOOTSTRAP, HOUR_AGO
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ def test_records_come_back_as_sent(fresh, codec):
     async def scenario():
         name = await create(fresh("topic"))
         sent = [
-            dict(key=f"k{i}".encode(), value=bytes([i % 256]) * 300, timestamp_ms=1_600_000_000_000 + i,
+            dict(key=f"k{i}".encode(), value=bytes([i % 256]) * 300, timestamp_ms=HOUR_AGO + i,
                  headers=[("trace", b"\x00\xff"), ("trace", b"again")])
             for i in range(300)
         ]
@@ -91,7 +91,7 @@ def test_a_key_keeps_its_partition_and_keys_spread(fresh):
 
 def test_seek_to_an_offset_and_to_a_time(fresh):
     async def scenario():
-        name, start = await create(fresh("topic")), 1_700_000_000_000
+        name, start = await create(fresh("topic")), HOUR_AGO
         await send(name, [dict(value=str(i).encode(), timestamp_ms=start + 1000 * i) for i in range(100)])
         partition = TopicPartition(name, 0)
         async with running(consumer()) as client:

@@ -13,7 +13,7 @@ from confluent_kafka.admin import (
     OffsetSpec,
     ResourceType,
 )
-from conftest import BOOTSTRAP
+from conftest import BOOTSTRAP, HOUR_AGO
 
 
 def code_of(future):
@@ -95,7 +95,7 @@ def test_records_are_deleted_up_to_an_offset(admin, topic):
     name = topic()
     producer = Producer({"bootstrap.servers": BOOTSTRAP})
     for i in range(10):
-        producer.produce(name, str(i), timestamp=1000 + (i * 7) % 10)
+        producer.produce(name, str(i), timestamp=HOUR_AGO + (i * 7) % 10)
     assert producer.flush(10) == 0
     partition = TopicPartition(name, 0)
 
@@ -104,7 +104,7 @@ def test_records_are_deleted_up_to_an_offset(admin, topic):
 
     assert [offset(OffsetSpec.earliest()), offset(OffsetSpec.latest())] == [0, 10]
     assert offset(OffsetSpec.max_timestamp()) == 7  # 7 * 7 % 10 = 9 is the greatest
-    assert offset(OffsetSpec.for_timestamp(1008)) == 4
+    assert offset(OffsetSpec.for_timestamp(HOUR_AGO + 8)) == 4
     (deleted,) = admin.delete_records([TopicPartition(name, 0, 4)]).values()
     assert deleted.result(10).low_watermark == 4
     assert [offset(OffsetSpec.earliest()), offset(OffsetSpec.latest())] == [4, 10]

@@ -13,7 +13,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from conftest import BOOTSTRAP
+from conftest import BOOTSTRAP, HOUR_AGO
 
 
 def produce(records, **config):
@@ -66,7 +66,7 @@ def read_to_end(consumer, partitions=1):
 def test_records_come_back_as_sent(topic, codec):
     name = topic()
     sent = [
-        dict(key=f"k{i}".encode(), value=bytes([i % 256]) * 300, timestamp=1_600_000_000_000 + i,
+        dict(key=f"k{i}".encode(), value=bytes([i % 256]) * 300, timestamp=HOUR_AGO + i,
              headers=[("trace", b"\x00\xff"), ("trace", b"again"), ("none", None)])
         for i in range(500)
     ]
@@ -98,7 +98,7 @@ def test_a_key_keeps_its_partition_and_keys_spread(topic):
 
 def test_seek_to_an_offset_and_to_a_time(topic):
     name = topic()
-    start = 1_700_000_000_000
+    start = HOUR_AGO
     produce([(name, dict(value=str(i), timestamp=start + 1000 * i)) for i in range(100)])
 
     assert read_to_end(reader(TopicPartition(name, 0, 95)))[0].value() == b"95"

@@ -1,7 +1,7 @@
 """Admin calls of the pure Python client."""
 
 import pytest
-from conftest import BOOTSTRAP
+from conftest import BOOTSTRAP, HOUR_AGO
 from kafka import KafkaProducer, OffsetSpec, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import (
@@ -63,7 +63,7 @@ def test_records_are_deleted_up_to_an_offset(admin, topic):
     name = topic()
     producer = KafkaProducer(bootstrap_servers=BOOTSTRAP)
     for i in range(10):
-        producer.send(name, b"x", timestamp_ms=1000 + (i * 7) % 10)
+        producer.send(name, b"x", timestamp_ms=HOUR_AGO + (i * 7) % 10)
     producer.close()
     partition = TopicPartition(name, 0)
 

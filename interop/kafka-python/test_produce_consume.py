@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from conftest import BOOTSTRAP
+from conftest import BOOTSTRAP, HOUR_AGO
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import InvalidTopicError, MessageSizeTooLargeError
 
@@ -39,7 +39,7 @@ def read(name, count, partitions=1, **config):
 def test_records_come_back_as_sent(topic, codec):
     name = topic()
     sent = [
-        dict(key=f"k{i}".encode(), value=bytes([i % 256]) * 300, timestamp_ms=1_600_000_000_000 + i,
+        dict(key=f"k{i}".encode(), value=bytes([i % 256]) * 300, timestamp_ms=HOUR_AGO + i,
              headers=[("trace", b"\x00\xff"), ("trace", b"again")])
         for i in range(300)
     ]
@@ -68,7 +68,7 @@ def test_a_key_keeps_its_partition_and_keys_spread(topic):
 
 def test_seek_to_an_offset_and_to_a_time(topic):
     name = topic()
-    start = 1_700_000_000_000
+    start = HOUR_AGO
     produce([(name, dict(value=str(i).encode(), timestamp_ms=start + 1000 * i)) for i in range(100)])
     consumer, partition = reader(), TopicPartition(name, 0)
     consumer.assign([partition])

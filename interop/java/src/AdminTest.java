@@ -262,13 +262,13 @@ class AdminTest {
         var partition = Broker.at(name, 0);
         assertEquals(-1, offset(name, OffsetSpec.maxTimestamp()), "an empty log has no greatest time");
         try (var producer = Broker.producer()) {
-            for (int i = 0; i < 10; i++) producer.send(new ProducerRecord<>(name, 0, 1000L + i * 7 % 10, null, "x"));
+            for (int i = 0; i < 10; i++) producer.send(new ProducerRecord<>(name, 0, Broker.HOUR_AGO + i * 7 % 10, null, "x"));
         }
         assertEquals(0, offset(name, OffsetSpec.earliest()));
         assertEquals(10, offset(name, OffsetSpec.latest()));
-        assertEquals(7, offset(name, OffsetSpec.maxTimestamp()), "the record with time 1009");
-        assertEquals(4, offset(name, OffsetSpec.forTimestamp(1008)), "the first at or after 1008");
-        assertEquals(-1, offset(name, OffsetSpec.forTimestamp(1010)));
+        assertEquals(7, offset(name, OffsetSpec.maxTimestamp()), "the record with the greatest time");
+        assertEquals(4, offset(name, OffsetSpec.forTimestamp(Broker.HOUR_AGO + 8)), "the first at or after");
+        assertEquals(-1, offset(name, OffsetSpec.forTimestamp(Broker.HOUR_AGO + 10)));
         assertEquals(0, offset(name, OffsetSpec.earliestLocal()));
         assertEquals(-1, offset(name, OffsetSpec.latestTiered()), "nothing is tiered");
         assertEquals(0, Broker.get(ADMIN.listOffsets(Map.of(partition, OffsetSpec.earliest())).partitionResult(partition)).leaderEpoch().orElse(-1));

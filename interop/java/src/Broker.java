@@ -29,6 +29,9 @@ import org.apache.kafka.common.serialization.StringSerializer;
 final class Broker {
     static final String BOOTSTRAP = Optional.ofNullable(System.getenv("BOOTSTRAP")).orElse("127.0.0.1:9092");
 
+    /** A time that no retention reaches while a test runs. */
+    static final long HOUR_AGO = System.currentTimeMillis() - 3_600_000;
+
     private Broker() {}
 
     /** A name that nobody has used before. */

@@ -20,7 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** A consumer that chooses its partitions itself. */
 class ConsumerTest {
     private static final Duration SHORT = Duration.ofMillis(300);
-    private static final long START = 1_700_000_000_000L;
+    private static final long START = Broker.HOUR_AGO;
 
     private static TopicPartition hundredSeconds() throws Exception {
         var topic = Broker.createTopic(1);

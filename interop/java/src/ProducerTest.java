@@ -30,7 +30,7 @@ class ProducerTest {
             var headers = new RecordHeaders().add("trace", new byte[] {0, -1}).add("trace", null);
             var value = new byte[300];
             java.util.Arrays.fill(value, (byte) i);
-            sent.add(new ProducerRecord<>(topic, 0, 1_600_000_000_000L + i, ("k" + i).getBytes(), value, headers));
+            sent.add(new ProducerRecord<>(topic, 0, Broker.HOUR_AGO + i, ("k" + i).getBytes(), value, headers));
         }
         sent.add(new ProducerRecord<>(topic, null, "no key".getBytes()));
         sent.add(new ProducerRecord<>(topic, "no value".getBytes(), null));

@@ -1,8 +1,6 @@
 //! The twin proof of the files: one data directory, taken in turn by Kafka and by the broker under
 //! test. Each takes over what the other wrote, and Kafka's own tools find nothing to complain about.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 
 use super::clients::Client;
@@ -34,16 +32,22 @@ impl Relay<'_> {
             let context =
                 || format!("{name}, turn {} of {}: {}", turn + 1, owners.len(), owner.name());
             let peer = Peer::start_at(self.place, owner, &home).with_context(context)?;
-            let verb = if turn == 0 { "fill" } else { "check" };
-            self.step(verb, &manifest, peer.bootstrap()).with_context(context)?;
+            let manifest = manifest.display();
+            let line = match (turn, owner) {
+                (0, Against::Kafka) => format!("fill {manifest} compacts"),
+                (0, _) => format!("fill {manifest}"),
+                _ => format!("check {manifest}"),
+            };
+            self.step(&line, peer.bootstrap()).with_context(context)?;
             peer.stop().with_context(context)?;
-            self.step("dump", home.data(), "").with_context(context)?;
+            let line = format!("dump {}", home.data().display());
+            self.step(&line, "").with_context(context)?;
         }
         Ok(())
     }
 
-    fn step(&self, verb: &str, argument: &Path, bootstrap: &str) -> Result<()> {
-        let line = format!("{} {verb} {}", self.client.run, argument.display());
+    fn step(&self, arguments: &str, bootstrap: &str) -> Result<()> {
+        let line = format!("{} {arguments}", self.client.run);
         self.place.run(self.client, &line, bootstrap, CLIENT_TIMEOUT)
     }
 }
