@@ -97,6 +97,7 @@ impl Place {
             .env("CACHE", cache)
             .env("BOOTSTRAP", bootstrap)
             .env("GOPATH", cache.join("go"))
+            .env("GOFLAGS", "-modcacherw")
             .env("GOCACHE", cache.join("go-build"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
     }

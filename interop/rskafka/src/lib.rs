@@ -1,0 +1,1 @@
+//! The examples are the tests in `tests/interop.rs`.
