@@ -3,6 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+use crate::log_dump::LogVerb;
 use crate::storage::StorageVerb;
 
 const STYLES: Styles = Styles::styled()
@@ -26,6 +27,10 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
+    /// Look into the files of a log
+    #[command(subcommand, arg_required_else_help = true)]
+    Log(LogVerb),
+
     /// Format a node's directories, or tell whose they are
     #[command(subcommand, arg_required_else_help = true)]
     Storage(StorageVerb),

@@ -9,6 +9,7 @@ use clap::Parser;
 mod args;
 pub mod configuration;
 pub mod failure;
+mod log_dump;
 pub mod logging;
 pub mod output;
 pub mod signals;
@@ -22,6 +23,7 @@ pub fn run() -> ExitCode {
     let Arguments { json, verb } = Arguments::parse();
     let output = Output::new(json);
     let done = match verb {
+        Verb::Log(verb) => log_dump::run(verb, &output),
         Verb::Storage(verb) => storage::run(verb, &output),
     };
     match done {

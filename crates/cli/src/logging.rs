@@ -92,13 +92,19 @@ mod tests {
 
     #[test]
     fn text_lines() {
-        check(&logged(&[], log_two), expect![[r#"
-             INFO ready node=1
-        "#]]);
-        check(&logged(&[("strandline.log.level", "debug")], log_two), expect![[r#"
+        check(
+            &logged(&[], log_two),
+            expect![[r#"
+                 INFO ready node=1
+            "#]],
+        );
+        check(
+            &logged(&[("strandline.log.level", "debug")], log_two),
+            expect![[r#"
              INFO ready node=1
             DEBUG nobody asked
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -38,6 +38,21 @@ impl Output {
         }
     }
 
+    /// Prints one of many results: some text, or one line of JSON.
+    ///
+    /// # Errors
+    /// When standard output refuses. A reader that has seen enough (`| head`) ends the process.
+    pub fn line(&self, text: &str, json: &Value) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let written =
+            if self.json { writeln!(out, "{json}") } else { out.write_all(text.as_bytes()) };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(error) => Err(Failure::new("cannot print the result").because(&error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// [`Output::print`] of a result that is also the end of the command.
     ///
     /// # Errors
