@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strandline_ports::File;
+use strandline_metadata::Image;
+use strandline_store::FileRange;
 use strandline_types::Now;
 use strandline_wire::frame::Incoming;
 use strandline_wire::messages::ApiKey;
@@ -39,13 +40,6 @@ pub(crate) enum ListenerRole {
     Controller,
 }
 
-/// Part of a file that an answer sends.
-pub(crate) struct FileRange {
-    pub(crate) file: Arc<dyn File>,
-    pub(crate) position: u64,
-    pub(crate) len: u32,
-}
-
 impl Cx {
     pub(crate) fn new(
         handles: Arc<Handles>,
@@ -63,6 +57,11 @@ impl Cx {
             client_id: incoming.client_id.clone(),
             files: Mutex::default(),
         }
+    }
+
+    /// What the metadata say, as this node has applied them.
+    pub(crate) fn image(&self) -> Arc<Image> {
+        self.handles.image()
     }
 
     /// Notes a file range for the answer; the id stands for it in the message.

@@ -2,9 +2,46 @@
 
 use std::sync::Arc;
 
-use strandline_ports::Clock;
+use strandline_config::BrokerConfig;
+use strandline_metadata::Image;
+use strandline_ports::{Clock, Entropy};
+use strandline_types::{NodeId, Uuid};
+use tokio::sync::watch;
+
+use crate::api::fetch::FetchSessions;
+use crate::dirs::Dirs;
+use crate::driver::controller::ControllerHandle;
+use crate::driver::quorum::QuorumHandle;
+use crate::partitions::Partitions;
+use crate::producer_ids::ProducerIds;
 
 /// Shared by all requests of one node.
 pub(crate) struct Handles {
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) config: Arc<BrokerConfig>,
+    pub(crate) identity: Identity,
+    pub(crate) controller: ControllerHandle,
+    pub(crate) quorum: QuorumHandle,
+    pub(crate) dirs: Arc<Dirs>,
+    pub(crate) partitions: Partitions,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) producer_ids: ProducerIds,
+    /// What clients may know: published once this node has done its part of it, so that a
+    /// partition that metadata name is there to be written to.
+    pub(crate) image: watch::Receiver<Arc<Image>>,
+}
+
+/// Who this node is.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) node_id: NodeId,
+    pub(crate) cluster_id: String,
+    pub(crate) incarnation_id: Uuid,
+}
+
+impl Handles {
+    pub(crate) fn image(&self) -> Arc<Image> {
+        Arc::clone(&self.image.borrow())
+    }
 }

@@ -3,9 +3,20 @@
 
 mod api;
 mod cx;
+mod deadline;
+mod dirs;
 mod dispatch;
 mod driver;
+mod features;
 pub mod format;
+mod forward;
 mod handles;
+mod internal_topics;
+mod leader_hints;
 mod listener;
+mod partitions;
+mod producer_ids;
 mod session;
+mod start;
+
+pub use start::{Broker, DirError, Fatal, Ready, StartError};

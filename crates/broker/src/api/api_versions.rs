@@ -1,11 +1,13 @@
 //! ApiVersions (KIP-35, KIP-511): what this listener serves, and the cluster's features.
 
+use strandline_metadata::describe;
 use strandline_types::ErrorCode;
 use strandline_wire::messages::api_versions_response::ApiVersion;
 use strandline_wire::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
 use crate::api::ROWS;
 use crate::cx::{Cx, ListenerRole};
+use crate::features;
 use crate::session::Hangup;
 
 pub(crate) async fn handle(
@@ -16,7 +18,16 @@ pub(crate) async fn handle(
     if cx.version >= 3 && !names.iter().all(|name| is_software_name(name)) {
         return Ok(refused(cx.session.role, ErrorCode::INVALID_REQUEST));
     }
-    Ok(ApiVersionsResponse { api_keys: served(cx.session.role), ..Default::default() })
+    let kraft_version = i16::from(cx.handles.config.quorum.voters.is_empty());
+    let (finalized_features_epoch, finalized_features) =
+        describe::finalized_features(&cx.image(), kraft_version);
+    Ok(ApiVersionsResponse {
+        api_keys: served(cx.session.role),
+        supported_features: describe::supported_features(features::SUPPORTED, cx.version),
+        finalized_features_epoch,
+        finalized_features,
+        ..Default::default()
+    })
 }
 
 /// The answer to a version that this broker does not know: the range it does know.

@@ -5,7 +5,7 @@
 //! is derived from these rows, so nothing is advertised that is not served.
 
 use strandline_wire::frame::Incoming;
-use strandline_wire::messages::{self, ApiKey};
+use strandline_wire::messages::{self, ApiKey, Request};
 
 use crate::cx::{Cx, ListenerRole};
 use crate::dispatch::{decode, encode};
@@ -26,7 +26,7 @@ macro_rules! apis {
                     let request = decode::<messages::$request>(&incoming)?;
                     drop(incoming);
                     let response = $module::handle(&cx, request).await?;
-                    encode(&cx, response.into())
+                    encode::<<messages::$request as Request>::Response>(&cx, response.into())
                 }),)+
                 // The dispatcher lets only APIs in that have a row.
                 _ => unreachable!("{} has no row", cx.api),
@@ -36,7 +36,29 @@ macro_rules! apis {
 }
 
 apis! {
+    Produce => produce(ProduceRequest) on Broker;
+    Fetch => fetch(FetchRequest) on Broker;
+    ListOffsets => list_offsets(ListOffsetsRequest) on Broker;
+    Metadata => metadata(MetadataRequest) on Broker;
     ApiVersions => api_versions(ApiVersionsRequest) on Broker Controller;
+    CreateTopics => create_topics(CreateTopicsRequest) on Broker Controller;
+    DeleteTopics => delete_topics(DeleteTopicsRequest) on Broker Controller;
+    DeleteRecords => delete_records(DeleteRecordsRequest) on Broker;
+    InitProducerId => init_producer_id(InitProducerIdRequest) on Broker;
+    OffsetForLeaderEpoch => offset_for_leader_epoch(OffsetForLeaderEpochRequest) on Broker;
+    DescribeConfigs => describe_configs(DescribeConfigsRequest) on Broker Controller;
+    AlterConfigs => alter_configs(AlterConfigsRequest) on Broker Controller;
+    DescribeLogDirs => describe_log_dirs(DescribeLogDirsRequest) on Broker;
+    CreatePartitions => create_partitions(CreatePartitionsRequest) on Broker Controller;
+    IncrementalAlterConfigs =>
+        incremental_alter_configs(IncrementalAlterConfigsRequest) on Broker Controller;
+    DescribeQuorum => describe_quorum(DescribeQuorumRequest) on Broker Controller;
+    UpdateFeatures => update_features(UpdateFeaturesRequest) on Broker Controller;
+    DescribeCluster => describe_cluster(DescribeClusterRequest) on Broker Controller;
+    DescribeProducers => describe_producers(DescribeProducersRequest) on Broker;
+    ListConfigResources => list_config_resources(ListConfigResourcesRequest) on Broker;
+    DescribeTopicPartitions =>
+        describe_topic_partitions(DescribeTopicPartitionsRequest) on Broker;
 }
 
 /// Whether the API has a row for listeners of this role.

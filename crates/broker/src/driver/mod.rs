@@ -1,7 +1,9 @@
 //! Where the cores meet I/O: short loops that feed events in and carry effects out.
 
-#[allow(dead_code, reason = "the quorum calls it")]
+pub(crate) mod controller;
 mod join;
+pub(crate) mod lifecycle;
 pub(crate) mod partition;
-#[allow(dead_code, unused_imports, reason = "the node's start calls it")]
 pub(crate) mod quorum;
+pub(crate) mod replicas;
+pub(crate) mod upkeep;

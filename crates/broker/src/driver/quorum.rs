@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use strandline_log::LogImage;
+use strandline_metadata::FeatureRange;
 use strandline_ports::{Lane, World};
 use strandline_quorum::{
     Config, ControlRecord, Description, Endpoint, Membership, Quorum, ReplicaKey, SnapshotId,
@@ -29,7 +30,7 @@ use strandline_store::{LogDir, StoreFault};
 use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use features::{FeatureRange, METADATA_VERSION, UnsupportedFeature};
+pub(crate) use features::UnsupportedFeature;
 pub(crate) use format::{NewCluster, format};
 pub(crate) use metadata_log::MetadataLogOptions;
 pub(crate) use open::{OpenError, bootstrap_records};
@@ -43,7 +44,7 @@ const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
 /// enough for the first sync of a new log to be quick.
 const PREALLOCATE_BYTES: u32 = 256 * 1024;
 
-fn metadata_partition() -> TopicPartition {
+pub(crate) fn metadata_partition() -> TopicPartition {
     TopicPartition { topic: "__cluster_metadata".into(), partition: PartitionId(0) }
 }
 

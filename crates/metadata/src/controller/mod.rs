@@ -41,7 +41,7 @@ use strandline_config::BrokerConfig;
 use strandline_types::{ErrorCode, Instant, LeaderEpoch, Now, Offset};
 use strandline_wire::messages;
 
-use crate::{Fault, FeatureRange, Image, Record, Records};
+use crate::{Fault, FeatureRange, Image, MetadataVersion, Record, Records};
 use context::Context;
 use heartbeats::Heartbeats;
 
@@ -83,6 +83,17 @@ macro_rules! operations {
         $(impl From<messages::$request> for Request {
             fn from(request: messages::$request) -> Self {
                 Self::$name(request)
+            }
+        }
+
+        impl TryFrom<Response> for messages::$response {
+            type Error = Response;
+
+            fn try_from(response: Response) -> Result<Self, Response> {
+                match response {
+                    Response::$name(response) => Ok(response),
+                    other => Err(other),
+                }
             }
         })*
     };
@@ -198,6 +209,11 @@ impl Controller {
     /// The image that everybody may see. Cloning it is cheap.
     pub fn committed(&self) -> &Image {
         &self.committed
+    }
+
+    /// The version in which the records of the last decision are to be written.
+    pub fn metadata_version(&self) -> MetadataVersion {
+        self.latest.features.metadata_version()
     }
 
     pub fn is_active(&self) -> bool {

@@ -24,6 +24,8 @@ pub(crate) struct FetchRead {
     /// As it was when the range was chosen.
     pub(crate) view: View,
     pub(crate) records: Records,
+    /// Where the next read begins. Records between here and the readable end are there already.
+    pub(crate) next_offset: Offset,
 }
 
 impl Partition {
@@ -31,7 +33,7 @@ impl Partition {
         let view = self.view();
         let range = view.readable(read.from, read.reader, read.leader_epoch)?;
         if range.from == range.upto || (read.max_bytes == 0 && !read.at_least_one_batch) {
-            return Ok(FetchRead { view, records: Records::Empty });
+            return Ok(FetchRead { view, records: Records::Empty, next_offset: read.from });
         }
         let request = ReadRequest {
             from: range.from,
@@ -40,7 +42,10 @@ impl Partition {
             at_least_one_batch: read.at_least_one_batch,
         };
         match self.store.read(request).await {
-            Ok(Some(answer)) => Ok(FetchRead { view, records: answer.records }),
+            Ok(Some(answer)) => {
+                let (records, next_offset) = (answer.records, answer.next_offset);
+                Ok(FetchRead { view, records, next_offset })
+            }
             // Retention was faster.
             Ok(None) => {
                 let View { log_start, log_end, .. } = self.view();

@@ -3,20 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use strandline_metadata::FeatureRange;
 use strandline_wire::messages::MetadataRecord;
 
 /// The type of FeatureLevelRecord behind frame version 1.
 const FEATURE_LEVEL_FRAME: [u8; 2] = [1, 12];
-
-pub(crate) const METADATA_VERSION: &str = "metadata.version";
-
-/// Levels of a feature that this program works with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct FeatureRange {
-    pub(crate) name: &'static str,
-    pub(crate) min: i16,
-    pub(crate) max: i16,
-}
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{name} is finalized at level {level}, and this version supports {supported}")]

@@ -4,13 +4,14 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use strandline_metadata::FeatureRange;
 use strandline_quorum::{ControlRecord, Membership, Recovered, ReplicaKey, SnapshotFacts};
 use strandline_store::format::names::SnapshotId;
 use strandline_store::{LogDir, StoreFault};
 use strandline_types::{Now, Offset};
 use strandline_wire::records::BatchHeader;
 
-use super::features::{FeatureRange, FinalizedFeatures, UnsupportedFeature};
+use super::features::{FinalizedFeatures, UnsupportedFeature};
 use super::format::BOOTSTRAP_SNAPSHOT;
 use super::metadata_log::{MetadataLog, MetadataLogOptions, quorum_id};
 use super::snapshot::{BatchContent, Snapshot, SnapshotDamage, read_batch};

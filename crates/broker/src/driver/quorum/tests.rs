@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use expect_test::expect;
+use strandline_metadata::feature::METADATA_VERSION;
 use strandline_ports::World;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
 use strandline_quorum::{Config, ReplicaKey};
@@ -25,9 +26,9 @@ const KAFKA_ELECTION: &[u8] = include_bytes!("tests/kafka/quorum-state");
 const KAFKA_DIRECTORY: &str = "A0Jpq-oNRuOLg9pUAQ5zGA";
 
 static SUPPORTED: [FeatureRange; 3] = [
-    FeatureRange { name: METADATA_VERSION, min: 7, max: 30 },
-    FeatureRange { name: "eligible.leader.replicas.version", min: 0, max: 1 },
-    FeatureRange { name: "group.version", min: 0, max: 0 },
+    FeatureRange::new(METADATA_VERSION, 7, 30),
+    FeatureRange::new("eligible.leader.replicas.version", 0, 1),
+    FeatureRange::new("group.version", 0, 0),
 ];
 
 fn world() -> World {
@@ -383,7 +384,7 @@ async fn refuses_what_it_cannot_serve_in_one_line() {
     };
 
     let mut older = options();
-    static OLDER: [FeatureRange; 1] = [FeatureRange { name: METADATA_VERSION, min: 7, max: 29 }];
+    static OLDER: [FeatureRange; 1] = [FeatureRange::new(METADATA_VERSION, 7, 29)];
     older.supported = &OLDER;
     add(start(&world, &dir, older).await.err());
 

@@ -1,0 +1,209 @@
+//! Fetch: reads what there is, or waits until there is enough.
+//!
+//! Partitions are read in the order of the request (or of the session's turns). The first one
+//! with records gives at least one whole batch however large, the rest keep within the limits
+//! (KIP-74). A request that has less than `min_bytes` and no news to tell at once waits on all its
+//! partitions together; whoever moves a high watermark counts it down, and it reads once more.
+
+mod session;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strandline_replica::{Isolation, ReadRefusal, Reader};
+use strandline_store::Records as StoredRecords;
+use strandline_types::{ErrorCode, LeaderEpoch, Offset};
+use strandline_wire::Chunk;
+use strandline_wire::messages::fetch_request::FetchPartition;
+use strandline_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use strandline_wire::messages::{FetchRequest, FetchResponse, Records};
+
+pub(crate) use session::FetchSessions;
+use session::Wanted;
+
+use crate::cx::Cx;
+use crate::deadline::Deadline;
+use crate::driver::partition::{FetchRead, FetchWaiter, Partition, ReadAt, Subscription};
+use crate::leader_hints::LeaderHints;
+use crate::partitions::find;
+use crate::session::Hangup;
+
+pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchResponse, Hangup> {
+    let sessions = &cx.handles.fetch_sessions;
+    let plan = match sessions.plan(cx.now.instant, cx.version, &mut request) {
+        Ok(plan) => plan,
+        Err(error_code) => return Ok(FetchResponse { error_code, ..Default::default() }),
+    };
+    let limits = Limits {
+        min_bytes: i64::from(request.min_bytes),
+        max_bytes: request.max_bytes.min(cx.handles.config.network.fetch_max_bytes).max(0) as u32,
+        reader: Reader::Consumer(match request.isolation_level {
+            0 => Isolation::ReadUncommitted,
+            _ => Isolation::ReadCommitted,
+        }),
+    };
+    let mut read = read_all(cx, &plan.partitions, limits).await;
+    if request.max_wait_ms > 0 && !read.is_enough(limits) {
+        let mut deadline = Deadline::after(cx, request.max_wait_ms);
+        loop {
+            let waiter = FetchWaiter::new(limits.min_bytes - read.bytes);
+            let subscriptions = read.subscribe(&waiter, limits.reader);
+            let woken = deadline.wait(waiter.ready()).await;
+            drop(subscriptions);
+            read = read_all(cx, &plan.partitions, limits).await;
+            if woken.is_err() || read.is_enough(limits) {
+                break;
+            }
+        }
+    }
+    let answers = read.partitions.into_iter().map(|it| (it.wanted, it.answer)).collect();
+    let (session_id, answers) = sessions.conclude(cx.now.instant, cx.version, plan, answers);
+    Ok(respond(cx, session_id, answers))
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    min_bytes: i64,
+    max_bytes: u32,
+    reader: Reader,
+}
+
+/// One pass over all partitions.
+struct ReadAll {
+    partitions: Vec<ReadOne>,
+    bytes: i64,
+    /// Something that the client must hear at once.
+    is_urgent: bool,
+}
+
+struct ReadOne {
+    wanted: Wanted,
+    answer: PartitionData,
+    /// Where to wait for more, and how far this pass has seen it.
+    partition: Option<(Arc<Partition>, Offset)>,
+    is_urgent: bool,
+}
+
+impl ReadAll {
+    fn is_enough(&self, limits: Limits) -> bool {
+        self.is_urgent || self.bytes >= limits.min_bytes || self.partitions.is_empty()
+    }
+
+    fn subscribe(&self, waiter: &Arc<FetchWaiter>, reader: Reader) -> Vec<Subscription> {
+        let partitions = self.partitions.iter().filter_map(|it| it.partition.as_ref());
+        partitions.map(|(partition, seen)| partition.subscribe(waiter, reader, *seen)).collect()
+    }
+}
+
+async fn read_all(cx: &Cx, wanted: &[(Wanted, FetchPartition)], limits: Limits) -> ReadAll {
+    let mut all =
+        ReadAll { partitions: Vec::with_capacity(wanted.len()), bytes: 0, is_urgent: false };
+    let mut room = limits.max_bytes;
+    for (wanted, wants) in wanted {
+        let at = ReadAt {
+            from: Offset(wants.fetch_offset),
+            max_bytes: room.min(wants.partition_max_bytes.max(0) as u32),
+            at_least_one_batch: all.bytes == 0,
+            reader: limits.reader,
+            leader_epoch: LeaderEpoch(wants.current_leader_epoch),
+        };
+        let one = read_one(cx, wanted.clone(), at).await;
+        let len = one.answer.records.len();
+        room = room.saturating_sub(len as u32);
+        all.bytes += len as i64;
+        all.is_urgent |= one.is_urgent;
+        all.partitions.push(one);
+    }
+    all
+}
+
+async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
+    let index = wanted.partition;
+    let held = match find(cx, &wanted.topic, wanted.topic_id, index) {
+        Ok(held) => held,
+        Err(refusal) => {
+            let answer = failed(index, refusal.code());
+            return ReadOne { wanted, answer, partition: None, is_urgent: true };
+        }
+    };
+    let partition = held.partition;
+    match partition.read(at).await {
+        Ok(FetchRead { view, records, next_offset }) => {
+            let seen = view.end_for(at.reader);
+            // A read ends with its segment. What lies behind it is there already: no high
+            // watermark will move to tell of it.
+            let is_urgent = !records.is_empty() && next_offset < seen;
+            let answer = PartitionData {
+                partition_index: index,
+                high_watermark: view.high_watermark.get(),
+                last_stable_offset: view.last_stable_offset().get(),
+                log_start_offset: view.log_start.get(),
+                aborted_transactions: None,
+                records: on_the_wire(cx, records),
+                ..Default::default()
+            };
+            ReadOne { wanted, answer, partition: Some((partition, seen)), is_urgent }
+        }
+        Err(refusal) => {
+            let mut answer = failed(index, refusal.code());
+            if matches!(refusal, ReadRefusal::OffsetOutOfRange { .. }) {
+                // A client that resets by itself wants to know where the log lies now.
+                let view = partition.view();
+                answer.high_watermark = view.high_watermark.get();
+                answer.last_stable_offset = view.last_stable_offset().get();
+                answer.log_start_offset = view.log_start.get();
+            }
+            ReadOne { wanted, answer, partition: None, is_urgent: true }
+        }
+    }
+}
+
+fn failed(index: i32, error_code: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index: index,
+        error_code,
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        aborted_transactions: None,
+        records: Records::Bytes(Bytes::new()),
+        ..Default::default()
+    }
+}
+
+/// Record bytes are never copied: chunks of memory are gathered, file ranges are sent by sendfile.
+fn on_the_wire(cx: &Cx, records: StoredRecords) -> Records {
+    match records {
+        StoredRecords::Empty => Records::Bytes(Bytes::new()),
+        StoredRecords::Memory(pieces) => {
+            Records::Chunks(pieces.into_iter().map(Chunk::Bytes).collect())
+        }
+        StoredRecords::File(range) => {
+            let len = range.len;
+            Records::Chunks(vec![Chunk::External { id: cx.send_file(range), len }])
+        }
+    }
+}
+
+fn respond(cx: &Cx, session_id: i32, answers: Vec<(Wanted, PartitionData)>) -> FetchResponse {
+    let mut hints = LeaderHints::new(cx);
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    for (wanted, mut answer) in answers {
+        let Wanted { topic, topic_id, partition } = wanted;
+        if let Some(leader) = hints.leader(answer.error_code, &topic, topic_id, partition) {
+            answer.current_leader.leader_id = leader.node.get();
+            answer.current_leader.leader_epoch = leader.epoch.get();
+        }
+        match responses.last_mut().filter(|last| last.topic == topic && last.topic_id == topic_id) {
+            Some(last) => last.partitions.push(answer),
+            None => responses.push(FetchableTopicResponse {
+                topic,
+                topic_id,
+                partitions: vec![answer],
+                ..Default::default()
+            }),
+        }
+    }
+    let node_endpoints = hints.into_fetch_endpoints();
+    FetchResponse { session_id, responses, node_endpoints, ..Default::default() }
+}

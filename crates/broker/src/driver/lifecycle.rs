@@ -1,0 +1,180 @@
+//! This node's place in the cluster: registers the controller and the broker, says by heartbeats
+//! that it lives, and takes leave when it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_metadata::Image;
+use strandline_metadata::controller::Refusal;
+use strandline_ports::Clock;
+use strandline_types::{BrokerEpoch, ErrorCode};
+use strandline_wire::messages::{
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
+    BrokerRegistrationResponse, ControllerRegistrationRequest, ControllerRegistrationResponse,
+    broker_registration_request, controller_registration_request,
+};
+use tokio::sync::watch;
+
+use super::controller::ControllerHandle;
+use crate::dirs::Dirs;
+use crate::features;
+use crate::handles::Identity;
+
+/// Default of `broker.heartbeat.interval.ms`.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Why the cluster does not take this node.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JoinError {
+    #[error("the controller refused to register this node: {0}")]
+    Refused(ErrorCode),
+    #[error(transparent)]
+    NoController(#[from] Refusal),
+}
+
+/// A bound listener as others reach it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Advertised {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// PLAINTEXT, the only protocol served.
+const PLAINTEXT: i16 = 0;
+
+/// What this node tells the controller of itself.
+pub(crate) struct Lifecycle {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) controller: ControllerHandle,
+    pub(crate) identity: Identity,
+    pub(crate) rack: Option<String>,
+    pub(crate) dirs: Arc<Dirs>,
+    /// What this node has done of the metadata.
+    pub(crate) applied: watch::Receiver<Arc<Image>>,
+    pub(crate) broker_epoch: watch::Sender<BrokerEpoch>,
+}
+
+impl Lifecycle {
+    pub(crate) async fn register_controller(
+        &self,
+        listeners: &[Advertised],
+    ) -> Result<(), JoinError> {
+        let listeners = listeners.iter().map(|it| controller_registration_request::Listener {
+            name: it.name.clone(),
+            host: it.host.clone(),
+            port: it.port,
+            security_protocol: PLAINTEXT,
+            ..Default::default()
+        });
+        let features =
+            features::SUPPORTED.iter().map(|range| controller_registration_request::Feature {
+                name: range.name.into(),
+                min_supported_version: range.min,
+                max_supported_version: range.max,
+                ..Default::default()
+            });
+        let request = ControllerRegistrationRequest {
+            controller_id: self.identity.node_id.get(),
+            incarnation_id: self.identity.incarnation_id,
+            listeners: listeners.collect(),
+            features: features.collect(),
+            ..Default::default()
+        };
+        let response: ControllerRegistrationResponse = self.controller.ask(request).await?;
+        accept(response.error_code)
+    }
+
+    /// `previous` is the epoch of the last clean stop, −1 without one: it proves that nothing this
+    /// broker had is lost.
+    pub(crate) async fn register_broker(
+        &self,
+        listeners: &[Advertised],
+        previous: BrokerEpoch,
+    ) -> Result<(), JoinError> {
+        let listeners = listeners.iter().map(|it| broker_registration_request::Listener {
+            name: it.name.clone(),
+            host: it.host.clone(),
+            port: it.port,
+            security_protocol: PLAINTEXT,
+            ..Default::default()
+        });
+        let features =
+            features::SUPPORTED.iter().map(|range| broker_registration_request::Feature {
+                name: range.name.into(),
+                min_supported_version: range.min,
+                max_supported_version: range.max,
+                ..Default::default()
+            });
+        let request = BrokerRegistrationRequest {
+            broker_id: self.identity.node_id.get(),
+            cluster_id: self.identity.cluster_id.clone(),
+            incarnation_id: self.identity.incarnation_id,
+            listeners: listeners.collect(),
+            features: features.collect(),
+            rack: self.rack.clone(),
+            log_dirs: self.dirs.ids(),
+            previous_broker_epoch: previous.get(),
+            ..Default::default()
+        };
+        let response: BrokerRegistrationResponse = self.controller.ask(request).await?;
+        accept(response.error_code)?;
+        self.broker_epoch.send_replace(BrokerEpoch(response.broker_epoch));
+        Ok(())
+    }
+
+    /// One heartbeat. The controller takes the fence away once this node has applied its own
+    /// registration.
+    pub(crate) async fn heartbeat(&self) -> Result<BrokerHeartbeatResponse, JoinError> {
+        self.beat(false).await
+    }
+
+    async fn beat(&self, want_shut_down: bool) -> Result<BrokerHeartbeatResponse, JoinError> {
+        let applied = self.applied.borrow().offset;
+        let request = BrokerHeartbeatRequest {
+            broker_id: self.identity.node_id.get(),
+            broker_epoch: self.broker_epoch.borrow().get(),
+            current_metadata_offset: applied.map_or(-1, |offset| offset.get()),
+            want_fence: false,
+            want_shut_down,
+            offline_log_dirs: self.dirs.offline(),
+            ..Default::default()
+        };
+        let response: BrokerHeartbeatResponse = self.controller.ask(request).await?;
+        accept(response.error_code)?;
+        Ok(response)
+    }
+
+    /// Says that this node lives, until the world ends.
+    pub(crate) async fn keep_alive(self: Arc<Self>) {
+        loop {
+            self.clock.sleep(HEARTBEAT_INTERVAL).await;
+            if let Err(error) = self.heartbeat().await {
+                tracing::warn!(%error, "heartbeat failed");
+            }
+        }
+    }
+
+    /// Hands over what this broker leads. Without another broker there is nobody to hand over to:
+    /// the controller says at once that it may go.
+    pub(crate) async fn leave(&self, patience: Duration) {
+        let deadline = self.clock.now().instant + patience;
+        while self.clock.now().instant < deadline {
+            match self.beat(true).await {
+                Ok(response) if response.should_shut_down => return,
+                Ok(_) => self.clock.sleep(Duration::from_millis(50)).await,
+                Err(error) => {
+                    tracing::warn!(%error, "the controller does not let this broker go");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn accept(error_code: ErrorCode) -> Result<(), JoinError> {
+    match error_code {
+        ErrorCode::NONE => Ok(()),
+        error_code => Err(JoinError::Refused(error_code)),
+    }
+}

@@ -1,0 +1,26 @@
+//! From a topic's settings to what its logs must know.
+
+use strandline_config::TopicConfig;
+use strandline_log::LogConfig;
+
+pub(super) fn log_config(topic: &TopicConfig, producer_id_expiration_ms: i64) -> LogConfig {
+    let unsigned = |value: i32| value.max(0) as u32;
+    LogConfig {
+        segment_bytes: unsigned(topic.segment_bytes),
+        segment_ms: topic.segment_ms,
+        segment_jitter_ms: topic.segment_jitter_ms,
+        index_interval_bytes: unsigned(topic.index_interval_bytes),
+        segment_index_bytes: unsigned(topic.segment_index_bytes),
+        retention_ms: topic.retention_ms.unwrap_or(-1),
+        retention_bytes: topic.retention_bytes.unwrap_or(-1),
+        flush_messages: topic.flush_messages,
+        flush_ms: topic.flush_ms,
+        max_message_bytes: unsigned(topic.max_message_bytes),
+        timestamp_type: topic.timestamp_type,
+        timestamp_before_max_ms: topic.timestamp_before_max_ms,
+        timestamp_after_max_ms: topic.timestamp_after_max_ms,
+        compacts: topic.cleanup_policy.compact,
+        deletes: topic.cleanup_policy.delete,
+        producer_id_expiration_ms,
+    }
+}

@@ -1,0 +1,328 @@
+//! Makes this node hold what the metadata say it holds: opens, creates, leads, reconfigures and
+//! deletes partitions, image by image. An image is published to clients once this is done.
+
+mod log_config;
+mod open;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strandline_config::TopicConfig;
+use strandline_log::LogConfig;
+use strandline_metadata::image::{
+    ConfigResource, Partition as PartitionImage, PartitionDelta, ResourceType, Topic,
+};
+use strandline_metadata::{Delta, Image};
+use strandline_ports::{Lane, World, random_uuid};
+use strandline_replica::{Leadership, ReplicaConfig};
+use strandline_store::format::names::PartitionDir;
+use strandline_store::format::offset_checkpoint::Offsets;
+use strandline_store::{DirState, FoundPartition, StoreFault};
+use strandline_types::{NodeId, PartitionId, TopicIdPartition, TopicPartition};
+use tokio::sync::mpsc;
+
+use super::partition::{Partition, PartitionContext};
+use super::quorum::metadata_partition;
+use crate::dirs::{DirIndex, Dirs};
+use crate::partitions::{Held, Partitions};
+use log_config::log_config;
+use open::{DirCheckpoints, Opened, Opener, Opening};
+
+/// Partitions that are opened at the same time.
+const OPENING_MAX: usize = 16;
+
+/// Settings that partitions take from the broker rather than from their topic.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplicaSettings {
+    pub(crate) topic_defaults: Arc<TopicConfig>,
+    pub(crate) lag_time_max: Duration,
+    pub(crate) producer_id_expiration_ms: i64,
+}
+
+/// What was found in the directories at start, waiting for the metadata to claim it.
+#[derive(Default)]
+pub(crate) struct FoundOnDisk {
+    partitions: BTreeMap<String, (DirIndex, FoundPartition)>,
+    checkpoints: BTreeMap<DirIndex, DirCheckpoints>,
+}
+
+/// See the module text.
+pub(crate) struct Replicas {
+    world: World,
+    node_id: NodeId,
+    dirs: Arc<Dirs>,
+    partitions: Partitions,
+    context: Arc<PartitionContext>,
+    settings: ReplicaSettings,
+    default_log_config: Arc<LogConfig>,
+    opener: Opener,
+    /// What no metadata have claimed yet.
+    found: BTreeMap<String, (DirIndex, FoundPartition)>,
+    applied: Image,
+}
+
+impl FoundOnDisk {
+    pub(crate) fn add(
+        &mut self,
+        dir: DirIndex,
+        partitions: Vec<FoundPartition>,
+        [recovery_points, log_starts, high_watermarks]: [Offsets; 3],
+    ) {
+        let checkpoints = DirCheckpoints { recovery_points, log_starts, high_watermarks };
+        self.checkpoints.insert(dir, checkpoints);
+        self.partitions.extend(partitions.into_iter().map(|it| (it.name.clone(), (dir, it))));
+    }
+}
+
+impl Replicas {
+    pub(crate) fn new(
+        world: World,
+        dirs: Arc<Dirs>,
+        partitions: Partitions,
+        context: Arc<PartitionContext>,
+        settings: ReplicaSettings,
+        found: FoundOnDisk,
+    ) -> Self {
+        let FoundOnDisk { partitions: found, checkpoints } = found;
+        let opener = Opener {
+            world: world.clone(),
+            dirs: Arc::clone(&dirs),
+            checkpoints: Arc::new(checkpoints),
+        };
+        let default_log_config =
+            log_config(&settings.topic_defaults, settings.producer_id_expiration_ms);
+        Self {
+            world,
+            node_id: context.node,
+            dirs,
+            partitions,
+            context,
+            settings,
+            default_log_config: Arc::new(default_log_config),
+            opener,
+            found,
+            applied: Image::default(),
+        }
+    }
+
+    /// Brings the partitions from the last image to this one.
+    pub(crate) async fn apply(&mut self, image: &Image) {
+        let delta = Delta::between(&self.applied, image);
+        let mut openings = VecDeque::new();
+        let mut configs = BTreeMap::new();
+        for change in delta.partitions {
+            let id = TopicIdPartition { topic_id: change.topic.id, partition: change.partition };
+            let PartitionDelta { topic, partition, after, .. } = change;
+            let mine = after.filter(|after| after.replicas.contains(&self.node_id));
+            match (mine, self.partitions.get(id)) {
+                (Some(assigned), Some(held)) => self.assign(&held.partition, &assigned),
+                (Some(assigned), None) => {
+                    let (config, log_config) = configs
+                        .entry(topic.id)
+                        .or_insert_with(|| self.configs_of(image, &topic.name))
+                        .clone();
+                    if let Some(opening) =
+                        self.opening(topic, partition, assigned, (config, log_config))
+                    {
+                        openings.push_back(opening);
+                    }
+                }
+                (None, Some(_)) => self.delete(id).await,
+                (None, None) => {}
+            }
+        }
+        self.open_all(openings).await;
+        for resource in &delta.configs {
+            self.reconfigure(image, resource);
+        }
+        self.applied = image.clone();
+    }
+
+    /// Puts aside what lies in the directories and no metadata know. Call it after the first image.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) async fn set_strays_aside(&mut self) -> Result<(), StoreFault> {
+        for (name, (dir, found)) in std::mem::take(&mut self.found) {
+            let log_dir = &self.dirs.get(dir).log;
+            match &found.kind {
+                PartitionDir::Live(partition) if *partition != metadata_partition() => {
+                    let config = Arc::clone(&self.default_log_config);
+                    let options = self.opener.load_options(dir, partition, config);
+                    let (store, _) = log_dir.load_partition(&name, options).await?;
+                    let unique = random_uuid(&*self.world.entropy);
+                    let to = log_dir.set_aside_partition(&store, partition, unique).await?;
+                    let to = to.display();
+                    tracing::warn!(%partition, %to, "no metadata know this partition: put aside");
+                }
+                PartitionDir::Deleted => log_dir.remove_dir(&log_dir.path().join(&name)).await?,
+                // A person's business, or the quorum's.
+                PartitionDir::Live(_) | PartitionDir::Future(_) | PartitionDir::Stray => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn opening(
+        &mut self,
+        topic: Arc<Topic>,
+        partition: PartitionId,
+        assigned: Arc<PartitionImage>,
+        (config, log_config): (Arc<TopicConfig>, Arc<LogConfig>),
+    ) -> Option<Opening> {
+        let name = TopicPartition { topic: topic.name.to_string(), partition }.to_string();
+        let found = self.found.remove(&name);
+        let (dir, found) = match found {
+            Some((dir, found)) => (dir, Some(found)),
+            None => (self.dir_for(&assigned)?, None),
+        };
+        Some(Opening { topic, partition, assigned, config, log_config, dir, found })
+    }
+
+    /// The directory that the controller named, or the one with the fewest partitions.
+    fn dir_for(&self, assigned: &PartitionImage) -> Option<DirIndex> {
+        let named = assigned.directory(self.node_id).and_then(|id| self.dirs.by_id(id));
+        if let Some(named) = named {
+            return Some(named);
+        }
+        let mut counts: BTreeMap<DirIndex, usize> = self
+            .dirs
+            .iter()
+            .filter(|(_, dir)| dir.log.state() != DirState::Offline)
+            .map(|(index, _)| (index, 0))
+            .collect();
+        for held in self.partitions.all() {
+            if let Some(count) = counts.get_mut(&held.dir) {
+                *count += 1;
+            }
+        }
+        counts.into_iter().min_by_key(|(_, count)| *count).map(|(index, _)| index)
+    }
+
+    async fn open_all(&mut self, openings: VecDeque<Opening>) {
+        let workers = OPENING_MAX.min(openings.len());
+        let shared = Arc::new(Mutex::new(openings));
+        let (opened_in, mut opened) = mpsc::unbounded_channel();
+        for _ in 0..workers {
+            let (queue, out) = (Arc::clone(&shared), opened_in.clone());
+            let worker = open_queued(self.opener.clone(), queue, out);
+            self.world.spawn.spawn(Lane::Data, Box::pin(worker));
+        }
+        drop(opened_in);
+        while let Some(opened) = opened.recv().await {
+            self.hold(opened);
+        }
+    }
+
+    fn hold(&self, opened: Opened) {
+        let Opened { opening, store, log, high_watermark } = opened;
+        let Opening { topic, partition, assigned, config, dir, .. } = opening;
+        let partition = Partition::new(
+            Arc::clone(&self.context),
+            TopicPartition { topic: topic.name.to_string(), partition },
+            TopicIdPartition { topic_id: topic.id, partition },
+            store,
+            log,
+            self.replica_config(&config),
+            high_watermark,
+        );
+        self.assign(&partition, &assigned);
+        self.partitions.insert(Held { partition, config, dir });
+    }
+
+    fn assign(&self, partition: &Partition, assigned: &PartitionImage) {
+        if assigned.leader == self.node_id {
+            partition.become_leader(Leadership {
+                leader_epoch: assigned.leader_epoch,
+                partition_epoch: assigned.partition_epoch,
+                replicas: assigned.replicas.clone(),
+                in_sync: assigned.isr.clone(),
+            });
+        } else {
+            partition.become_follower(assigned.leader_epoch, assigned.partition_epoch);
+        }
+    }
+
+    /// Gone for clients at once; its files a little later.
+    async fn delete(&self, id: TopicIdPartition) {
+        let Some(Held { partition, config, dir }) = self.partitions.remove(id) else { return };
+        let closed = partition.close().await;
+        let dirs = Arc::clone(&self.dirs);
+        let log_dir = &dirs.get(dir).log;
+        let unique = random_uuid(&*self.world.entropy);
+        let renamed = match closed {
+            Ok(_) => log_dir.delete_partition(partition.store(), partition.name(), unique).await,
+            Err(fault) => Err(fault),
+        };
+        let path = match renamed {
+            Ok(path) => path,
+            Err(fault) => {
+                tracing::error!(partition = %partition.name(), %fault, "cannot delete a partition");
+                return;
+            }
+        };
+        let wait = Duration::from_millis(config.file_delete_delay_ms.max(0) as u64);
+        let clock = Arc::clone(&self.world.clock);
+        self.world.spawn.spawn(
+            Lane::Data,
+            Box::pin(async move {
+                clock.sleep(wait).await;
+                if let Err(fault) = dirs.get(dir).log.remove_dir(&path).await {
+                    tracing::error!(path = %path.display(), %fault, "cannot remove a deleted partition");
+                }
+            }),
+        );
+    }
+
+    fn reconfigure(&self, image: &Image, resource: &ConfigResource) {
+        if resource.resource_type != ResourceType::TOPIC {
+            return;
+        }
+        let Some(topic) = image.topics.by_name(&resource.name) else { return };
+        let (config, log_config) = self.configs_of(image, &topic.name);
+        for (partition, _) in topic.partitions.iter() {
+            let id = TopicIdPartition { topic_id: topic.id, partition: *partition };
+            let Some(held) = self.partitions.get(id) else { continue };
+            held.partition.configure(self.replica_config(&config), Arc::clone(&log_config));
+            self.partitions.insert(Held { config: Arc::clone(&config), ..held });
+        }
+    }
+
+    fn configs_of(&self, image: &Image, topic: &str) -> (Arc<TopicConfig>, Arc<LogConfig>) {
+        let overrides = image.configs.overrides(&ConfigResource::topic(topic));
+        let defaults = &self.settings.topic_defaults;
+        let config = TopicConfig::resolve(overrides, defaults);
+        let log_config = match Arc::ptr_eq(&config, defaults) {
+            true => Arc::clone(&self.default_log_config),
+            false => Arc::new(log_config(&config, self.settings.producer_id_expiration_ms)),
+        };
+        (config, log_config)
+    }
+
+    fn replica_config(&self, config: &TopicConfig) -> ReplicaConfig {
+        ReplicaConfig {
+            min_in_sync_replicas: config.min_insync_replicas.max(1) as u32,
+            lag_time_max: self.settings.lag_time_max,
+        }
+    }
+}
+
+/// Opens partitions until the queue is empty. One that cannot be opened is not served, and nobody
+/// else is held up by it.
+async fn open_queued(
+    opener: Opener,
+    queue: Arc<Mutex<VecDeque<Opening>>>,
+    out: mpsc::UnboundedSender<Opened>,
+) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(opening) = next else { return };
+        let name = opening.name();
+        match opener.open(opening).await {
+            // The receiver waits for all of them.
+            Ok(opened) => drop(out.send(opened)),
+            Err(fault) => tracing::error!(partition = %name, %fault, "cannot open a partition"),
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Brings a node up, step by step, and down again.
+
+mod bind;
+mod open_dirs;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use strandline_config::BrokerConfig;
+use strandline_log::LogImage;
+use strandline_metadata::{Controller, Image, Record};
+use strandline_ports::{Lane, World, random_uuid};
+use strandline_quorum::{Endpoint, ReplicaKey};
+use strandline_store::{Checkpoint, DirState, StoreFault};
+use strandline_types::{BrokerEpoch, NodeId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::api::fetch::FetchSessions;
+use crate::dirs::{DirIndex, Dirs};
+use crate::driver::controller::{ControllerHandle, ControllerTask};
+use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
+use crate::driver::partition::PartitionContext;
+use crate::driver::quorum::{self, OpenError, QuorumHandle, StartedQuorum};
+use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
+use crate::driver::upkeep::Upkeep;
+use crate::handles::{Handles, Identity};
+use crate::partitions::Partitions;
+use crate::producer_ids::ProducerIds;
+use crate::session::Connections;
+use bind::{bind, connection_limits};
+use settings::{controller_settings, quorum_options, refuse_what_is_not_served};
+
+pub use open_dirs::DirError;
+
+/// What a person wants to know of a node that has started.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where clients connect, by listener name, in the order of `listeners`.
+    pub listeners: Vec<(String, SocketAddr)>,
+    pub node_id: NodeId,
+    pub cluster_id: String,
+    pub log_dirs: Vec<String>,
+    pub took: Duration,
+}
+
+/// Why a node cannot start. Each says what is wrong and, where that helps, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {listener}: {error}")]
+    Listen { listener: String, error: std::io::Error },
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    #[error("{0}")]
+    Metadata(String),
+    #[error("{0}")]
+    Join(String),
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        Self::Metadata(error.to_string())
+    }
+}
+
+impl From<JoinError> for StartError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error.to_string())
+    }
+}
+
+/// What ends a process that did not want to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    #[error("the metadata log has failed: {0}")]
+    MetadataLog(StoreFault),
+    #[error("{0}")]
+    Controller(String),
+    #[error("no log directory is left")]
+    NoLogDir,
+}
+
+/// A node that serves.
+pub struct Broker {
+    ready: Ready,
+    dirs: Arc<Dirs>,
+    metadata_dir: DirIndex,
+    partitions: Partitions,
+    upkeep: Upkeep,
+    lifecycle: Arc<Lifecycle>,
+    connections: Connections,
+    quorum: QuorumHandle,
+    fatal: mpsc::UnboundedReceiver<Fatal>,
+}
+
+/// How long a broker waits for the controller's leave to go.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+/// Default of `replica.lag.time.max.ms`.
+const REPLICA_LAG_TIME_MAX: Duration = Duration::from_secs(30);
+
+impl Broker {
+    /// Starts a node and returns once it serves.
+    ///
+    /// # Errors
+    /// When something is in the way; nothing serves then.
+    pub async fn start(world: World, config: BrokerConfig) -> Result<Self, StartError> {
+        let began = world.clock.now().instant;
+        refuse_what_is_not_served(&config)?;
+        let config = Arc::new(config);
+        let bound = bind(&world, &config).await?;
+        let endpoints = endpoints(&bound.controllers(&config));
+        let opened = open_dirs::open(&world, &config, &endpoints).await?;
+        let (dirs, found) = (Arc::new(opened.dirs), opened.found);
+        let identity = Identity {
+            node_id: config.node_id,
+            cluster_id: opened.cluster_id,
+            incarnation_id: random_uuid(&*world.entropy),
+        };
+        let (fatal_in, fatal) = mpsc::unbounded_channel();
+        let control = Control::start(
+            &world,
+            &config,
+            (&dirs, opened.metadata_dir),
+            (&identity, endpoints),
+            &fatal_in,
+        )
+        .await?;
+
+        let partitions = Partitions::default();
+        let (applied_in, applied) = watch::channel(Arc::new(Image::default()));
+        let (broker_epoch_in, broker_epoch) = watch::channel(BrokerEpoch::NONE);
+        let lifecycle = Arc::new(Lifecycle {
+            clock: Arc::clone(&world.clock),
+            controller: control.handle.clone(),
+            identity: identity.clone(),
+            rack: config.rack.clone(),
+            dirs: Arc::clone(&dirs),
+            applied: applied.clone(),
+            broker_epoch: broker_epoch_in,
+        });
+        lifecycle.register_controller(&bound.controllers(&config)).await?;
+        lifecycle.register_broker(&bound.brokers(&config), opened.previous_epoch).await?;
+        let replicas = replicas(&world, &config, &dirs, &partitions, found);
+        let images = control.handle.watch_image();
+        follow_metadata(&world, replicas, images, applied_in, &dirs).await?;
+        become_available(&lifecycle, applied.clone(), config.node_id).await?;
+        world.spawn.spawn(Lane::Control, Box::pin(Arc::clone(&lifecycle).keep_alive()));
+
+        let handles = Arc::new(Handles {
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            config: Arc::clone(&config),
+            identity: identity.clone(),
+            controller: control.handle,
+            quorum: control.quorum.clone(),
+            dirs: Arc::clone(&dirs),
+            partitions: partitions.clone(),
+            fetch_sessions: FetchSessions::new(
+                config.network.fetch_session_slots.max(0) as usize,
+                Arc::clone(&world.entropy),
+            ),
+            producer_ids: ProducerIds::new(config.node_id, broker_epoch),
+            image: applied,
+        });
+        let upkeep = Upkeep {
+            world: world.clone(),
+            dirs: Arc::clone(&dirs),
+            partitions: partitions.clone(),
+            settings: config.log.clone(),
+            producers: config.producers.clone(),
+        };
+        upkeep.start();
+        watch_dirs(&world, &dirs, &fatal_in);
+        let connections = Connections::new(connection_limits(&config));
+        let sweeping = connections.clone().sweep(Arc::clone(&world.clock));
+        world.spawn.spawn(Lane::Data, Box::pin(sweeping));
+        let listeners = bound.serve(&world, &config, &handles, &connections);
+        let ready = Ready {
+            listeners,
+            node_id: identity.node_id,
+            cluster_id: identity.cluster_id,
+            log_dirs: config.log_dirs.clone(),
+            took: world.clock.now().instant.since(began),
+        };
+        let metadata_dir = opened.metadata_dir;
+        let quorum = control.quorum;
+        Ok(Self {
+            ready,
+            dirs,
+            metadata_dir,
+            partitions,
+            upkeep,
+            lifecycle,
+            connections,
+            quorum,
+            fatal,
+        })
+    }
+
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Resolves when the node cannot go on.
+    pub async fn failed(&mut self) -> Fatal {
+        match self.fatal.recv().await {
+            Some(fatal) => fatal,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A clean stop: clients are cut off, everything is flushed and checkpointed.
+    ///
+    /// # Errors
+    /// When the disk refuses; the next start recovers then.
+    pub async fn stop(self) -> Result<(), StoreFault> {
+        self.lifecycle.leave(LEAVE_PATIENCE).await;
+        self.connections.close_all();
+        let mut images: BTreeMap<DirIndex, BTreeMap<String, LogImage>> = BTreeMap::new();
+        for held in self.partitions.all() {
+            let image = held.partition.close().await?;
+            let name = held.partition.name().to_string();
+            images.entry(held.dir).or_default().insert(name, image);
+        }
+        let checkpoints =
+            [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark];
+        for (index, dir) in self.dirs.iter().filter(|(_, dir)| dir.is_usable()) {
+            for checkpoint in checkpoints {
+                self.upkeep.checkpoint(index, checkpoint).await?;
+            }
+            tracing::debug!(dir = %dir.log.path().display(), "checkpointed");
+        }
+        let metadata = self.quorum.stop().await.transpose()?;
+        let epoch = *self.lifecycle.broker_epoch.borrow();
+        for (index, dir) in self.dirs.iter().filter(|(_, dir)| dir.is_usable()) {
+            let mut images = images.remove(&index).unwrap_or_default();
+            if let Some(image) = metadata.as_ref().filter(|_| index == self.metadata_dir) {
+                images.insert(quorum::METADATA_DIR.into(), image.clone());
+            }
+            dir.log.finish(epoch, &images).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The metadata quorum and the controller on top of it.
+struct Control {
+    quorum: QuorumHandle,
+    handle: ControllerHandle,
+}
+
+impl Control {
+    async fn start(
+        world: &World,
+        config: &Arc<BrokerConfig>,
+        (dirs, metadata_dir): (&Dirs, DirIndex),
+        (identity, endpoints): (&Identity, Vec<Endpoint>),
+        fatal: &mpsc::UnboundedSender<Fatal>,
+    ) -> Result<Self, StartError> {
+        let dir = dirs.get(metadata_dir);
+        let bootstrap = quorum::bootstrap_records(&dir.log).await?.unwrap_or_default();
+        let bootstrap = decode(&bootstrap)?;
+        let me = ReplicaKey { id: identity.node_id, directory_id: dir.id };
+        let options = quorum_options(config, me, endpoints);
+        let StartedQuorum { handle: quorum, events, fault } =
+            quorum::start(world, &dir.log, options).await?;
+        let core = Controller::new(controller_settings(config, &identity.cluster_id, bootstrap));
+        let (handle, task) = ControllerTask::new(world.clone(), core, quorum.clone(), events);
+        let fatal = fatal.clone();
+        world.spawn.spawn(
+            Lane::Control,
+            Box::pin(async move {
+                let ended = task.run().await;
+                // Without a receiver the process is ending already.
+                if let Err(fault) = ended {
+                    let _ = fatal.send(Fatal::Controller(fault.to_string()));
+                } else if let Ok(fault) = fault.await {
+                    let _ = fatal.send(Fatal::MetadataLog(fault));
+                }
+            }),
+        );
+        Ok(Self { quorum, handle })
+    }
+}
+
+fn decode(records: &[Bytes]) -> Result<Vec<Record>, StartError> {
+    let decoded: Result<_, _> = records.iter().map(Record::decode).collect();
+    decoded.map_err(|error| StartError::Metadata(format!("bootstrap.checkpoint: {error}")))
+}
+
+fn endpoints(controllers: &[Advertised]) -> Vec<Endpoint> {
+    let endpoints = controllers.iter().cloned();
+    endpoints
+        .map(|Advertised { name: listener, host, port }| Endpoint { listener, host, port })
+        .collect()
+}
+
+fn replicas(
+    world: &World,
+    config: &BrokerConfig,
+    dirs: &Arc<Dirs>,
+    partitions: &Partitions,
+    found: FoundOnDisk,
+) -> Replicas {
+    // One replica is its own ISR: nothing is ever proposed.
+    let (isr_proposals, _) = mpsc::unbounded_channel();
+    let context = PartitionContext {
+        node: config.node_id,
+        clock: Arc::clone(&world.clock),
+        spawn: Arc::clone(&world.spawn),
+        isr_proposals,
+    };
+    let settings = ReplicaSettings {
+        topic_defaults: Arc::clone(&config.topic_defaults),
+        lag_time_max: REPLICA_LAG_TIME_MAX,
+        producer_id_expiration_ms: i64::from(config.producers.expiration_ms),
+    };
+    let (dirs, partitions) = (Arc::clone(dirs), partitions.clone());
+    Replicas::new(world.clone(), dirs, partitions, Arc::new(context), settings, found)
+}
+
+/// Applies the first image, then every later one on a task of its own.
+async fn follow_metadata(
+    world: &World,
+    mut replicas: Replicas,
+    mut images: watch::Receiver<Arc<Image>>,
+    applied: watch::Sender<Arc<Image>>,
+    dirs: &Dirs,
+) -> Result<(), StartError> {
+    let first = Arc::clone(&images.borrow_and_update());
+    replicas.apply(&first).await;
+    replicas.set_strays_aside().await?;
+    for (_, dir) in dirs.iter() {
+        dir.log.begin().await?;
+    }
+    applied.send_replace(first);
+    world.spawn.spawn(
+        Lane::Data,
+        Box::pin(async move {
+            while images.changed().await.is_ok() {
+                let image = Arc::clone(&images.borrow_and_update());
+                replicas.apply(&image).await;
+                applied.send_replace(image);
+            }
+        }),
+    );
+    Ok(())
+}
+
+/// Waits until the controller has taken the fence away, and this node knows.
+async fn become_available(
+    lifecycle: &Lifecycle,
+    mut applied: watch::Receiver<Arc<Image>>,
+    node_id: NodeId,
+) -> Result<(), StartError> {
+    loop {
+        let response = lifecycle.heartbeat().await?;
+        let is_available = |image: &Arc<Image>| {
+            image.cluster.broker(node_id).is_some_and(|broker| !broker.is_fenced())
+        };
+        if response.is_fenced {
+            // Applied too little yet: the next image is the next chance.
+            if applied.changed().await.is_err() {
+                return Err(StartError::Metadata("the metadata log has stopped".into()));
+            }
+            continue;
+        }
+        let waited = applied.wait_for(is_available).await;
+        return match waited {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StartError::Metadata("the metadata log has stopped".into())),
+        };
+    }
+}
+
+/// A process without a directory that works has nothing to serve.
+fn watch_dirs(world: &World, dirs: &Arc<Dirs>, fatal: &mpsc::UnboundedSender<Fatal>) {
+    for (_, dir) in dirs.iter() {
+        let mut states = dir.log.watch_state();
+        let (dirs, fatal) = (Arc::clone(dirs), fatal.clone());
+        let path = dir.log.path().display().to_string();
+        world.spawn.spawn(
+            Lane::Data,
+            Box::pin(async move {
+                let gone = states.wait_for(|state| *state == DirState::Offline).await.is_ok();
+                if gone {
+                    tracing::error!(dir = path, "log directory is offline");
+                    if dirs.iter().all(|(_, dir)| !dir.is_usable()) {
+                        // Without a receiver the process is ending already.
+                        let _ = fatal.send(Fatal::NoLogDir);
+                    }
+                }
+            }),
+        );
+    }
+}

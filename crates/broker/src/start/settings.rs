@@ -1,0 +1,89 @@
+//! From the node's configuration to what each core must know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_config::BrokerConfig;
+use strandline_metadata::Record;
+use strandline_metadata::controller::ControllerSettings;
+use strandline_quorum::{Config as QuorumConfig, Endpoint, ReplicaKey};
+use strandline_types::Offset;
+
+use super::StartError;
+use crate::driver::quorum::{MetadataLogOptions, QuorumOptions};
+use crate::features;
+
+/// Default of `broker.session.timeout.ms`.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(9);
+/// Default of `leader.imbalance.check.interval.seconds`.
+const BALANCE_INTERVAL: Duration = Duration::from_secs(300);
+
+fn millis(ms: impl Into<i64>) -> Duration {
+    Duration::from_millis(ms.into().max(0) as u64)
+}
+
+/// One node serves alone: whatever would make it part of a larger quorum is refused, rather than
+/// half done.
+pub(super) fn refuse_what_is_not_served(config: &BrokerConfig) -> Result<(), StartError> {
+    let refuse = |text: &str| Err(StartError::Unsupported(text.into()));
+    if !config.roles.broker || !config.roles.controller {
+        return refuse(
+            "process.roles must be broker,controller: separate roles are not served yet",
+        );
+    }
+    let voters = &config.quorum.voters;
+    if !voters.is_empty() && !(voters.len() == 1 && voters[0].id == config.node_id) {
+        return refuse(
+            "controller.quorum.voters names other nodes: a quorum of several is not served yet",
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn quorum_options(
+    config: &BrokerConfig,
+    me: ReplicaKey,
+    controllers: Vec<Endpoint>,
+) -> QuorumOptions {
+    let (quorum, metadata) = (&config.quorum, &config.metadata);
+    let mut core = QuorumConfig::new(me);
+    core.endpoints = controllers;
+    core.election_timeout = millis(quorum.election_timeout_ms);
+    core.fetch_timeout = millis(quorum.fetch_timeout_ms);
+    core.election_backoff_max = millis(quorum.election_backoff_max_ms);
+    core.snapshot_max_new_record_bytes = metadata.snapshot_after_bytes.max(0) as u64;
+    core.snapshot_max_interval = metadata.snapshot_after_ms.map_or(Duration::ZERO, millis);
+    core.retention_max_bytes = metadata.retention_bytes.max(0) as u64;
+    core.retention_max_age = millis(metadata.retention_ms);
+    let voter = |voter: &strandline_config::Voter| {
+        let listener = config.controller_listener_names.first().cloned().unwrap_or_default();
+        let (host, port) = (voter.address.host.clone(), voter.address.port);
+        (voter.id, Endpoint { listener, host, port })
+    };
+    QuorumOptions {
+        core,
+        log: MetadataLogOptions {
+            segment_bytes: metadata.segment_bytes.max(0) as u32,
+            segment_ms: metadata.segment_ms,
+            recovery_point: Offset::ZERO,
+        },
+        static_voters: quorum.voters.iter().map(voter).collect(),
+        supported: features::SUPPORTED,
+    }
+}
+
+pub(super) fn controller_settings(
+    config: &Arc<BrokerConfig>,
+    cluster_id: &str,
+    bootstrap: Vec<Record>,
+) -> ControllerSettings {
+    ControllerSettings {
+        cluster_id: cluster_id.to_owned(),
+        supported_features: features::SUPPORTED.to_vec(),
+        bootstrap,
+        config: Arc::clone(config),
+        session_timeout: SESSION_TIMEOUT,
+        balance_interval: BALANCE_INTERVAL,
+        balances_leaders: true,
+    }
+}
