@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use net::{CALM, World, key, voter};
-use strandline_quorum::VoterChange;
+use strandline_quorum::{ReplicaKey, Request, Vote, VoterChange};
+use strandline_types::{LeaderEpoch, NodeId, Offset};
 
 fn world(voters: &[i32]) -> World {
     World::new(7, voters, CALM)
@@ -220,6 +221,107 @@ fn a_stale_log_gets_no_vote() {
             7184  1: committed 5
         "#]],
     );
+}
+
+#[test]
+fn a_vote_goes_to_one_candidate_with_a_good_log() {
+    let mut world = world(&[1, 2, 3, 4, 5]);
+    world.start(1);
+    let vote = |epoch, candidate, last_epoch, end_offset| Vote {
+        epoch: LeaderEpoch(epoch),
+        candidate: key(candidate),
+        voter: key(1),
+        last_epoch: LeaderEpoch(last_epoch),
+        end_offset: Offset(end_offset),
+        pre_vote: false,
+    };
+    world.note("an empty log grants a vote once, and again to whom it was given");
+    world.ask(1, Request::Vote(vote(1, 2, 0, 0)));
+    world.ask(1, Request::Vote(vote(1, 3, 0, 9)));
+    world.ask(1, Request::Vote(vote(1, 2, 0, 0)));
+    world.note("the vote survives a crash, once it was told");
+    world.run(Duration::from_millis(1));
+    world.crash(1);
+    world.start(1);
+    world.ask(1, Request::Vote(vote(1, 3, 0, 9)));
+    world.note("this node becomes leader of epoch 2 and writes, but for nobody else");
+    world.become_leader(1);
+    world.append(1, &[100]);
+    world.note("a shorter log and an older one get no vote, though their epoch counts");
+    world.ask(1, Request::Vote(vote(7, 2, 2, 3)));
+    world.ask(1, Request::Vote(vote(8, 2, 1, 99)));
+    world.ask(1, Request::Vote(vote(9, 2, 2, 4)));
+    world.note("an old epoch, another directory, and nonsense");
+    world.ask(1, Request::Vote(vote(3, 2, 2, 4)));
+    let stranger =
+        Vote { voter: ReplicaKey::new(NodeId(1), key(9).directory_id), ..vote(9, 2, 2, 4) };
+    world.ask(1, Request::Vote(stranger));
+    world.ask(1, Request::Vote(vote(10, 2, 10, 4)));
+    check(&world, &expect![[r#"
+        0     1: starts
+        -- an empty log grants a vote once, and again to whom it was given
+        0     1: is asked: by 2: vote epoch 1, log 0@0?
+        0     1: persist epoch 1 voted 2
+        0     1: grants
+        0     1: answers: granted true
+        0     1: is asked: by 3: vote epoch 1, log 9@0?
+        0     1: denies
+        0     1: answers: granted false
+        0     1: is asked: by 2: vote epoch 1, log 0@0?
+        0     1: grants
+        0     1: answers: granted true
+        -- the vote survives a crash, once it was told
+        1     1: crashes
+        1     1: starts
+        1     1: is asked: by 3: vote epoch 1, log 9@0?
+        1     1: denies
+        1     1: answers: granted false
+        -- this node becomes leader of epoch 2 and writes, but for nobody else
+        1301  1: unattached -> prospective, epoch 1
+        1301  1: to 2: pre-vote epoch 1, log 0@0?
+        1301  1: to 3: pre-vote epoch 1, log 0@0?
+        1301  1: to 4: pre-vote epoch 1, log 0@0?
+        1301  1: to 5: pre-vote epoch 1, log 0@0?
+        1302  1: prospective -> candidate, epoch 2
+        1302  1: persist epoch 2 voted 1
+        1302  1: to 2: vote epoch 2, log 0@0?
+        1302  1: to 3: vote epoch 2, log 0@0?
+        1302  1: to 4: vote epoch 2, log 0@0?
+        1302  1: to 5: vote epoch 2, log 0@0?
+        1302  1: candidate -> leader, epoch 2
+        1302  1: persist epoch 2 leader 1
+        1302  1: append LeaderChange(by [1, 2, 3]), KraftVersion(1), Voters[1, 2, 3, 4, 5] at 0@2
+        1302  1: to 2: I lead epoch 2
+        1302  1: to 3: I lead epoch 2
+        1302  1: to 4: I lead epoch 2
+        1302  1: to 5: I lead epoch 2
+        1302  1: is asked to append [100]
+        1302  1: append at 3@2
+        -- a shorter log and an older one get no vote, though their epoch counts
+        1302  1: is asked: by 2: vote epoch 7, log 3@2?
+        1302  1: leader -> unattached, epoch 7
+        1302  1: persist epoch 7
+        1302  1: denies
+        1302  1: answers: granted false
+        1302  1: is asked: by 2: vote epoch 8, log 99@1?
+        1302  1: persist epoch 8
+        1302  1: denies
+        1302  1: answers: granted false
+        1302  1: is asked: by 2: vote epoch 9, log 4@2?
+        1302  1: persist epoch 9 voted 2
+        1302  1: grants
+        1302  1: answers: granted true
+        -- an old epoch, another directory, and nonsense
+        1302  1: is asked: by 2: vote epoch 3, log 4@2?
+        1302  1: refuses: the epoch is over
+        1302  1: answers: the epoch is over
+        1302  1: is asked: by 2: vote epoch 9, log 4@2?
+        1302  1: refuses: another voter was meant
+        1302  1: answers: another voter was meant
+        1302  1: is asked: by 2: vote epoch 10, log 4@10?
+        1302  1: refuses: the request contradicts itself or what the quorum knows
+        1302  1: answers: the request contradicts itself or what the quorum knows
+    "#]]);
 }
 
 #[test]
@@ -467,18 +569,18 @@ fn a_voter_is_added_and_another_removed() {
             100   1: append Voters[1, 2] at 3@1
             101   2: append 1 fetched
             102   1: committed 4
-            102   1: answers the change: done
+            102   1: answers: done
             103   2: committed 4
             103   1: is asked to add voter 2
             103   1: refuses: the node is a voter already
-            103   1: answers the change: the node is a voter already
+            103   1: answers: the node is a voter already
             -- the leader itself is removed
             103   1: is asked to remove voter 1
             103   1: append Voters[2] at 4@1
             105   2: append 1 fetched
             106   1: leader -> resigned, epoch 1
             106   1: committed 5
-            106   1: answers the change: done
+            106   1: answers: done
             106   1: to 2: epoch 1 ends, preferred [2]
             106   1: refuses: this node does not lead the quorum
             107   2: follower -> leader, epoch 2
@@ -492,7 +594,7 @@ fn a_voter_is_added_and_another_removed() {
             110   1: committed 6
             5103  2: is asked to remove voter 2
             5103  2: refuses: the request contradicts itself or what the quorum knows
-            5103  2: answers the change: the request contradicts itself or what the quorum knows
+            5103  2: answers: the request contradicts itself or what the quorum knows
         "#]],
     );
 }
@@ -509,9 +611,9 @@ fn a_new_voter_that_never_catches_up_is_refused() {
             0     1: is asked to add voter 2
             0     1: is asked to add voter 3
             0     1: refuses: another change is under way, or this one took too long
-            0     1: answers the change: another change is under way, or this one took too long
+            0     1: answers: another change is under way, or this one took too long
             30000 1: refuses: another change is under way, or this one took too long
-            30000 1: answers the change: another change is under way, or this one took too long
+            30000 1: answers: another change is under way, or this one took too long
         "#]],
     );
 }

@@ -70,6 +70,18 @@ pub fn facts(batch: &[Entry]) -> FetchedBatch {
     }
 }
 
+impl Op {
+    pub fn may_change_membership(&self) -> bool {
+        match self {
+            Self::Append(entries) => {
+                entries.iter().any(|entry| matches!(entry.kind, Kind::Control(_)))
+            }
+            Self::Truncate(_) => true,
+            Self::Persist(_) | Self::Done => false,
+        }
+    }
+}
+
 impl Disk {
     pub fn end(&self) -> Offset {
         self.start + self.log.len() as i64

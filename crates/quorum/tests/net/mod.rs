@@ -99,6 +99,8 @@ pub struct World {
     pub steps: u64,
     pub truncations: usize,
     pub installs: usize,
+    /// The log was cut, or a control record came into it.
+    recheck: bool,
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(2000);
@@ -126,6 +128,7 @@ impl World {
             steps: 0,
             truncations: 0,
             installs: 0,
+            recheck: false,
         }
     }
 
@@ -229,6 +232,33 @@ impl World {
         self.admin.insert(ticket);
         self.say(id, &format!("is asked to {}", tell::change(&change)));
         self.step(id, Event::Request { ticket, request: Request::ChangeVoter(change) });
+    }
+
+    /// Asks a question that no node of this world asks.
+    pub fn ask(&mut self, id: i32, request: Request) {
+        let ticket = self.next_ticket();
+        self.admin.insert(ticket);
+        self.say(id, &format!("is asked: {}", tell::asked(&request)));
+        self.step(id, Event::Request { ticket, request });
+    }
+
+    /// Lets node `id` win an election: all others grant what it asks, and then are silent.
+    pub fn become_leader(&mut self, id: i32) {
+        let mut next = 1;
+        while self.quorum(id).role() != RoleName::Leader {
+            let due = self.quorum(id).role() == RoleName::Unattached;
+            if due {
+                self.run(Duration::from_millis(1));
+            }
+            let granted = Response {
+                refusal: None,
+                epoch: self.quorum(id).epoch(),
+                leader: None,
+                body: ResponseBody::Vote { granted: true },
+            };
+            self.step(id, Event::Response { id: RequestId(next), response: granted });
+            next += u64::from(!due);
+        }
     }
 
     pub fn resign(&mut self, id: i32) {
@@ -415,6 +445,12 @@ impl World {
         let Some(node) = self.nodes.get(&id) else { return };
         let Some(quorum) = &node.quorum else { return };
         self.safety.check_node(id, quorum, &node.view);
+        if std::mem::take(&mut self.recheck) {
+            let recovered = node.view.recovered(&self.base, &self.safety.snapshots);
+            let last = recovered.memberships.last().map(|(_, membership)| membership);
+            let found = last.unwrap_or(&recovered.base_membership);
+            assert_eq!(quorum.membership(), found, "machine and disk agree on who votes");
+        }
     }
 
     fn obey(&mut self, id: i32, effects: Vec<Effect>) {
@@ -435,6 +471,7 @@ impl World {
 
     fn write(&mut self, id: i32, write: WriteId, op: Op) -> bool {
         self.safety.saw_write(&op, &self.nodes[&id].view);
+        self.recheck |= op.may_change_membership();
         let node = self.node(id);
         node.view.apply(&op);
         node.writes.push((write, op));
@@ -496,7 +533,7 @@ impl World {
             Effect::Reply { after, ticket, reply } => {
                 let Some((to, incarnation, request, _)) = self.tickets.remove(&ticket) else {
                     assert!(self.admin.remove(&ticket), "every question has one answer");
-                    self.say(id, &format!("answers the change: {}", tell::verdict(&reply)));
+                    self.say(id, &format!("answers: {}", tell::verdict(&reply)));
                     return false;
                 };
                 let (response, payload) = self.respond(id, reply);

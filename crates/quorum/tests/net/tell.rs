@@ -78,6 +78,15 @@ fn question(request: &Request) -> Option<String> {
     })
 }
 
+pub fn asked(request: &Request) -> String {
+    match request {
+        Request::Vote(vote) => {
+            format!("by {}: {}", vote.candidate.id, question(request).unwrap_or_default())
+        }
+        _ => question(request).unwrap_or_default(),
+    }
+}
+
 fn answer(reply: &Reply) -> Option<String> {
     if let Some(refusal) = reply.refusal {
         return Some(format!("refuses: {refusal}"));
@@ -104,5 +113,9 @@ pub fn change(change: &VoterChange) -> String {
 }
 
 pub fn verdict(reply: &Reply) -> String {
-    reply.refusal.map_or_else(|| "done".into(), |refusal| refusal.to_string())
+    match (reply.refusal, &reply.body) {
+        (Some(refusal), _) => refusal.to_string(),
+        (None, ReplyBody::Vote { granted }) => format!("granted {granted}"),
+        (None, _) => "done".into(),
+    }
 }
