@@ -1,7 +1,7 @@
 //! Values: from the text a person writes to the type a setting has, and back to the text clients see.
 //!
-//! Kafka's notation, which is Java's: surrounding blanks do not count (except in strings and
-//! passwords), booleans ignore case, list entries are separated by commas.
+//! Kafka's notation, which is Java's: surrounding blanks do not count, booleans ignore case, list
+//! entries are separated by commas.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -38,8 +38,7 @@ impl Value {
             Type::Int => Self::Int(trimmed.parse().ok()?),
             Type::Long => Self::Long(trimmed.parse().ok()?),
             Type::Double => Self::Double(trimmed.parse().ok()?),
-            Type::String | Type::Password => Self::Text(text.to_owned()),
-            Type::Class => Self::Text(trimmed.to_owned()),
+            Type::String | Type::Class | Type::Password => Self::Text(trimmed.to_owned()),
             Type::List if trimmed.is_empty() => Self::List(Vec::new()),
             Type::List => {
                 Self::List(trimmed.split(',').map(|entry| entry.trim().to_owned()).collect())
@@ -263,9 +262,11 @@ mod tests {
     fn text_becomes_a_value_or_nothing() {
         const INT: Setting = setting::int("n").between(1, 9).or(-1);
         const LIST: Setting = setting::list("l").one_of(&["a", "b"]);
+        const CODEC: Setting = setting::string("c").one_of(&["zstd"]);
         const RESET: Setting = setting::string("r").check(Check::OffsetReset);
         const THROTTLED: Setting = setting::list("t").check(Check::ThrottledReplicas);
-        let cases: [(&Setting, &str, Option<Value>); 22] = [
+        let cases: [(&Setting, &str, Option<Value>); 23] = [
+            (&CODEC, "zstd ", Some(Value::Text("zstd".to_owned()))),
             (&INT, " 7 ", Some(Value::Int(7))),
             (&INT, "-1", Some(Value::Int(-1))),
             (&INT, "0", None),
