@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use files::{Files, batch, from_producer, now};
-use strandline_log::{Admitted, Log, LogConfig, RollReason};
+use strandline_log::{Admitted, Log, LogConfig, Origin, RollReason};
 use strandline_types::{BatchFacts, LeaderEpoch, Offset, TimestampType};
 
 struct Story {
@@ -484,5 +484,70 @@ fn leaders_come_and_a_follower_truncates() {
           snapshots [] epochs [0@0]
         the producer goes on: offsets 3-5 in 0.log at 300
         start over: StartOver { delete_segments: [0], create_segment: 50, epochs: [] }
+    "#]]);
+}
+
+#[test]
+fn a_follower_copies_what_its_leader_wrote() {
+    let mut story = Story::new(LogConfig { max_message_bytes: 100, ..small() });
+    let at = |offset: i64, count, epoch, time| {
+        let copied = from_producer(batch(count, time), 7, 0, offset as i32);
+        BatchFacts { base_offset: Offset(offset), leader_epoch: LeaderEpoch(epoch), ..copied }
+    };
+    let rounds = [
+        // Larger than max.message.bytes, two epochs, and a hole that compaction left.
+        vec![at(0, 3, 1, 1000), at(3, 2, 2, 1001), at(9, 1, 2, 1002)],
+        vec![at(9, 2, 2, 1002)],
+        vec![at(10, 2, 2, 1003), at(11, 1, 2, 1003)],
+        vec![at(i64::MAX - 1, 2, 2, 1003)],
+        vec![at(10, 30, 5, 1004)],
+        vec![],
+    ];
+    for batches in rounds {
+        let answer = story.log.admit(now(1000), &batches, Origin::Follower, LeaderEpoch::NONE);
+        match answer {
+            Ok(Admitted::Append(admission)) => {
+                story.files.write(&admission, &batches);
+                story.log.written(admission.appended.next_offset);
+                assert!(admission.stamps.is_empty(), "a follower changes nothing");
+                story.say(format!("copied up to {}", admission.appended.next_offset));
+            }
+            other => story.say(format!("{other:?}")),
+        }
+    }
+    story.show();
+    story.say(format!("{:?}", story.log.producers().snapshot()));
+    story.ends(expect![[r#"
+        copied up to 10
+        Err(OffsetOutOfOrder { expected: 10, found: 9 })
+        Err(OffsetOutOfOrder { expected: 12, found: 11 })
+        Err(OffsetsExhausted)
+        copied up to 40
+        Err(NotOneBatch { found: 0 })
+          0.log [0-2e1 3-4e2 9-9e2] index [+4@300] timeindex [1001→+4 1002→+9]
+          10.log [10-39e5] index [] timeindex []
+          snapshots [10(1)] epochs [1@0 2@3 5@10]
+        [ProducerSnapshot { producer_id: 7, epoch: 0, last_sequence: 39, last_offset: 39, offset_delta: 29, timestamp: 1004, coordinator_epoch: -1, transaction_first_offset: -1 }]
+    "#]]);
+}
+
+#[test]
+fn a_coordinator_writes_markers_and_several_batches_at_once() {
+    let mut story = Story::new(LogConfig { compacts: true, ..small() });
+    let commit = strandline_types::ControlType::Commit { coordinator_epoch: 3 };
+    let mut marker = from_producer(batch(1, 1000), 7, 2, -1);
+    (marker.control, marker.is_transactional) = (Some(commit), true);
+    let batches = [batch(2, 1000), batch(3, 1001), marker];
+    let answer = story.log.admit(now(1000), &batches, Origin::Coordinator, LeaderEpoch(4));
+    let Ok(Admitted::Append(admission)) = answer else { panic!("{answer:?}") };
+    story.files.write(&admission, &batches);
+    story.say(format!("{:?}", admission.stamps));
+    story.show();
+    story.say(format!("{:?}", story.log.producers().snapshot()));
+    story.ends(expect![[r#"
+        [Stamp { base_offset: 0, leader_epoch: 4, log_append_time: None }, Stamp { base_offset: 2, leader_epoch: 4, log_append_time: None }, Stamp { base_offset: 5, leader_epoch: 4, log_append_time: None }]
+          0.log [0-1e4 2-4e4 5-5e4] index [+5@500] timeindex [1001→+4]
+          snapshots [] epochs [4@0]
+        [ProducerSnapshot { producer_id: 7, epoch: 2, last_sequence: -1, last_offset: -1, offset_delta: 0, timestamp: 1000, coordinator_epoch: 3, transaction_first_offset: -1 }]
     "#]]);
 }

@@ -41,21 +41,24 @@ impl Clock for ManualClock {
     }
 }
 
-/// The real disk, which is full when the test says so.
-struct FillingDisk {
+/// The real disk, which is full or broken when the test says so.
+struct FailingDisk {
     real: RealDisk,
     is_full: Arc<AtomicBool>,
+    is_broken: Arc<AtomicBool>,
 }
 
-struct FillingFile {
+struct FailingFile {
     real: Arc<dyn File>,
     is_full: Arc<AtomicBool>,
+    is_broken: Arc<AtomicBool>,
 }
 
-impl Disk for FillingDisk {
+impl Disk for FailingDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let real = self.real.open(path, mode)?;
-        Ok(Arc::new(FillingFile { real, is_full: Arc::clone(&self.is_full) }))
+        let (is_full, is_broken) = (Arc::clone(&self.is_full), Arc::clone(&self.is_broken));
+        Ok(Arc::new(FailingFile { real, is_full, is_broken }))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         self.real.list(dir)
@@ -86,8 +89,11 @@ impl Disk for FillingDisk {
     }
 }
 
-impl File for FillingFile {
+impl File for FailingFile {
     fn write_at(&self, position: u64, mut pieces: Vec<Bytes>) -> Completion {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Completion::ready(Err(io::Error::other("input/output error")));
+        }
         if self.is_full.load(Ordering::Relaxed) {
             // A full disk takes a part of the bytes before it says so.
             if let Some(first) = pieces.first_mut() {
@@ -126,6 +132,7 @@ struct Node {
     dir: LogDir,
     clock: Arc<ManualClock>,
     is_full: Arc<AtomicBool>,
+    is_broken: Arc<AtomicBool>,
     context: Arc<PartitionContext>,
     config: Arc<LogConfig>,
 }
@@ -143,7 +150,12 @@ impl Node {
         let spawn: Arc<dyn Spawn> =
             Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
         let is_full = Arc::new(AtomicBool::new(false));
-        let disk = FillingDisk { real: RealDisk::default(), is_full: Arc::clone(&is_full) };
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let disk = FailingDisk {
+            real: RealDisk::default(),
+            is_full: Arc::clone(&is_full),
+            is_broken: Arc::clone(&is_broken),
+        };
         let io = Io { disk: Arc::new(disk), spawn: Arc::clone(&spawn) };
         let options = LogDirOptions {
             open_files: Arc::new(OpenFiles::new(100)),
@@ -158,7 +170,14 @@ impl Node {
             spawn,
             isr_proposals,
         };
-        Self { dir, clock, is_full, context: Arc::new(context), config: Arc::new(config) }
+        Self {
+            dir,
+            clock,
+            is_full,
+            is_broken,
+            context: Arc::new(context),
+            config: Arc::new(config),
+        }
     }
 
     async fn create(&self) -> Arc<Partition> {
@@ -451,6 +470,26 @@ async fn a_full_disk_refuses_serves_and_goes_on() {
     drop(partition);
     let partition = node.load().await;
     assert_eq!(node.read(&partition, 0).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_failed_write_takes_the_partition_and_its_dir_offline() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    assert_eq!(node.put(&partition, &["kept"]).await, Ok(0));
+    node.is_broken.store(true, Ordering::Relaxed);
+    assert_eq!(node.put(&partition, &["lost"]).await, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    node.is_broken.store(false, Ordering::Relaxed);
+    assert_eq!(node.put(&partition, &["lost"]).await, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    assert_eq!(node.read(&partition, 0).await, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+    assert_eq!(node.dir.state(), strandline_store::DirState::Offline);
+    assert!(partition.close().await.is_err(), "this is no clean stop");
+
+    drop((partition, node));
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.load().await;
+    assert_eq!(node.read(&partition, 0).await.unwrap(), ["kept"]);
 }
 
 #[tokio::test]
