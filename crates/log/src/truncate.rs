@@ -55,7 +55,8 @@ impl Log {
             snapshots,
             recovery_point: self.recovery_point.min(target),
             log_start: self.log_start,
-            is_clean: false,
+            // The files are as this process wrote them: only the one that is cut must be read.
+            is_clean: true,
             epochs: self.epochs.clone(),
         };
         Recovery::new(Arc::clone(&self.config), self.jitter_seed, now, listing)

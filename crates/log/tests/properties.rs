@@ -273,6 +273,7 @@ proptest! {
         let recovery = world.log.truncate_to(target, snapshots, now(1000).timestamp);
         let recovered = world.files.run(recovery).expect("the files are whole");
         prop_assert!(recovered.log.log_end() <= target);
+        prop_assert!(world.files.scanned.len() <= 1, "only the segment that is cut is read");
         let next = before.iter().find(|batch| batch.base_offset == recovered.log.log_end());
         prop_assert!(next.is_none_or(|next| next.next_offset() > target), "no more than asked");
         assert_recovered(&before, &world.files, &recovered.log);

@@ -90,6 +90,9 @@ impl Recovery {
     pub(crate) fn with_limit(mut self, limit: Offset, dropped: Vec<Offset>) -> Self {
         self.limit = Some(limit);
         self.dropped = dropped;
+        (self.snapshots, self.strays) =
+            self.listing.snapshots.iter().partition(|&&offset| offset <= limit);
+        self.choose_snapshot();
         self
     }
 
