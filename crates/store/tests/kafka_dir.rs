@@ -1,8 +1,10 @@
-//! Directories shared with Apache Kafka. Both tests take a directory by an environment variable and
+//! Directories shared with Apache Kafka. All tests take a directory by an environment variable and
 //! say so when there is none:
 //!
 //! - `STRANDLINE_KAFKA_LOG_DIR`: a log dir of a stopped Kafka, which is copied, opened and read;
-//! - `STRANDLINE_WRITTEN_LOG_DIR`: an empty dir to write to, for Kafka's DumpLogSegments to read.
+//! - `STRANDLINE_WRITTEN_LOG_DIR`: an empty dir to write to, for Kafka's DumpLogSegments to read;
+//! - `STRANDLINE_CONTINUED_LOG_DIR`: a log dir of a stopped Kafka, whose first topics get records
+//!   added in place, for Kafka to start on again.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -21,7 +23,7 @@ use common::{Node, Options, load, now, open_dir};
 use strandline_log::{LogConfig, Repair};
 use strandline_store::format::names::PartitionDir;
 use strandline_store::{Checkpoint, LogDir, PartitionStore, ReadRequest, Records, StartCondition};
-use strandline_types::{Compression, Offset, Timestamp};
+use strandline_types::{BrokerEpoch, Compression, LeaderEpoch, Offset, Timestamp};
 use strandline_wire::records::{
     BatchBuilder, BatchHeader, BatchOptions, InspectLimits, NewRecord, Records as BatchRecords,
     batches,
@@ -191,4 +193,43 @@ async fn a_directory_for_kafka_to_dump() {
         node.append(batch(codec, first, 8), at).await.unwrap();
     }
     node.close().await;
+}
+
+#[tokio::test]
+async fn a_directory_of_kafka_is_continued() {
+    let Some(home) = dir_from("STRANDLINE_CONTINUED_LOG_DIR") else { return };
+    let options = kafka_options();
+    let mut dir = open_dir(&home, &options).await;
+    let found = dir.partitions().await.unwrap();
+    let mut offsets = BTreeMap::new();
+    for checkpoint in [Checkpoint::RecoveryPoint, Checkpoint::HighWatermark] {
+        offsets.insert(checkpoint.file_name(), dir.read_checkpoint(checkpoint).await.unwrap());
+    }
+    dir.begin().await.unwrap();
+    for (found, codec) in found.into_iter().zip(Compression::ALL.into_iter().cycle()) {
+        let PartitionDir::Live(partition) = &found.kind else { continue };
+        if partition.topic.starts_with('_') {
+            continue;
+        }
+        let (store, recovered) = load(&dir, &found.name, partition, &options).await.unwrap();
+        let config = Arc::clone(&options.config);
+        let epoch = recovered.log.latest_epoch().unwrap_or(LeaderEpoch(0));
+        let before = recovered.log.log_end();
+        let mut node = Node { dir, log: recovered.log, store, config, epoch };
+        for first in (0..400).step_by(8) {
+            node.append(batch(codec, first, 8), 1_800_000_000_000).await.unwrap();
+        }
+        let plan = node.log.plan_close();
+        node.store.close(plan).await.unwrap();
+        let end = node.log.written_end();
+        println!("{} continued from {before} to {end} with {}", found.name, codec.name());
+        for offsets in offsets.values_mut() {
+            offsets.insert(partition.clone(), end);
+        }
+        dir = node.dir;
+    }
+    for checkpoint in [Checkpoint::RecoveryPoint, Checkpoint::HighWatermark] {
+        dir.write_checkpoint(checkpoint, &offsets[checkpoint.file_name()]).await.unwrap();
+    }
+    dir.finish(BrokerEpoch(15), &BTreeMap::new()).await.unwrap();
 }
