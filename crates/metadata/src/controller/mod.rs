@@ -25,6 +25,8 @@ mod delete_topics;
 mod elect_leaders;
 mod heartbeats;
 mod partition_change;
+#[cfg(test)]
+mod partition_change_tests;
 mod placement;
 mod random;
 pub mod topic_name;

@@ -100,8 +100,9 @@ struct Elected {
 }
 
 impl Builder<'_> {
-    /// A reassignment is complete when everyone who stays is in sync, and then the removing
-    /// replicas go from both lists.
+    /// A reassignment is complete when every adding replica is in sync, and then the removing ones
+    /// go from both lists. When more leave than join, that would prove too little: then everyone
+    /// who stays must be in sync.
     fn complete_reassignment(&mut self) {
         let target = &mut self.target;
         if target.removing.is_empty() && target.adding.is_empty() {
@@ -111,7 +112,9 @@ impl Builder<'_> {
         let isr: Vec<NodeId> = target.isr.iter().copied().filter(stays).collect();
         let replicas: Vec<NodeId> = target.replicas.iter().copied().filter(stays).collect();
         let leaves_nobody = !target.removing.is_empty() && (isr.is_empty() || replicas.is_empty());
-        if leaves_nobody || !replicas.iter().all(|id| isr.contains(id)) {
+        let in_sync = |ids: &[NodeId]| ids.iter().all(|id| isr.contains(id));
+        let shrinks = target.adding.len() < target.removing.len();
+        if leaves_nobody || !in_sync(&target.adding) || (shrinks && !in_sync(&replicas)) {
             return;
         }
         target.isr = isr;
@@ -240,13 +243,15 @@ impl Builder<'_> {
         if !self.around.elr_enabled {
             return;
         }
-        let before = &self.partition.last_known_elr;
-        let loses_everyone = change.isr.as_ref().is_some_and(Vec::is_empty);
-        let leader_after = change.leader.unwrap_or(self.partition.leader);
-        if loses_everyone && before[..] != [self.partition.leader] {
-            change.last_known_elr = Some(Vec::from([self.partition.leader]));
-        } else if leader_after != NodeId::NONE && !before.is_empty() {
-            change.last_known_elr = Some(Vec::new());
+        let is_known = !self.partition.last_known_elr.is_empty();
+        match change.leader {
+            Some(NodeId::NONE) if !is_known => {
+                change.last_known_elr = Some(Vec::from([self.partition.leader]));
+            }
+            Some(leader) if leader != NodeId::NONE && is_known => {
+                change.last_known_elr = Some(Vec::new());
+            }
+            _ => {}
         }
     }
 

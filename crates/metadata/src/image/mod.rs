@@ -41,8 +41,8 @@ pub struct Image {
     pub topics: Arc<Topics>,
     pub configs: Arc<Configs>,
     pub client_quotas: Arc<ClientQuotas>,
-    /// The latest block of producer ids that was handed out.
-    pub producer_ids: Option<Arc<ProducerIdsRecord>>,
+    /// The first producer id that no block has covered yet, once there is a block.
+    producer_ids_end: Option<i64>,
     pub access_control: Arc<AccessControl>,
     pub scram_credentials: Arc<ScramCredentials>,
     pub delegation_tokens: Arc<DelegationTokens>,
@@ -152,13 +152,13 @@ impl Image {
             let next = record.next_producer_id;
             return Err(format!("META-7: next producer id {next} after {floor}"));
         }
-        self.producer_ids = Some(Arc::new(record));
+        self.producer_ids_end = Some(record.next_producer_id);
         Ok(())
     }
 
     /// The first producer id that nobody has yet.
     pub fn next_producer_id(&self) -> i64 {
-        self.producer_ids.as_ref().map_or(0, |record| record.next_producer_id)
+        self.producer_ids_end.unwrap_or(0)
     }
 
     fn cluster_mut(&mut self) -> &mut Cluster {
@@ -178,7 +178,15 @@ impl Image {
         self.topics.snapshot(self.features.metadata_version(), &mut records);
         self.configs.snapshot(&mut records);
         self.client_quotas.snapshot(&mut records);
-        records.extend(self.producer_ids.as_deref().cloned().map(Record::from));
+        // Who took the last block does not matter any more.
+        records.extend(self.producer_ids_end.map(|next_producer_id| {
+            Record::from(ProducerIdsRecord {
+                broker_id: -1,
+                broker_epoch: -1,
+                next_producer_id,
+                ..Default::default()
+            })
+        }));
         self.access_control.snapshot(&mut records);
         self.scram_credentials.snapshot(&mut records);
         self.delegation_tokens.snapshot(&mut records);
