@@ -1,0 +1,212 @@
+//! A controller under test, told as a story: each step prints the records that were decided and the
+//! answer that came when they had committed.
+#![allow(dead_code, reason = "every test file tells other stories")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_config::BrokerConfig;
+use strandline_metadata::controller::{
+    Controller, ControllerSettings, Effect, Input, Moment, Request, Ticket, Timer, bootstrap,
+};
+use strandline_metadata::{FeatureRange, Image, Record, Records, feature};
+use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp, Uuid};
+use strandline_wire::messages::broker_registration_request::{Feature, Listener};
+use strandline_wire::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
+
+pub const FEATURES: [FeatureRange; 4] = [
+    FeatureRange::new(feature::METADATA_VERSION, 7, 30),
+    FeatureRange::new(feature::KRAFT_VERSION, 0, 1),
+    FeatureRange::new(feature::ELR_VERSION, 0, 1),
+    FeatureRange::new(feature::GROUP_VERSION, 0, 1),
+];
+
+pub fn settings(levels: &[(&'static str, i16)]) -> ControllerSettings {
+    let config = BrokerConfig::resolve(None, &[]).unwrap().config;
+    ControllerSettings {
+        cluster_id: "a-cluster".into(),
+        supported_features: FEATURES.into(),
+        bootstrap: bootstrap::feature_records(&levels.iter().copied().collect::<BTreeMap<_, _>>()),
+        config: Arc::new(config),
+        session_timeout: Duration::from_secs(9),
+        balance_interval: Duration::from_secs(300),
+        balances_leaders: true,
+    }
+}
+
+pub struct Story {
+    pub controller: Controller,
+    /// Everything appended, from offset 0.
+    pub log: Records,
+    pub seconds: u64,
+    next_ticket: u64,
+}
+
+impl Story {
+    /// A controller that has just become active over an empty log.
+    pub fn begin(levels: &[(&'static str, i16)]) -> (Self, String) {
+        let controller = Controller::new(settings(levels));
+        let mut story = Self { controller, log: Records::new(), seconds: 0, next_ticket: 0 };
+        let text = story.lead(1);
+        (story, text)
+    }
+
+    /// Brokers 1 to `count` are registered and unfenced.
+    pub fn with_brokers(count: i32) -> Self {
+        let levels = [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1)];
+        let (mut story, _) = Self::begin(&levels);
+        for id in 1..=count {
+            story.ask(registration(id, 1));
+            story.beat(id);
+        }
+        story
+    }
+
+    pub fn image(&self) -> &Image {
+        self.controller.committed()
+    }
+
+    pub fn moment(&self) -> Moment {
+        Moment {
+            now: Now {
+                instant: Instant::ZERO + Duration::from_secs(self.seconds),
+                timestamp: Timestamp(self.seconds as i64 * 1000),
+            },
+            next_offset: Offset(self.log.len() as i64),
+            seed: 7_919 * (self.log.len() as u128 + 1),
+        }
+    }
+
+    pub fn lead(&mut self, epoch: i32) -> String {
+        let mut effects = Vec::new();
+        let records =
+            self.controller.lead(self.moment(), LeaderEpoch(epoch), &mut effects).unwrap();
+        self.finish(records, effects)
+    }
+
+    pub fn resign(&mut self) -> String {
+        let mut effects = Vec::new();
+        self.controller.resign(&mut effects);
+        self.finish(Records::new(), effects)
+    }
+
+    pub fn ask(&mut self, request: impl Into<Request>) -> String {
+        self.next_ticket += 1;
+        self.input(Input::Request(Ticket(self.next_ticket), request.into()))
+    }
+
+    pub fn tick(&mut self, timer: Timer) -> String {
+        self.input(Input::Timer(timer))
+    }
+
+    /// A heartbeat of a broker that has applied everything.
+    pub fn beat(&mut self, id: i32) -> String {
+        self.ask(self.heartbeat(id))
+    }
+
+    pub fn heartbeat(&self, id: i32) -> BrokerHeartbeatRequest {
+        let broker = self.image().cluster.broker(strandline_types::NodeId(id));
+        BrokerHeartbeatRequest {
+            broker_id: id,
+            broker_epoch: broker.map_or(-1, |broker| broker.epoch().get()),
+            current_metadata_offset: self.log.len() as i64 - 1,
+            ..Default::default()
+        }
+    }
+
+    fn input(&mut self, input: Input) -> String {
+        let mut effects = Vec::new();
+        let records = self.controller.decide(self.moment(), input, &mut effects).unwrap();
+        self.finish(records, effects)
+    }
+
+    /// Appends, commits, and prints.
+    fn finish(&mut self, records: Records, mut effects: Vec<Effect>) -> String {
+        let mut text = String::new();
+        for record in &records {
+            text.push_str(&format!("{}\n", brief(record)));
+        }
+        self.log.extend(records);
+        self.controller.commit(Offset(self.log.len() as i64), &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Reply(_, Ok(response)) => {
+                    text.push_str(&format!("→ {}\n", brief(&response)))
+                }
+                Effect::Reply(_, Err(refusal)) => text.push_str(&format!("→ refused: {refusal}\n")),
+                Effect::Arm(Timer::Sessions, _) => {}
+                other => text.push_str(&format!("{other:?}\n")),
+            }
+        }
+        text
+    }
+}
+
+/// Debug output without what is empty.
+pub fn brief(value: &impl std::fmt::Debug) -> String {
+    let mut text = format!("{value:?}");
+    for noise in [", unknown_tags: []", "throttle_time_ms: 0, ", ", error_message: None"] {
+        text = text.replace(noise, "");
+    }
+    for noise in ["removing_replicas: [], ", "adding_replicas: [], ", "leader_recovery_state: 0, "]
+    {
+        text = text.replace(noise, "");
+    }
+    for noise in [
+        ", eligible_leader_replicas: None",
+        ", last_known_elr: None",
+        ", removing_replicas: None",
+        ", adding_replicas: None",
+        ", leader_recovery_state: -1",
+        ", directories: None",
+        ", replicas: None",
+        ", isr: None",
+        ", leader: -2",
+        ", log_dirs: []",
+        ", cordoned_log_dirs: None",
+        ", error_code: NONE(0)",
+        "error_code: NONE(0), ",
+        ", topic_config_error_code: NONE(0)",
+    ] {
+        text = text.replace(noise, "");
+    }
+    match text.split_once('(') {
+        Some((_, inner)) if text.ends_with(')') => inner[..inner.len() - 1].to_string(),
+        _ => text,
+    }
+}
+
+pub fn registration(id: i32, incarnation: u128) -> BrokerRegistrationRequest {
+    let feature = |range: FeatureRange| Feature {
+        name: range.name.into(),
+        min_supported_version: range.min,
+        max_supported_version: range.max,
+        ..Default::default()
+    };
+    BrokerRegistrationRequest {
+        broker_id: id,
+        cluster_id: "a-cluster".into(),
+        incarnation_id: Uuid::from_u128(incarnation),
+        listeners: vec![Listener {
+            name: "PLAINTEXT".into(),
+            host: format!("host-{id}"),
+            port: 9092,
+            ..Default::default()
+        }],
+        features: FEATURES.into_iter().map(feature).collect(),
+        rack: Some(format!("rack-{}", (id - 1) % 3)),
+        log_dirs: vec![Uuid::from_u128(1000 + id as u128)],
+        previous_broker_epoch: -1,
+        ..Default::default()
+    }
+}
+
+/// The image that replaying the log from its beginning gives.
+pub fn replayed(log: &[Record]) -> Image {
+    let mut image = Image::default();
+    for (record, offset) in log.iter().zip(0..) {
+        image.apply(record.clone(), Offset(offset)).unwrap();
+    }
+    image
+}
