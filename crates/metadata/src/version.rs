@@ -17,7 +17,7 @@ const METADATA_VERSIONS: &[(i16, &str, bool)] = &[
     (13, "3.6-IV1", true),
     (14, "3.6-IV2", true),
     (15, "3.7-IV0", true),
-    (16, "3.7-IV1", true),
+    (16, "3.7-IV1", false),
     (17, "3.7-IV2", true),
     (18, "3.7-IV3", false),
     (19, "3.7-IV4", false),

@@ -1,4 +1,5 @@
 //! Brokers come, live, die and go; partitions follow them.
+#![allow(clippy::unwrap_used, reason = "what a test relies on must hold")]
 
 mod story;
 
@@ -60,7 +61,9 @@ fn partition(story: &Story) -> String {
 fn a_new_cluster_begins_with_one_transaction() {
     let levels =
         [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1), (feature::GROUP_VERSION, 1)];
-    check(Story::begin(&levels).1, expect![[r#"
+    check(
+        Story::begin(&levels).1,
+        expect![[r#"
         BeginTransactionRecord { name: Some("Bootstrap records") }
         FeatureLevelRecord { name: "metadata.version", feature_level: 30 }
         FeatureLevelRecord { name: "eligible.leader.replicas.version", feature_level: 1 }
@@ -69,52 +72,77 @@ fn a_new_cluster_begins_with_one_transaction() {
         EndTransactionRecord { unknown_tags: [] }
         Arm(Balance, 300s)
         Arm(Idle, 500ms)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_old_metadata_version_begins_without_one() {
     let (mut story, text) = Story::begin(&[(feature::METADATA_VERSION, 7)]);
-    check(text, expect![[r#"
+    check(
+        text,
+        expect![[r#"
         FeatureLevelRecord { name: "metadata.version", feature_level: 7 }
         Arm(Balance, 300s)
         Arm(Idle, 500ms)
-    "#]]);
-    check(story.resign() + &story.lead(2), expect![[r#"
+    "#]],
+    );
+    check(
+        story.resign() + &story.lead(2),
+        expect![[r#"
         Cancel(Sessions)
         Cancel(Idle)
         Cancel(Balance)
         Arm(Balance, 300s)
         Arm(Idle, 500ms)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_broker_registers_and_is_unfenced_once_it_has_caught_up() {
     let levels = [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1)];
     let (mut story, _) = Story::begin(&levels);
-    check(story.ask(registration(1, 1)), expect![[r#"
+    check(
+        story.ask(registration(1, 1)),
+        expect![[r#"
         RegisterBrokerRecord { broker_id: 1, is_migrating_zk_broker: false, incarnation_id: AAAAAAAAAAAAAAAAAAAAAQ, broker_epoch: 5, end_points: [BrokerEndpoint { name: "PLAINTEXT", host: "host-1", port: 9092, security_protocol: 0 }], features: [BrokerFeature { name: "metadata.version", min_supported_version: 7, max_supported_version: 30 }, BrokerFeature { name: "kraft.version", min_supported_version: 0, max_supported_version: 1 }, BrokerFeature { name: "eligible.leader.replicas.version", min_supported_version: 0, max_supported_version: 1 }, BrokerFeature { name: "group.version", min_supported_version: 0, max_supported_version: 1 }], rack: Some("rack-0"), fenced: true, in_controlled_shutdown: false, log_dirs: [AAAAAAAAAAAAAAAAAAAD6Q] }
         → BrokerRegistrationResponse { broker_epoch: 5 }
-    "#]]);
+    "#]],
+    );
     let behind = BrokerHeartbeatRequest { current_metadata_offset: 2, ..story.heartbeat(1) };
-    check(story.ask(behind), expect![[r#"
+    check(
+        story.ask(behind),
+        expect![[r#"
         → BrokerHeartbeatResponse { is_caught_up: false, is_fenced: true, should_shut_down: false }
-    "#]]);
-    check(story.beat(1), expect![[r#"
+    "#]],
+    );
+    check(
+        story.beat(1),
+        expect![[r#"
         BrokerRegistrationChangeRecord { broker_id: 1, broker_epoch: 5, fenced: -1, in_controlled_shutdown: 0 }
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
-    "#]]);
-    check(story.beat(1), expect![[r#"
+    "#]],
+    );
+    check(
+        story.beat(1),
+        expect![[r#"
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
-    "#]]);
+    "#]],
+    );
     let stale = BrokerHeartbeatRequest { broker_epoch: 1, ..story.heartbeat(1) };
-    check(story.ask(stale), expect![[r#"
+    check(
+        story.ask(stale),
+        expect![[r#"
         → BrokerHeartbeatResponse { error_code: STALE_BROKER_EPOCH(77), is_caught_up: false, is_fenced: true, should_shut_down: false }
-    "#]]);
-    check(story.beat(9), expect![[r#"
+    "#]],
+    );
+    check(
+        story.beat(9),
+        expect![[r#"
         → BrokerHeartbeatResponse { error_code: BROKER_ID_NOT_REGISTERED(102), is_caught_up: false, is_fenced: true, should_shut_down: false }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -147,14 +175,20 @@ fn a_registration_that_does_not_fit_is_refused() {
         "#]],
     );
     // Another incarnation while the first one lives.
-    check(story.ask(registration(2, 2)), expect![[r#"
+    check(
+        story.ask(registration(2, 2)),
+        expect![[r#"
         → BrokerRegistrationResponse { error_code: DUPLICATE_BROKER_REGISTRATION(101), broker_epoch: -1 }
-    "#]]);
+    "#]],
+    );
     // The same incarnation amends its registration and keeps its epoch.
-    check(story.ask(registration(2, 1)), expect![[r#"
+    check(
+        story.ask(registration(2, 1)),
+        expect![[r#"
         RegisterBrokerRecord { broker_id: 2, is_migrating_zk_broker: false, incarnation_id: AAAAAAAAAAAAAAAAAAAAAQ, broker_epoch: 7, end_points: [BrokerEndpoint { name: "PLAINTEXT", host: "host-2", port: 9092, security_protocol: 0 }], features: [BrokerFeature { name: "metadata.version", min_supported_version: 7, max_supported_version: 30 }, BrokerFeature { name: "kraft.version", min_supported_version: 0, max_supported_version: 1 }, BrokerFeature { name: "eligible.leader.replicas.version", min_supported_version: 0, max_supported_version: 1 }, BrokerFeature { name: "group.version", min_supported_version: 0, max_supported_version: 1 }], rack: Some("rack-1"), fenced: false, in_controlled_shutdown: false, log_dirs: [AAAAAAAAAAAAAAAAAAAD6g] }
         → BrokerRegistrationResponse { broker_epoch: 7 }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -167,23 +201,32 @@ fn a_silent_broker_is_fenced_and_its_leaderships_move() {
     story.seconds = 8;
     check(story.tick(Timer::Sessions), expect![[r#""#]]);
     story.seconds = 10;
-    check(story.tick(Timer::Sessions), expect![[r#"
+    check(
+        story.tick(Timer::Sessions),
+        expect![[r#"
         PartitionChangeRecord { partition_id: 0, topic_id: BlzI_fvbQZ6TjDiR2M6yQQ, isr: Some([2, 3]), leader: 2 }
         BrokerRegistrationChangeRecord { broker_id: 1, broker_epoch: 5, fenced: 1, in_controlled_shutdown: 0 }
-    "#]]);
+    "#]],
+    );
     check(partition(&story), expect!["leader 2 epoch 1 isr [2, 3] elr [] last known [] Recovered"]);
     // Two more go: the ISR falls below the minimum, the leavers stay eligible.
     story.seconds = 20;
     story.tick(Timer::Sessions);
     check(partition(&story), expect!["leader 3 epoch 2 isr [3] elr [2] last known [] Recovered"]);
     story.tick(Timer::Sessions);
-    check(partition(&story), expect!["leader -1 epoch 3 isr [] elr [2, 3] last known [3] Recovered"]);
+    check(
+        partition(&story),
+        expect!["leader -1 epoch 3 isr [] elr [2, 3] last known [3] Recovered"],
+    );
     // An eligible one comes back and leads at once, without loss.
-    check(story.beat(2), expect![[r#"
+    check(
+        story.beat(2),
+        expect![[r#"
         BrokerRegistrationChangeRecord { broker_id: 2, broker_epoch: 7, fenced: -1, in_controlled_shutdown: 0 }
         PartitionChangeRecord { partition_id: 0, topic_id: BlzI_fvbQZ6TjDiR2M6yQQ, isr: Some([2]), leader: 2, eligible_leader_replicas: Some([3]), last_known_elr: Some([]) }
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
-    "#]]);
+    "#]],
+    );
     check(partition(&story), expect!["leader 2 epoch 4 isr [2] elr [3] last known [] Recovered"]);
     story.beat(1);
     check(partition(&story), expect!["leader 2 epoch 4 isr [2] elr [3] last known [] Recovered"]);
@@ -196,13 +239,19 @@ fn a_broker_that_died_uncleanly_is_not_eligible_any_more() {
     story.seconds = 10;
     story.tick(Timer::Sessions);
     story.tick(Timer::Sessions);
-    check(partition(&story), expect!["leader -1 epoch 2 isr [] elr [1, 2] last known [2] Recovered"]);
+    check(
+        partition(&story),
+        expect!["leader -1 epoch 2 isr [] elr [1, 2] last known [2] Recovered"],
+    );
     // Broker 1 comes back and cannot tell its last epoch: what it had may be lost.
-    check(story.ask(registration(1, 2)), expect![[r#"
+    check(
+        story.ask(registration(1, 2)),
+        expect![[r#"
         PartitionChangeRecord { partition_id: 0, topic_id: niUAaBDIQKm494DUAeF_bg, eligible_leader_replicas: Some([2]) }
         RegisterBrokerRecord { broker_id: 1, is_migrating_zk_broker: false, incarnation_id: AAAAAAAAAAAAAAAAAAAAAg, broker_epoch: 16, end_points: [BrokerEndpoint { name: "PLAINTEXT", host: "host-1", port: 9092, security_protocol: 0 }], features: [BrokerFeature { name: "metadata.version", min_supported_version: 7, max_supported_version: 30 }, BrokerFeature { name: "kraft.version", min_supported_version: 0, max_supported_version: 1 }, BrokerFeature { name: "eligible.leader.replicas.version", min_supported_version: 0, max_supported_version: 1 }, BrokerFeature { name: "group.version", min_supported_version: 0, max_supported_version: 1 }], rack: Some("rack-0"), fenced: true, in_controlled_shutdown: false, log_dirs: [AAAAAAAAAAAAAAAAAAAD6Q] }
         → BrokerRegistrationResponse { broker_epoch: 16 }
-    "#]]);
+    "#]],
+    );
     check(partition(&story), expect!["leader -1 epoch 2 isr [] elr [2] last known [2] Recovered"]);
     story.beat(1);
     check(partition(&story), expect!["leader -1 epoch 2 isr [] elr [2] last known [2] Recovered"]);
@@ -221,11 +270,14 @@ fn the_last_known_leader_leads_when_nobody_is_eligible() {
     story.tick(Timer::Sessions);
     story.ask(registration(1, 2));
     check(partition(&story), expect!["leader -1 epoch 1 isr [] elr [] last known [1] Recovered"]);
-    check(story.beat(1), expect![[r#"
+    check(
+        story.beat(1),
+        expect![[r#"
         BrokerRegistrationChangeRecord { broker_id: 1, broker_epoch: 12, fenced: -1, in_controlled_shutdown: 0 }
         PartitionChangeRecord { partition_id: 0, topic_id: pEoF0v6OQfOIQGw99dSQtg, isr: Some([1]), leader: 1, leader_recovery_state: 1, last_known_elr: Some([]) }
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
-    "#]]);
+    "#]],
+    );
     check(partition(&story), expect!["leader 1 epoch 2 isr [1] elr [] last known [] Recovering"]);
 }
 
@@ -234,20 +286,29 @@ fn a_broker_is_relieved_before_it_stops() {
     let mut story = Story::with_brokers(2);
     create(&mut story, &[1, 2], "1");
     let wants = BrokerHeartbeatRequest { want_shut_down: true, ..story.heartbeat(1) };
-    check(story.ask(wants.clone()), expect![[r#"
+    check(
+        story.ask(wants.clone()),
+        expect![[r#"
         BrokerRegistrationChangeRecord { broker_id: 1, broker_epoch: 5, fenced: 0, in_controlled_shutdown: 1 }
         PartitionChangeRecord { partition_id: 0, topic_id: niUAaBDIQKm494DUAeF_bg, isr: Some([2]), leader: 2 }
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
-    "#]]);
+    "#]],
+    );
     // Broker 2 does not know it yet.
-    check(story.ask(wants.clone()), expect![[r#"
+    check(
+        story.ask(wants.clone()),
+        expect![[r#"
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
-    "#]]);
+    "#]],
+    );
     story.beat(2);
-    check(story.ask(wants), expect![[r#"
+    check(
+        story.ask(wants),
+        expect![[r#"
         BrokerRegistrationChangeRecord { broker_id: 1, broker_epoch: 5, fenced: 1, in_controlled_shutdown: 0 }
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: true, should_shut_down: true }
-    "#]]);
+    "#]],
+    );
     check(partition(&story), expect!["leader 2 epoch 1 isr [2] elr [] last known [] Recovered"]);
 }
 
@@ -289,19 +350,25 @@ fn a_failed_directory_costs_its_replicas_only() {
         ],
         ..Default::default()
     };
-    check(story.ask(assign), expect![[r#"
+    check(
+        story.ask(assign),
+        expect![[r#"
         PartitionChangeRecord { partition_id: 0, topic_id: niUAaBDIQKm494DUAeF_bg, directories: Some([AAAAAAAAAAAAAAAAAAAH0g, AAAAAAAAAAAAAAAAAAAD6Q]) }
         → AssignReplicasToDirsResponse { directories: [DirectoryData { id: AAAAAAAAAAAAAAAAAAAH0g, topics: [TopicData { topic_id: niUAaBDIQKm494DUAeF_bg, partitions: [PartitionData { partition_index: 0 }, PartitionData { partition_index: 5, error_code: UNKNOWN_TOPIC_OR_PARTITION(3) }] }] }] }
-    "#]]);
+    "#]],
+    );
     let failed = BrokerHeartbeatRequest {
         offline_log_dirs: vec![strandline_types::Uuid::from_u128(2002)],
         ..story.heartbeat(2)
     };
-    check(story.ask(failed), expect![[r#"
+    check(
+        story.ask(failed),
+        expect![[r#"
         PartitionChangeRecord { partition_id: 0, topic_id: niUAaBDIQKm494DUAeF_bg, isr: Some([1]), leader: 1 }
         BrokerRegistrationChangeRecord { broker_id: 2, broker_epoch: 7, fenced: 0, in_controlled_shutdown: 0, log_dirs: [AAAAAAAAAAAAAAAAAAAH0Q] }
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
-    "#]]);
+    "#]],
+    );
     check(partition(&story), expect!["leader 1 epoch 1 isr [1] elr [] last known [] Recovered"]);
 }
 
@@ -338,10 +405,13 @@ fn a_leader_proposes_an_isr() {
         }
     };
     let (one, two) = ((1, epochs[0]), (2, epochs[1]));
-    check(story.ask(propose(1, &[one, two], 0, 0, 0)), expect![[r#"
+    check(
+        story.ask(propose(1, &[one, two], 0, 0, 0)),
+        expect![[r#"
         PartitionChangeRecord { partition_id: 0, topic_id: BlzI_fvbQZ6TjDiR2M6yQQ, isr: Some([1, 2]) }
         → AlterPartitionResponse { topics: [TopicData { topic_id: BlzI_fvbQZ6TjDiR2M6yQQ, partitions: [PartitionData { partition_index: 0, leader_id: 1, leader_epoch: 0, isr: [1, 2], partition_epoch: 1 }] }] }
-    "#]]);
+    "#]],
+    );
     let mut code = |request| {
         let text = story.ask(request);
         text.split("error_code: ")
@@ -361,7 +431,9 @@ fn a_leader_proposes_an_isr() {
         ("recovering again", code(propose(1, &[one], 0, 1, 1))),
         ("another incarnation", code(propose(1, &[one, (3, 1)], 0, 1, 0))),
     ];
-    check(format!("{refusals:#?}"), expect![[r#"
+    check(
+        format!("{refusals:#?}"),
+        expect![[r#"
         [
             (
                 "old partition epoch",
@@ -407,16 +479,20 @@ fn a_leader_proposes_an_isr() {
                 "another incarnation",
                 "INELIGIBLE_REPLICA(107)",
             ),
-        ]"#]]);
+        ]"#]],
+    );
     story.seconds = 10;
     story.beat(1);
     story.tick(Timer::Sessions);
     story.tick(Timer::Sessions);
     check(partition(&story), expect!["leader 1 epoch 0 isr [1] elr [] last known [] Recovered"]);
     let fenced = propose(1, &[one, two], 0, 2, 0);
-    check(story.ask(fenced), expect![[r#"
+    check(
+        story.ask(fenced),
+        expect![[r#"
         → AlterPartitionResponse { topics: [TopicData { topic_id: BlzI_fvbQZ6TjDiR2M6yQQ, partitions: [PartitionData { partition_index: 0, error_code: INELIGIBLE_REPLICA(107), leader_id: 0, leader_epoch: 0, isr: [], partition_epoch: 0 }] }] }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -424,14 +500,20 @@ fn a_broker_is_forgotten() {
     let mut story = Story::with_brokers(2);
     create(&mut story, &[2, 1], "1");
     let unregister = |broker_id| UnregisterBrokerRequest { broker_id, ..Default::default() };
-    check(story.ask(unregister(2)), expect![[r#"
-        PartitionChangeRecord { partition_id: 0, topic_id: niUAaBDIQKm494DUAeF_bg, isr: Some([1]), leader: 1 }
-        UnregisterBrokerRecord { broker_id: 2, broker_epoch: 7 }
-        → UnregisterBrokerResponse { error_message: Some("") }
-    "#]]);
-    check(story.ask(unregister(2)), expect![[r#"
+    check(
+        story.ask(unregister(2)),
+        expect![[r#"
+            PartitionChangeRecord { partition_id: 0, topic_id: niUAaBDIQKm494DUAeF_bg, isr: Some([1]), leader: 1 }
+            UnregisterBrokerRecord { broker_id: 2, broker_epoch: 7 }
+            → UnregisterBrokerResponse { error_code: NONE(0) }
+        "#]],
+    );
+    check(
+        story.ask(unregister(2)),
+        expect![[r#"
         → UnregisterBrokerResponse { error_code: BROKER_ID_NOT_REGISTERED(102), error_message: Some("Broker ID 2 is not currently registered") }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -443,30 +525,45 @@ fn producer_ids_come_in_blocks() {
         broker_epoch,
         ..Default::default()
     };
-    check(story.ask(ask(epoch)), expect![[r#"
+    check(
+        story.ask(ask(epoch)),
+        expect![[r#"
         ProducerIdsRecord { broker_id: 1, broker_epoch: 5, next_producer_id: 1000 }
         → AllocateProducerIdsResponse { producer_id_start: 0, producer_id_len: 1000 }
-    "#]]);
-    check(story.ask(ask(epoch)), expect![[r#"
+    "#]],
+    );
+    check(
+        story.ask(ask(epoch)),
+        expect![[r#"
         ProducerIdsRecord { broker_id: 1, broker_epoch: 5, next_producer_id: 2000 }
         → AllocateProducerIdsResponse { producer_id_start: 1000, producer_id_len: 1000 }
-    "#]]);
-    check(story.ask(ask(epoch - 1)), expect![[r#"
+    "#]],
+    );
+    check(
+        story.ask(ask(epoch - 1)),
+        expect![[r#"
         → AllocateProducerIdsResponse { error_code: STALE_BROKER_EPOCH(77), producer_id_start: 0, producer_id_len: 0 }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_idle_controller_writes_a_sign_of_life() {
     let mut story = Story::with_brokers(1);
-    check(story.tick(Timer::Idle), expect![[r#"
+    check(
+        story.tick(Timer::Idle),
+        expect![[r#"
         Arm(Idle, 500ms)
-    "#]]);
+    "#]],
+    );
     story.seconds = 1;
-    check(story.tick(Timer::Idle), expect![[r#"
+    check(
+        story.tick(Timer::Idle),
+        expect![[r#"
         NoOpRecord { unknown_tags: [] }
         Arm(Idle, 1.5s)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -483,7 +580,10 @@ fn whoever_waits_is_sent_away_when_the_leadership_ends() {
     story.controller.resign(&mut effects);
     assert_eq!(effects[0], Effect::Reply(Ticket(1), Err(Refusal::NotController)));
     assert_eq!(story.image().snapshot(), before);
-    check(story.beat(1), expect![[r#"
+    check(
+        story.beat(1),
+        expect![[r#"
         → refused: this node is not the active controller
-    "#]]);
+    "#]],
+    );
 }

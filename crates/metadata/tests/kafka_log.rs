@@ -1,6 +1,7 @@
 //! A metadata log and a snapshot that Apache Kafka 4.3.1 wrote: topics created, grown, configured
 //! and deleted, features changed, access control, credentials and quotas, a clean restart, and a
 //! start after kill −9.
+#![allow(clippy::unwrap_used, reason = "what a test relies on must hold")]
 
 use std::collections::BTreeSet;
 

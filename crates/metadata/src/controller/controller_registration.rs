@@ -42,5 +42,5 @@ pub(super) fn decide(
         features: features.collect(),
         ..Default::default()
     }));
-    ControllerRegistrationResponse::default()
+    ControllerRegistrationResponse { error_message: None, ..Default::default() }
 }

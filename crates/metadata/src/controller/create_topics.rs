@@ -110,6 +110,7 @@ fn create(
     Ok(CreatableTopicResult {
         name: topic.name.clone(),
         topic_id,
+        error_message: None,
         num_partitions: partitions.len() as i32,
         replication_factor: partitions.first().map_or(0, |p| p.replicas.len() as i16),
         configs: Some(effective_settings(cx, &overrides)),

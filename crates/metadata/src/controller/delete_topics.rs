@@ -39,20 +39,17 @@ pub(super) fn decide(
         }))
         .collect();
     let repeated: BTreeSet<Named<'_>> = duplicates(entries.iter().copied()).into_iter().collect();
+    let distinct: BTreeSet<Named<'_>> = entries.iter().copied().collect();
+    let named_ids = distinct.iter().filter_map(|entry| resolve(cx, *entry).ok());
+    let ids_of_two: BTreeSet<Uuid> = duplicates(named_ids).into_iter().collect();
     let mut answered = BTreeSet::new();
-    let mut deleted = BTreeSet::new();
     let mut responses = Vec::with_capacity(entries.len());
-    for entry in entries {
-        if !answered.insert(entry) {
-            continue;
-        }
+    for entry in entries.into_iter().filter(|entry| answered.insert(*entry)) {
         let result = match repeated.contains(&entry) {
             true => Err(twice(entry)),
-            false => resolve(cx, entry).and_then(|id| match deleted.insert(id) {
-                true => Ok(id),
-                false => {
-                    Err(invalid("The provided topic name maps to an ID that was already supplied."))
-                }
+            false => resolve(cx, entry).and_then(|id| match ids_of_two.contains(&id) {
+                true => Err(invalid("This topic is named twice, by its name and by its id.")),
+                false => Ok(id),
             }),
         };
         if let Ok(topic_id) = result {

@@ -33,5 +33,5 @@ pub(super) fn decide(
         ..Default::default()
     }));
     heartbeats.forget(id);
-    UnregisterBrokerResponse::default()
+    UnregisterBrokerResponse { error_message: None, ..Default::default() }
 }

@@ -46,10 +46,17 @@ pub(super) fn decide(
             if !request.validate_only {
                 records.append(&mut updated);
             }
-            let results = request.feature_updates.into_iter().map(|update| {
-                UpdatableFeatureResult { feature: update.feature, ..Default::default() }
-            });
-            UpdateFeaturesResponse { results: results.collect(), ..Default::default() }
+            let results =
+                request.feature_updates.into_iter().map(|update| UpdatableFeatureResult {
+                    feature: update.feature,
+                    error_message: None,
+                    ..Default::default()
+                });
+            UpdateFeaturesResponse {
+                results: results.collect(),
+                error_message: None,
+                ..Default::default()
+            }
         }
         Err(denied) => UpdateFeaturesResponse {
             error_code: denied.code,

@@ -46,6 +46,7 @@ pub fn configs(
     with_documentation: bool,
 ) -> DescribeConfigsResult {
     let mut result = DescribeConfigsResult {
+        error_message: None,
         resource_type: asked.resource_type,
         resource_name: asked.resource_name.clone(),
         ..Default::default()

@@ -15,15 +15,15 @@ use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp, Uuid};
 use strandline_wire::messages::broker_registration_request::{Feature, Listener};
 use strandline_wire::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
 
-pub const FEATURES: [FeatureRange; 4] = [
+pub(crate) const FEATURES: [FeatureRange; 4] = [
     FeatureRange::new(feature::METADATA_VERSION, 7, 30),
     FeatureRange::new(feature::KRAFT_VERSION, 0, 1),
     FeatureRange::new(feature::ELR_VERSION, 0, 1),
     FeatureRange::new(feature::GROUP_VERSION, 0, 1),
 ];
 
-pub fn settings(levels: &[(&'static str, i16)]) -> ControllerSettings {
-    let config = BrokerConfig::resolve(None, &[]).unwrap().config;
+pub(crate) fn settings(levels: &[(&'static str, i16)]) -> ControllerSettings {
+    let config = BrokerConfig::resolve(None, &[]).expect("the bare start resolves").config;
     ControllerSettings {
         cluster_id: "a-cluster".into(),
         supported_features: FEATURES.into(),
@@ -35,17 +35,17 @@ pub fn settings(levels: &[(&'static str, i16)]) -> ControllerSettings {
     }
 }
 
-pub struct Story {
-    pub controller: Controller,
+pub(crate) struct Story {
+    pub(crate) controller: Controller,
     /// Everything appended, from offset 0.
-    pub log: Records,
-    pub seconds: u64,
+    pub(crate) log: Records,
+    pub(crate) seconds: u64,
     next_ticket: u64,
 }
 
 impl Story {
     /// A controller that has just become active over an empty log.
-    pub fn begin(levels: &[(&'static str, i16)]) -> (Self, String) {
+    pub(crate) fn begin(levels: &[(&'static str, i16)]) -> (Self, String) {
         let controller = Controller::new(settings(levels));
         let mut story = Self { controller, log: Records::new(), seconds: 0, next_ticket: 0 };
         let text = story.lead(1);
@@ -53,7 +53,7 @@ impl Story {
     }
 
     /// Brokers 1 to `count` are registered and unfenced.
-    pub fn with_brokers(count: i32) -> Self {
+    pub(crate) fn with_brokers(count: i32) -> Self {
         let levels = [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1)];
         let (mut story, _) = Self::begin(&levels);
         for id in 1..=count {
@@ -63,11 +63,11 @@ impl Story {
         story
     }
 
-    pub fn image(&self) -> &Image {
+    pub(crate) fn image(&self) -> &Image {
         self.controller.committed()
     }
 
-    pub fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
         Moment {
             now: Now {
                 instant: Instant::ZERO + Duration::from_secs(self.seconds),
@@ -78,34 +78,36 @@ impl Story {
         }
     }
 
-    pub fn lead(&mut self, epoch: i32) -> String {
+    pub(crate) fn lead(&mut self, epoch: i32) -> String {
         let mut effects = Vec::new();
-        let records =
-            self.controller.lead(self.moment(), LeaderEpoch(epoch), &mut effects).unwrap();
+        let records = self
+            .controller
+            .lead(self.moment(), LeaderEpoch(epoch), &mut effects)
+            .expect("no fault");
         self.finish(records, effects)
     }
 
-    pub fn resign(&mut self) -> String {
+    pub(crate) fn resign(&mut self) -> String {
         let mut effects = Vec::new();
         self.controller.resign(&mut effects);
         self.finish(Records::new(), effects)
     }
 
-    pub fn ask(&mut self, request: impl Into<Request>) -> String {
+    pub(crate) fn ask(&mut self, request: impl Into<Request>) -> String {
         self.next_ticket += 1;
         self.input(Input::Request(Ticket(self.next_ticket), request.into()))
     }
 
-    pub fn tick(&mut self, timer: Timer) -> String {
+    pub(crate) fn tick(&mut self, timer: Timer) -> String {
         self.input(Input::Timer(timer))
     }
 
     /// A heartbeat of a broker that has applied everything.
-    pub fn beat(&mut self, id: i32) -> String {
+    pub(crate) fn beat(&mut self, id: i32) -> String {
         self.ask(self.heartbeat(id))
     }
 
-    pub fn heartbeat(&self, id: i32) -> BrokerHeartbeatRequest {
+    pub(crate) fn heartbeat(&self, id: i32) -> BrokerHeartbeatRequest {
         let broker = self.image().cluster.broker(strandline_types::NodeId(id));
         BrokerHeartbeatRequest {
             broker_id: id,
@@ -117,7 +119,7 @@ impl Story {
 
     fn input(&mut self, input: Input) -> String {
         let mut effects = Vec::new();
-        let records = self.controller.decide(self.moment(), input, &mut effects).unwrap();
+        let records = self.controller.decide(self.moment(), input, &mut effects).expect("no fault");
         self.finish(records, effects)
     }
 
@@ -144,7 +146,7 @@ impl Story {
 }
 
 /// Debug output without what is empty.
-pub fn brief(value: &impl std::fmt::Debug) -> String {
+pub(crate) fn brief(value: &impl std::fmt::Debug) -> String {
     let mut text = format!("{value:?}");
     for noise in [", unknown_tags: []", "throttle_time_ms: 0, ", ", error_message: None"] {
         text = text.replace(noise, "");
@@ -165,9 +167,9 @@ pub fn brief(value: &impl std::fmt::Debug) -> String {
         ", leader: -2",
         ", log_dirs: []",
         ", cordoned_log_dirs: None",
+        ", topic_config_error_code: NONE(0)",
         ", error_code: NONE(0)",
         "error_code: NONE(0), ",
-        ", topic_config_error_code: NONE(0)",
     ] {
         text = text.replace(noise, "");
     }
@@ -177,7 +179,7 @@ pub fn brief(value: &impl std::fmt::Debug) -> String {
     }
 }
 
-pub fn registration(id: i32, incarnation: u128) -> BrokerRegistrationRequest {
+pub(crate) fn registration(id: i32, incarnation: u128) -> BrokerRegistrationRequest {
     let feature = |range: FeatureRange| Feature {
         name: range.name.into(),
         min_supported_version: range.min,
@@ -203,10 +205,10 @@ pub fn registration(id: i32, incarnation: u128) -> BrokerRegistrationRequest {
 }
 
 /// The image that replaying the log from its beginning gives.
-pub fn replayed(log: &[Record]) -> Image {
+pub(crate) fn replayed(log: &[Record]) -> Image {
     let mut image = Image::default();
     for (record, offset) in log.iter().zip(0..) {
-        image.apply(record.clone(), Offset(offset)).unwrap();
+        image.apply(record.clone(), Offset(offset)).expect("no fault");
     }
     image
 }
