@@ -7,15 +7,18 @@ use bytes::Bytes;
 use strandline_metadata::FeatureRange;
 use strandline_quorum::{ControlRecord, Membership, Recovered, ReplicaKey, SnapshotFacts};
 use strandline_store::format::names::SnapshotId;
-use strandline_store::{LogDir, StoreFault};
-use strandline_types::{Now, Offset};
+use strandline_store::{FileRange, LogDir, StoreFault};
+use strandline_types::{Now, Offset, Timestamp};
 use strandline_wire::records::BatchHeader;
 
 use super::features::{FinalizedFeatures, UnsupportedFeature};
 use super::format::BOOTSTRAP_SNAPSHOT;
 use super::metadata_log::{MetadataLog, MetadataLogOptions, quorum_id};
-use super::snapshot::{BatchContent, Snapshot, SnapshotDamage, read_batch};
+use super::snapshot::{BatchContent, Snapshot, SnapshotDamage, last_timestamp_in, read_batch};
 use super::{BOOTSTRAP_FILE, CommittedBatch, control};
+
+/// The first batch of a snapshot, with many voters in it, is well within this.
+const SNAPSHOT_HEAD_BYTES: u32 = 64 * 1024;
 
 /// Why a directory's metadata cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -55,17 +58,18 @@ pub(super) async fn find(
     now: Now,
 ) -> Result<Found, OpenError> {
     let mut log = MetadataLog::open(dir, options, now).await?;
+    // What a crash left unfinished.
+    log.snapshots.remove(|_| false).await?;
+    let mut ids = log.snapshots.list().await?;
+    ids.retain(|id| *id != BOOTSTRAP_SNAPSHOT);
     let mut snapshots = Vec::new();
-    let mut newest = None;
-    for id in log.snapshots.list().await? {
-        if id == BOOTSTRAP_SNAPSHOT {
-            continue;
-        }
-        let (size_bytes, content) = read_snapshot(&log, id).await?;
-        let last_timestamp = content.last_timestamp;
-        snapshots.push(SnapshotFacts { id: quorum_id(id), size_bytes, last_timestamp });
-        newest = Some((id, content));
+    for &id in &ids {
+        snapshots.push(snapshot_facts(&log, id).await?);
     }
+    let newest = match ids.last() {
+        Some(&id) => Some((id, read_snapshot(&log, id).await?)),
+        None => None,
+    };
     begin_behind_snapshot(&mut log, &snapshots, now).await?;
     let base = match &newest {
         Some((_, Snapshot { membership: Some(membership), .. })) => Some(membership.clone()),
@@ -140,21 +144,30 @@ async fn bootstrap_membership(log: &MetadataLog) -> Result<Option<Membership>, O
     if log.snapshots.open(BOOTSTRAP_SNAPSHOT).await?.is_none() {
         return Ok(None);
     }
-    let (_, bootstrap) = read_snapshot(log, BOOTSTRAP_SNAPSHOT).await?;
-    Ok(bootstrap.membership)
+    Ok(read_snapshot(log, BOOTSTRAP_SNAPSHOT).await?.membership)
 }
 
-async fn read_snapshot(log: &MetadataLog, id: SnapshotId) -> Result<(u64, Snapshot), OpenError> {
-    let path = log.dir.join(id.name());
-    let Some(range) = log.snapshots.open(id).await? else {
-        return Err(log.damaged(format!("{} has gone", id.name())));
-    };
+async fn read_snapshot(log: &MetadataLog, id: SnapshotId) -> Result<Snapshot, OpenError> {
+    let range = open_snapshot(log, id).await?;
     let bytes = range.read(&log.io).await.map_err(|error| log.damaged(error.to_string()))?;
-    let size_bytes = bytes.len() as u64;
-    match Snapshot::decode(&bytes) {
-        Ok(snapshot) => Ok((size_bytes, snapshot)),
-        Err(source) => Err(OpenError::Snapshot { path, source }),
-    }
+    let path = log.dir.join(id.name());
+    Snapshot::decode(&bytes).map_err(|source| OpenError::Snapshot { path, source })
+}
+
+async fn open_snapshot(log: &MetadataLog, id: SnapshotId) -> Result<FileRange, OpenError> {
+    let opened = log.snapshots.open(id).await?;
+    opened.ok_or_else(|| log.damaged(format!("{} has gone", id.name())))
+}
+
+/// Only the head is read: old snapshots are kept for others, not for this node.
+async fn snapshot_facts(log: &MetadataLog, id: SnapshotId) -> Result<SnapshotFacts, OpenError> {
+    let range = open_snapshot(log, id).await?;
+    let size_bytes = u64::from(range.len);
+    let head = FileRange { len: range.len.min(SNAPSHOT_HEAD_BYTES), ..range };
+    let bytes = head.read(&log.io).await.map_err(|error| log.damaged(error.to_string()))?;
+    // One without a readable head is as good as the oldest: the first to be deleted.
+    let last_timestamp = last_timestamp_in(&bytes).unwrap_or(Timestamp::NONE);
+    Ok(SnapshotFacts { id: quorum_id(id), size_bytes, last_timestamp })
 }
 
 /// The records that the first active controller writes into its empty log; `None` when the

@@ -86,6 +86,14 @@ impl Snapshot {
     }
 }
 
+/// What the header record says, given the first batch or more.
+pub(super) fn last_timestamp_in(head: &Bytes) -> Option<Timestamp> {
+    let first = batches(head).next()?.ok()?;
+    let mut reading = Reading::default();
+    reading.batch(first).ok()?;
+    reading.last_timestamp
+}
+
 /// How a file ends that should end with a whole batch.
 pub(super) fn tell_tail(tail: BatchTail) -> String {
     match tail {

@@ -311,12 +311,15 @@ async fn a_snapshot_replaces_the_log_before_it() {
         .collect();
     names.sort();
     assert!(!names.contains(&"00000000000000000000.log".to_owned()), "{names:?}");
+    let unfinished = metadata_dir.join("00000000000000009999-0000000001.checkpoint.part");
+    std::fs::write(&unfinished, b"half").expect("written");
 
     let mut started = start(&world, &dir, small).await.expect("started");
     let story = until_leading(&mut started).await;
     let first = story.lines().next().unwrap_or_default();
     let newest = taken.iter().rev().find(|id| first.contains(&format!("{id:?}")));
     assert!(newest.is_some() && first.ends_with("of 3 records"), "{story}");
+    assert!(!unfinished.exists());
     started.handle.stop().await.expect("it ran").expect("a sound disk");
 }
 
