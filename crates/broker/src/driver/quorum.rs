@@ -15,9 +15,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use bytes::Bytes;
 use strandline_log::LogImage;
 use strandline_metadata::FeatureRange;
@@ -30,7 +27,6 @@ use strandline_store::{LogDir, StoreFault};
 use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use features::UnsupportedFeature;
 pub(crate) use format::{NewCluster, format};
 pub(crate) use metadata_log::MetadataLogOptions;
 pub(crate) use open::{OpenError, bootstrap_records};
@@ -114,11 +110,10 @@ pub(crate) enum AppendError {
     OtherOffset { expected: Offset, actual: Offset },
     #[error("the records are more than a batch can hold")]
     TooLarge,
-    #[error("the metadata log has stopped")]
-    Stopped,
 }
 
 /// Resolves once the records, and all before them, have committed: with the offset behind them.
+/// When the quorum has stopped, the sender is gone.
 pub(crate) type Committing = oneshot::Receiver<Result<Offset, AppendError>>;
 
 /// The quorum for everybody else in the process. Cheap to clone.
@@ -126,7 +121,6 @@ pub(crate) type Committing = oneshot::Receiver<Result<Offset, AppendError>>;
 pub(crate) struct QuorumHandle {
     commands: mpsc::UnboundedSender<Command>,
     leadership: watch::Receiver<Leadership>,
-    high_watermark: Arc<AtomicI64>,
 }
 
 impl QuorumHandle {
@@ -146,11 +140,6 @@ impl QuorumHandle {
 
     pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
-    }
-
-    /// Everything below has committed.
-    pub(crate) fn high_watermark(&self) -> Offset {
-        Offset(self.high_watermark.load(Ordering::Acquire))
     }
 
     /// What DescribeQuorum tells; `None` when the quorum has stopped.
@@ -228,12 +217,7 @@ pub(crate) async fn start(
         leader: quorum.leader(),
         is_ready: false,
     });
-    let high_watermark = Arc::new(AtomicI64::new(quorum.high_watermark().get()));
-    let handle = QuorumHandle {
-        commands: commands.clone(),
-        leadership,
-        high_watermark: Arc::clone(&high_watermark),
-    };
+    let handle = QuorumHandle { commands: commands.clone(), leadership };
     let task = Task::new(task::Parts {
         world: world.clone(),
         quorum,
@@ -243,7 +227,6 @@ pub(crate) async fn start(
         commands: commands.downgrade(),
         events: events_out,
         leadership: leadership_out,
-        high_watermark,
     });
     world.spawn.spawn(Lane::Control, Box::pin(task.run(effects, fault_out)));
     Ok(StartedQuorum { handle, events, fault })

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -50,7 +49,6 @@ pub(super) struct Parts {
     pub(super) commands: mpsc::WeakUnboundedSender<Command>,
     pub(super) events: mpsc::UnboundedSender<MetadataEvent>,
     pub(super) leadership: watch::Sender<Leadership>,
-    pub(super) high_watermark: Arc<AtomicI64>,
 }
 
 pub(super) struct Task {
@@ -377,7 +375,6 @@ impl Task {
                 self.tell(MetadataEvent::Committed(batch));
             }
         }
-        self.parts.high_watermark.store(end_offset.get(), Ordering::Release);
         let above = self.committing.split_off(&(end_offset + 1));
         for (end, waiting) in std::mem::replace(&mut self.committing, above) {
             for done in waiting {

@@ -209,7 +209,8 @@ async fn leads_at_once_and_again_after_a_clean_stop() {
     assert_eq!(first.await, Ok(Ok(Offset(5))));
     assert_eq!(nothing.await, Ok(Ok(Offset(5))));
     assert_eq!(second.await, Ok(Ok(Offset(6))));
-    assert_eq!(handle.high_watermark(), Offset(6));
+    let described = handle.describe().await.expect("it runs");
+    assert_eq!(described.high_watermark, Offset(6));
     let late = handle.append(LeaderEpoch(1), Some(Offset(5)), vec![no_op()]).await;
     let other = AppendError::OtherOffset { expected: Offset(5), actual: Offset(6) };
     assert_eq!(late, Ok(Err(other)));
