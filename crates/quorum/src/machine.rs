@@ -30,7 +30,8 @@ pub struct Quorum {
     pub(crate) retries: u32,
     /// A copied snapshot is being made this node's log: nothing may be appended or led meanwhile.
     pub(crate) installing: bool,
-    pub(crate) taking_snapshot: bool,
+    /// New record bytes when a snapshot was last asked for; `None` when the newest answer is taken.
+    pub(crate) snapshot_asked_at_bytes: Option<u64>,
     pub(crate) last_write: WriteId,
     durable_write: WriteId,
     last_request: RequestId,
@@ -66,7 +67,7 @@ impl Quorum {
             in_flight: BTreeMap::new(),
             retries: 0,
             installing: false,
-            taking_snapshot: false,
+            snapshot_asked_at_bytes: None,
             last_write: WriteId(0),
             durable_write: WriteId(0),
             last_request: RequestId(0),

@@ -26,7 +26,10 @@ impl Quorum {
     }
 
     pub(crate) fn maybe_take_snapshot(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.log.new_record_bytes >= self.config.snapshot_max_new_record_bytes {
+        // Whoever was asked may have had reasons not to answer: it is asked again, but not often.
+        let asked_at = self.snapshot_asked_at_bytes.unwrap_or(0);
+        let due_at = asked_at.saturating_add(self.config.snapshot_max_new_record_bytes);
+        if self.log.new_record_bytes >= due_at {
             self.take_snapshot(now, effects);
         }
     }
@@ -35,10 +38,10 @@ impl Quorum {
         let end_offset = self.high_watermark;
         let taken = self.log.latest_snapshot().map_or(Offset::ZERO, |last| last.id.end_offset);
         self.arm_snapshot_timer(now, effects);
-        if self.taking_snapshot || self.installing || end_offset <= taken {
+        if self.installing || end_offset <= taken {
             return;
         }
-        self.taking_snapshot = true;
+        self.snapshot_asked_at_bytes = Some(self.log.new_record_bytes);
         let id = SnapshotId { end_offset, epoch: self.log.epoch_before(end_offset) };
         effects.push(Effect::TakeSnapshot { id });
     }
@@ -49,7 +52,7 @@ impl Quorum {
         snapshot: SnapshotFacts,
         effects: &mut Vec<Effect>,
     ) {
-        self.taking_snapshot = false;
+        self.snapshot_asked_at_bytes = None;
         let id = snapshot.id;
         if self.installing || self.log.latest_snapshot().is_some_and(|last| last.id >= id) {
             // One from the leader overtook it.

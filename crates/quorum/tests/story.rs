@@ -257,7 +257,9 @@ fn a_vote_goes_to_one_candidate_with_a_good_log() {
         Vote { voter: ReplicaKey::new(NodeId(1), key(9).directory_id), ..vote(9, 2, 2, 4) };
     world.ask(1, Request::Vote(stranger));
     world.ask(1, Request::Vote(vote(10, 2, 10, 4)));
-    check(&world, &expect![[r#"
+    check(
+        &world,
+        &expect![[r#"
         0     1: starts
         -- an empty log grants a vote once, and again to whom it was given
         0     1: is asked: by 2: vote epoch 1, log 0@0?
@@ -321,7 +323,8 @@ fn a_vote_goes_to_one_candidate_with_a_good_log() {
         1302  1: is asked: by 2: vote epoch 10, log 4@10?
         1302  1: refuses: the request contradicts itself or what the quorum knows
         1302  1: answers: the request contradicts itself or what the quorum knows
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -297,6 +297,10 @@ async fn a_snapshot_replaces_the_log_before_it() {
             if let MetadataEvent::TakeSnapshot { id } = event {
                 assert!(id.end_offset <= end, "round {round}");
                 taken.push(id);
+                if taken.len() == 1 {
+                    // Not now: there will be another time.
+                    continue;
+                }
                 let records = vec![no_op(); 3];
                 started.handle.write_snapshot(id, Timestamp(7), records);
             }
