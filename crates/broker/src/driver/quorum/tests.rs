@@ -9,7 +9,7 @@ use strandline_metadata::feature::METADATA_VERSION;
 use strandline_ports::World;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
 use strandline_quorum::{Config, ReplicaKey};
-use strandline_store::{Io, LogDirOptions, OpenFiles, TailCache};
+use strandline_store::{Io, LogDirOptions, OpenFiles, StartCondition, TailCache};
 use strandline_types::{BrokerEpoch, Uuid};
 use strandline_wire::messages::{MetadataRecord, NoOpRecord};
 use strandline_wire::records::batches;
@@ -256,6 +256,7 @@ async fn goes_on_after_a_crash_without_a_stop() {
     {
         let dir = open_dir(&world, temp.path()).await;
         format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+        dir.begin().await.expect("noted");
         let mut started = begin(&world, &dir).await;
         until_leading(&mut started).await;
         for _ in 0..100 {
@@ -271,6 +272,7 @@ async fn goes_on_after_a_crash_without_a_stop() {
     let len = std::fs::metadata(&log).expect("the log").len();
     assert!(len >= u64::from(PREALLOCATE_BYTES), "{len} bytes are no crash");
     let dir = open_dir(&world, temp.path()).await;
+    assert_eq!(dir.condition(), StartCondition::ProcessCrash);
     let mut started = begin(&world, &dir).await;
     let story = until_leading(&mut started).await;
     assert_eq!(story.lines().count(), 103, "{story}");
