@@ -1,4 +1,7 @@
 //! The cluster image and its controllers, one file per subject.
+//!
+//! [`Image`] is everything the metadata log says; [`Image::apply`] is the only way to change one.
+//! [`Controller`] decides what is written to the log, and [`describe`] answers from an image.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -17,4 +20,4 @@ pub use fault::Fault;
 pub use image::{Delta, Image};
 pub use record::{Record, Records, UnknownRecord};
 pub use shared_map::SharedMap;
-pub use version::{FeatureRange, MetadataVersion, feature};
+pub use version::{FeatureRange, MetadataVersion, SUPPORTED_FEATURES, feature};

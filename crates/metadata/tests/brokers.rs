@@ -6,7 +6,8 @@ mod story;
 use expect_test::{Expect, expect};
 use story::{Story, registration};
 use strandline_metadata::controller::{Refusal, Timer};
-use strandline_metadata::feature;
+use strandline_metadata::{Controller, SUPPORTED_FEATURES, describe, feature};
+use strandline_types::Offset;
 use strandline_wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
@@ -586,4 +587,38 @@ fn whoever_waits_is_sent_away_when_the_leadership_ends() {
         → refused: this node is not the active controller
     "#]],
     );
+}
+
+#[test]
+fn a_killed_node_need_not_wait_for_its_own_ghost() {
+    let mut story = Story::with_brokers(2);
+    create(&mut story, &[1], "1");
+    // The process of node 1, controller and broker in one, dies and starts again.
+    story.controller = Controller::new(story::settings(&[]));
+    story.controller.replay(Offset(0), story.log.clone()).unwrap();
+    story.lead(2);
+    check(
+        story.ask(registration(2, 2)),
+        expect![[r#"
+        → BrokerRegistrationResponse { error_code: DUPLICATE_BROKER_REGISTRATION(101), broker_epoch: -1 }
+    "#]],
+    );
+    let answer = story.ask(registration(1, 2));
+    assert!(answer.ends_with("→ BrokerRegistrationResponse { broker_epoch: 12 }\n"), "{answer}");
+    story.beat(1);
+    check(partition(&story), expect!["leader 1 epoch 2 isr [1] elr [] last known [] Recovering"]);
+}
+
+#[test]
+fn what_is_finalized_must_be_understood() {
+    let (story, _) = Story::begin(&[(feature::METADATA_VERSION, 30), (feature::GROUP_VERSION, 1)]);
+    let features = &story.image().features;
+    assert_eq!(features.first_unsupported(&SUPPORTED_FEATURES), Some((feature::GROUP_VERSION, 1)));
+    assert_eq!(features.first_unsupported(&story::FEATURES), None);
+    let (epoch, finalized) = describe::finalized_features(story.image(), 1);
+    let named: Vec<_> = finalized.iter().map(|f| (f.name.as_str(), f.max_version_level)).collect();
+    assert_eq!(epoch, 3);
+    assert_eq!(named, [("group.version", 1), ("metadata.version", 30), ("kraft.version", 1)]);
+    let old = describe::supported_features(&story::FEATURES, 3);
+    assert_eq!(old.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["metadata.version"]);
 }
