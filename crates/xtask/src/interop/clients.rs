@@ -158,3 +158,23 @@ pub(super) const CLIENTS: &[Client] = &[
         drives_own_peers: true,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn every_client_has_its_folder_its_locks_and_its_line_in_the_readme() {
+        let interop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop");
+        let readme = std::fs::read_to_string(interop.join("README.md")).expect("a README");
+        for client in CLIENTS {
+            let folder = interop.join(client.folder);
+            assert!(folder.is_dir(), "{}", folder.display());
+            assert!(readme.contains(&format!("| `{}` |", client.folder)), "{}", client.name);
+            for lock in client.locks {
+                assert!(folder.join(lock).is_file(), "{}: {lock}", client.name);
+            }
+        }
+    }
+}
