@@ -43,6 +43,9 @@ async def create(name, partitions=1, **config):
         config = {key.replace("_", "."): str(value) for key, value in config.items()}
         answer = await client.create_topics([NewTopic(name, partitions, 1, topic_configs=config)])
         assert [error for _, error, *_ in answer.topic_errors] == [0]
+        async with asyncio.timeout(20):  # the controller answers; the broker knows a moment later
+            while name not in await client.list_topics():
+                pass
     return name
 
 
@@ -209,9 +212,12 @@ def test_admin_calls_and_their_refusals(fresh):
                 await client.create_partitions({name: NewPartitions(3)})
             resource = ConfigResource(ConfigResourceType.TOPIC, name, configs={"retention.ms": "1234"})
             await client.alter_configs([resource])
-            (answer,) = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-            configs = {entry[0]: entry[1] for entry in answer.resources[0][4]}
-            assert configs["retention.ms"] == "1234" and configs["cleanup.policy"] == "delete"
+            configs = {}
+            async with asyncio.timeout(20):
+                while configs.get("retention.ms") != "1234":
+                    (answer,) = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+                    configs = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+            assert configs["cleanup.policy"] == "delete"
 
             await send(name, [dict(value=b"x", partition=0)] * 5)
             partition = TopicPartition(name, 0)

@@ -1,7 +1,5 @@
 """Admin calls of librdkafka."""
 
-import time
-
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
@@ -13,7 +11,7 @@ from confluent_kafka.admin import (
     OffsetSpec,
     ResourceType,
 )
-from conftest import BOOTSTRAP, HOUR_AGO
+from conftest import BOOTSTRAP, HOUR_AGO, eventually
 
 
 def code_of(future):
@@ -30,15 +28,14 @@ def create(admin, name, partitions=1, replicas=1, config=None, **kwargs):
 def test_topics_live_and_die(admin, fresh):
     name = fresh("topic")
     create(admin, name, 3, config={"retention.ms": "60000"}).result(10)
+    eventually(lambda: not admin.list_topics(name, timeout=10).topics[name].error)
     described = admin.describe_topics(TopicCollection([name]))[name].result(10)
     assert [p.id for p in described.partitions] == [0, 1, 2]
     assert all(len(p.replicas) == len(p.isr) == 1 and p.leader is not None for p in described.partitions)
     assert not described.is_internal
 
     admin.create_partitions([NewPartitions(name, 5)])[name].result(10)
-    deadline = time.monotonic() + 10
-    while len(admin.list_topics(name, timeout=10).topics[name].partitions) != 5:
-        assert time.monotonic() < deadline, "the new partitions never show"
+    eventually(lambda: len(admin.list_topics(name, timeout=10).topics[name].partitions) == 5)
     admin.delete_topics([name])[name].result(10)
     assert code_of(admin.delete_topics([name])[name]) == KafkaError.UNKNOWN_TOPIC_OR_PART
 
@@ -70,15 +67,15 @@ def test_configs_change_step_by_step(admin, topic):
         entry = future.result(10)[key]
         return entry.value, entry.is_default
 
-    assert value("retention.ms") == ("604800000", True)
+    eventually(lambda: value("retention.ms") == ("604800000", True))
     alter(ConfigEntry("retention.ms", "1234", incremental_operation=AlterConfigOpType.SET)).result(10)
-    assert value("retention.ms") == ("1234", False)
+    eventually(lambda: value("retention.ms") == ("1234", False))
     alter(ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.APPEND)).result(10)
-    assert value("cleanup.policy") == ("delete,compact", False)
+    eventually(lambda: value("cleanup.policy") == ("delete,compact", False))
     alter(ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SUBTRACT)).result(10)
-    assert value("cleanup.policy") == ("delete", False)
+    eventually(lambda: value("cleanup.policy") == ("delete", False))
     alter(ConfigEntry("retention.ms", None, incremental_operation=AlterConfigOpType.DELETE)).result(10)
-    assert value("retention.ms") == ("604800000", True)
+    eventually(lambda: value("retention.ms") == ("604800000", True))
     bad = ConfigEntry("max.message.bytes", "-5", incremental_operation=AlterConfigOpType.SET)
     assert code_of(alter(bad)) == KafkaError.INVALID_CONFIG
 

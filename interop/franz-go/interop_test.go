@@ -58,7 +58,21 @@ func createTopic(t *testing.T, partitions int32, configs map[string]*string) str
 	if _, err := admin(t).CreateTopic(within(t, 10*time.Second), partitions, 1, configs, name); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, name, func() bool {
+		topics, err := admin(t).ListTopics(within(t, 10*time.Second), name)
+		return err == nil && len(topics[name].Partitions) == int(partitions)
+	})
 	return name
+}
+
+// eventually waits for what the controller has answered and the broker knows a moment later.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
 }
 
 func produce(t *testing.T, records []*kgo.Record, options ...kgo.Opt) {
@@ -368,14 +382,10 @@ func TestAdmin(t *testing.T) {
 		must(errors.Join(err, answers[0].Err))
 	}
 	alter(kadm.AppendConfig, "cleanup.policy", "compact")
-	if got := value("cleanup.policy"); got != "delete,compact" {
-		t.Error(got)
-	}
+	eventually(t, "the appended policy", func() bool { return value("cleanup.policy") == "delete,compact" })
 	alter(kadm.DeleteConfig, "cleanup.policy", "")
 	alter(kadm.SetConfig, "retention.ms", "1234")
-	if got := value("cleanup.policy") + " " + value("retention.ms"); got != "delete 1234" {
-		t.Error(got)
-	}
+	eventually(t, "both settings", func() bool { return value("cleanup.policy")+" "+value("retention.ms") == "delete 1234" })
 
 	produce(t, numbered(name, 0, 10, 1))
 	_, err = adm.DeleteRecords(ctx, kadm.Offsets{name: {0: {Topic: name, At: 4}}})

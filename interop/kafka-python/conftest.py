@@ -11,6 +11,13 @@ BOOTSTRAP = os.environ.get("BOOTSTRAP", "127.0.0.1:9092")
 HOUR_AGO = time.time_ns() // 1_000_000 - 3_600_000
 
 
+def eventually(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "never happened"
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="session")
 def admin():
     client = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)

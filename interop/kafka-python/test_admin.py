@@ -1,7 +1,7 @@
 """Admin calls of the pure Python client."""
 
 import pytest
-from conftest import BOOTSTRAP, HOUR_AGO
+from conftest import BOOTSTRAP, HOUR_AGO, eventually
 from kafka import KafkaProducer, OffsetSpec, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import (
@@ -46,9 +46,9 @@ def test_configs_change(admin, topic):
 
     assert modified() == {}
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"retention.ms": "1234"})])
-    assert modified() == {"retention.ms": "1234"}
+    eventually(lambda: modified() == {"retention.ms": "1234"})
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"retention.ms": ("DELETE", None)})])
-    assert modified() == {}
+    eventually(lambda: modified() == {})
 
 
 def test_the_cluster_describes_itself(admin):

@@ -22,6 +22,12 @@ const admin = kafka.admin()
 await admin.connect()
 after(() => admin.disconnect())
 
+const until = async (what, condition) => {
+  for (const deadline = Date.now() + 30_000; !(await condition()); await sleep(20)) {
+    assert.ok(Date.now() < deadline, `never happened: ${what}`)
+  }
+}
+
 const createTopic = async (numPartitions = 1, config = {}) => {
   const topic = fresh('topic')
   const configEntries = Object.entries(config).map(([name, value]) => ({ name, value: `${value}` }))
@@ -36,12 +42,6 @@ const produce = async (topic, messages, { compression, ...options } = {}) => {
     return await producer.send({ topic, messages, compression })
   } finally {
     await producer.disconnect()
-  }
-}
-
-const until = async (what, condition) => {
-  for (const deadline = Date.now() + 30_000; !condition(); await sleep(20)) {
-    assert.ok(Date.now() < deadline, `never happened: ${what}`)
   }
 }
 
@@ -180,10 +180,12 @@ describe('kafkajs', { concurrency: 4, timeout: 90_000 }, () => {
     await admin.createPartitions({ topicPartitions: [{ topic, count: 3 }] })
     const resource = { type: ConfigResourceTypes.TOPIC, name: topic }
     await admin.alterConfigs({ resources: [{ ...resource, configEntries: [{ name: 'retention.ms', value: '1234' }] }] })
-    const described = await admin.describeConfigs({ resources: [{ ...resource, configNames: ['retention.ms'] }], includeSynonyms: false })
-    assert.equal(described.resources[0].configEntries[0].configValue, '1234')
+    await until('the new setting', async () => {
+      const described = await admin.describeConfigs({ resources: [{ ...resource, configNames: ['retention.ms'] }], includeSynonyms: false })
+      return described.resources[0].configEntries[0].configValue === '1234'
+    })
     await produce(topic, Array.from({ length: 10 }, () => ({ value: 'x', partition: 0 })))
-    assert.equal((await admin.fetchTopicOffsets(topic)).length, 3)
+    await until('three partitions', async () => (await admin.fetchTopicOffsets(topic)).length === 3)
     await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '4' }] })
     const offsets = await admin.fetchTopicOffsets(topic)
     assert.deepEqual(offsets.find(({ partition }) => partition === 0), { partition: 0, offset: '10', low: '4', high: '10' })

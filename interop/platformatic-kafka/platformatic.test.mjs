@@ -12,10 +12,18 @@ const fresh = what => `platformatic-${what}-${randomUUID().slice(0, 8)}`
 const admin = new Admin(base)
 after(() => admin.close())
 
+const until = async (what, condition) => {
+  for (const deadline = Date.now() + 30_000; !(await condition()); await sleep(20)) {
+    assert.ok(Date.now() < deadline, `never happened: ${what}`)
+  }
+}
+
 const createTopic = async (partitions = 1, configs = {}) => {
   const topic = fresh('topic')
   const entries = Object.entries(configs).map(([name, value]) => ({ name, value: `${value}` }))
   await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs: entries })
+  // The controller answers; the broker knows a moment later.
+  await until(topic, async () => (await admin.listTopics()).includes(topic))
   return topic
 }
 
@@ -25,12 +33,6 @@ const produce = async (messages, options = {}) => {
     return await producer.send({ messages })
   } finally {
     await producer.close()
-  }
-}
-
-const until = async (what, condition) => {
-  for (const deadline = Date.now() + 30_000; !condition(); await sleep(20)) {
-    assert.ok(Date.now() < deadline, `never happened: ${what}`)
   }
 }
 
@@ -176,8 +178,10 @@ describe('@platformatic/kafka', { concurrency: 4, timeout: 90_000 }, () => {
     await admin.createPartitions({ topics: [{ name: topic, count: 3 }] })
     const resource = { resourceType: 2, resourceName: topic }
     await admin.incrementalAlterConfigs({ resources: [{ ...resource, configs: [{ name: 'retention.ms', value: '1234', configOperation: 0 }] }] })
-    const [described] = await admin.describeConfigs({ resources: [{ ...resource, configurationKeys: ['retention.ms'] }] })
-    assert.equal(described.configs[0].value, '1234')
+    await until('the new setting', async () => {
+      const [described] = await admin.describeConfigs({ resources: [{ ...resource, configurationKeys: ['retention.ms'] }] })
+      return described.configs[0].value === '1234'
+    })
     await produce(Array.from({ length: 10 }, () => ({ topic, value: 'x', partition: 0 })))
     const [deleted] = await admin.deleteRecords({ topics: [{ name: topic, partitions: [{ partition: 0, offset: 4n }] }] })
     assert.equal(deleted.partitions[0].lowWatermark, 4n)

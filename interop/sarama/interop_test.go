@@ -56,6 +56,10 @@ func createTopic(t *testing.T, partitions int32, configs map[string]*string) str
 	if err := admin(t).CreateTopic(name, detail, false); err != nil {
 		t.Fatal(err)
 	}
+	await(t, name, func() bool { // the controller answers; the broker knows a moment later
+		topics, err := admin(t).DescribeTopics([]string{name})
+		return err == nil && len(topics[0].Partitions) == int(partitions)
+	})
 	return name
 }
 
@@ -409,17 +413,18 @@ func TestAdmin(t *testing.T) {
 	value := "1234"
 	must(adm.IncrementalAlterConfig(sarama.TopicResource, name, map[string]sarama.IncrementalAlterConfigsEntry{
 		"retention.ms": {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &value}}, false))
-	configs, err := adm.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: name, ConfigNames: []string{"retention.ms"}})
-	must(err)
-	if len(configs) != 1 || configs[0].Value != "1234" || configs[0].Source != sarama.SourceTopic {
-		t.Errorf("%+v", configs)
-	}
+	await(t, "the new setting", func() bool {
+		configs, err := adm.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: name, ConfigNames: []string{"retention.ms"}})
+		must(err)
+		return len(configs) == 1 && configs[0].Value == "1234" && configs[0].Source == sarama.SourceTopic
+	})
 	must(adm.AlterConfig(sarama.TopicResource, name, map[string]*string{"segment.ms": &value}, false))
-	topics, err := adm.ListTopics()
-	must(err)
-	if detail := topics[name]; detail.NumPartitions != 3 || detail.ConfigEntries["retention.ms"] != nil || *detail.ConfigEntries["segment.ms"] != "1234" {
-		t.Errorf("the whole set was replaced: %+v", detail)
-	}
+	await(t, "the whole set is replaced", func() bool {
+		topics, err := adm.ListTopics()
+		must(err)
+		entries := topics[name].ConfigEntries
+		return topics[name].NumPartitions == 3 && entries["retention.ms"] == nil && entries["segment.ms"] != nil
+	})
 	must(produce(t, settings(), numbered(name, 0, 30, 3)...))
 	must(adm.DeleteRecords(name, map[int32]int64{0: 4}))
 	if first := read(t, name, sarama.OffsetOldest, 1)[0]; first.Offset != 4 || string(first.Value) != "12" {

@@ -44,6 +44,17 @@ class AdminTest {
         ADMIN.close();
     }
 
+    /** A change is answered by the controller and seen by the broker a moment later; 0 means gone. */
+    private static void awaitPartitions(String topic, int count) throws InterruptedException {
+        Broker.await(topic + " has " + count + " partitions", () -> {
+            try {
+                return Broker.get(ADMIN.describeTopics(List.of(topic)).allTopicNames()).get(topic).partitions().size() == count;
+            } catch (Exception unknown) {
+                return count == 0;
+            }
+        });
+    }
+
     private static NewTopic plain(String name) {
         return new NewTopic(name, 1, (short) 1);
     }
@@ -72,6 +83,7 @@ class AdminTest {
         assertEquals(1, Broker.get(created.numPartitions(byDefault)));
         var id = Broker.get(created.topicId(byCount));
 
+        awaitPartitions(byDefault, 1);
         var named = Broker.get(ADMIN.describeTopics(List.of(byCount, byAssignment)).allTopicNames());
         assertEquals(id, named.get(byCount).topicId());
         assertFalse(named.get(byCount).isInternal());
@@ -91,6 +103,7 @@ class AdminTest {
 
         Broker.get(ADMIN.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all());
         Broker.get(ADMIN.deleteTopics(List.of(byAssignment, byDefault)).all());
+        awaitPartitions(byCount, 0);
         assertEquals(UnknownTopicOrPartitionException.class, refusal(ADMIN.deleteTopics(List.of(byCount)).all()));
         assertEquals(UnknownTopicIdException.class, refusal(ADMIN.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all()));
         assertEquals(UnknownTopicOrPartitionException.class, refusal(ADMIN.describeTopics(List.of(byCount)).allTopicNames()));
@@ -102,8 +115,10 @@ class AdminTest {
         Broker.fill(name, 0, 10, 1);
         var before = Broker.get(ADMIN.describeTopics(List.of(name)).allTopicNames()).get(name).topicId();
         Broker.get(ADMIN.deleteTopics(List.of(name)).all());
+        awaitPartitions(name, 0);
         var after = Broker.get(ADMIN.createTopics(List.of(plain(name))).topicId(name));
         assertNotEquals(before, after);
+        awaitPartitions(name, 1);
         assertEquals(0, Broker.fill(name, 0, 1, 1).get(0).offset());
     }
 
@@ -147,6 +162,7 @@ class AdminTest {
                 refusal(ADMIN.createPartitions(Map.of(name, NewPartitions.increaseTo(5, List.of(List.of(9))))).all()));
         assertEquals(UnknownTopicOrPartitionException.class,
                 refusal(ADMIN.createPartitions(Map.of(Broker.fresh("absent"), NewPartitions.increaseTo(5))).all()));
+        awaitPartitions(name, 4);
         assertEquals(3, Broker.fill(name, 0, 4, 4).get(3).partition());
     }
 

@@ -48,6 +48,14 @@ final class Broker {
         try (var admin = admin()) {
             var topic = new NewTopic(name, partitions, (short) 1).configs(pairs(config));
             get(admin.createTopics(List.of(topic)).all());
+            // The controller answers; the broker knows a moment later.
+            await("topic " + name, () -> {
+                try {
+                    return get(admin.describeTopics(List.of(name)).allTopicNames()).get(name).partitions().size() == partitions;
+                } catch (Exception unknown) {
+                    return false;
+                }
+            });
         }
         return name;
     }

@@ -79,6 +79,18 @@ final class Broker {
         }
     }
 
+    /** The controller answers that a topic is made; the broker knows a moment later. */
+    static void awaitTopic(Admin admin, String name, int partitions) {
+        try {
+            await(name, 20, () -> {
+                var listed = get(admin.listTopics().names()).contains(name);
+                return listed && get(admin.describeTopics(List.of(name)).allTopicNames()).get(name).partitions().size() == partitions;
+            });
+        } catch (InterruptedException interrupted) {
+            throw new AssertionError(interrupted);
+        }
+    }
+
     static <T> T get(KafkaFuture<T> future) {
         try {
             return future.get(20, TimeUnit.SECONDS);

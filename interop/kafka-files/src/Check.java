@@ -117,6 +117,7 @@ final class Check {
             var name = "files-turn-" + manifest.topics.size();
             var created = admin.createTopics(List.of(new NewTopic(name, 1, (short) 1)));
             manifest.addTopic(name, Broker.get(created.topicId(name)).toString(), 1);
+            Broker.awaitTopic(admin, name, 1);
             Broker.send(new TopicPartition(name, 0), "lz4", 20, 100, 1);
             Broker.note(manifest, admin, consumer, new TopicPartition(name, 0), 0);
         }

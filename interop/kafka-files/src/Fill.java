@@ -55,7 +55,6 @@ final class Fill {
         // Metadata with a history: a topic that is gone, one that came again, one that grew, a config taken back.
         create("files-gone", 3, Map.of());
         Broker.get(admin.deleteTopics(List.of("files-gone")).all());
-        manifest.topics.remove("files-gone");
         create("files-again", 1, Map.of());
         Broker.send(new TopicPartition("files-again", 0), "none", 10, 10, 11);
         Broker.get(admin.deleteTopics(List.of("files-again")).all());
@@ -65,7 +64,7 @@ final class Fill {
         alter("files-grown", AlterConfigOp.OpType.SET, "retention.bytes", "1000000000");
         alter("files-grown", AlterConfigOp.OpType.SET, "flush.messages", "10");
         alter("files-grown", AlterConfigOp.OpType.DELETE, "flush.messages", null);
-        Broker.await("a grown topic", 10, () -> Broker.get(admin.describeTopics(List.of("files-grown")).allTopicNames()).get("files-grown").partitions().size() == 3);
+        Broker.awaitTopic(admin, "files-grown", 3);
         Broker.send(new TopicPartition("files-grown", 2), "none", 10, 10, 12);
 
         try (var consumer = Broker.consumer(null)) {
@@ -87,6 +86,7 @@ final class Fill {
 
     private void create(String name, int partitions, Map<String, String> configs) {
         Broker.get(admin.createTopics(List.of(new NewTopic(name, partitions, (short) 1).configs(configs))).all());
+        Broker.awaitTopic(admin, name, partitions);
     }
 
     private void alter(String topic, AlterConfigOp.OpType how, String key, String value) {

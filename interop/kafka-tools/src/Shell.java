@@ -114,6 +114,18 @@ final class Shell {
         return answer;
     }
 
+    /** What a change brings is seen a moment after the change is answered. */
+    static void eventually(Runnable check) {
+        for (var deadline = System.nanoTime() + 20_000_000_000L;;) {
+            try {
+                check.run();
+                return;
+            } catch (AssertionError early) {
+                if (System.nanoTime() > deadline) throw early;
+            }
+        }
+    }
+
     static void say(String line) {
         TERMINAL.println(line);
     }

@@ -56,6 +56,7 @@ final class Tools {
     private static String create(int partitions) {
         var topic = fresh("topic");
         Shell.run(TopicCommand.class, "--create", "--topic", topic, "--partitions", "" + partitions, "--replication-factor", "1");
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--describe", "--topic", topic).shows("PartitionCount: " + partitions));
         return topic;
     }
 
@@ -73,22 +74,22 @@ final class Tools {
         Shell.run(TopicCommand.class, "--create", "--topic", topic, "--if-not-exists");
         Shell.fails(TopicCommand.class, "--create", "--topic", "not/allowed").shows("InvalidTopicException|illegal|invalid");
         Shell.fails(TopicCommand.class, "--create", "--topic", fresh("topic"), "--replication-factor", "3").shows("InvalidReplicationFactorException");
-        Shell.run(TopicCommand.class, "--list").shows("^" + topic + "$");
-        Shell.run(TopicCommand.class, "--list", "--exclude-internal").shows("^" + topic + "$").hides("__consumer_offsets");
-        Shell.run(TopicCommand.class, "--describe", "--topic", topic).shows(
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--list").shows("^" + topic + "$"));
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--list", "--exclude-internal").shows("^" + topic + "$").hides("__consumer_offsets"));
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--describe", "--topic", topic).shows(
                 "Topic: " + topic + "\\s+TopicId: \\S{22}\\s+PartitionCount: 3\\s+ReplicationFactor: 1\\s+Configs: .*retention.ms=60000",
                 "Partition: 0\\s+Leader: 1\\s+Replicas: 1\\s+Isr: 1",
-                "Partition: 2\\s+Leader: 1\\s+Replicas: 1\\s+Isr: 1");
+                "Partition: 2\\s+Leader: 1\\s+Replicas: 1\\s+Isr: 1"));
         for (var filter : new String[] {"--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"}) {
-            Shell.run(TopicCommand.class, "--describe", "--topic", topic, filter).hides("Topic:");
+            Shell.eventually(() -> Shell.run(TopicCommand.class, "--describe", "--topic", topic, filter).hides("Topic:"));
         }
-        Shell.run(TopicCommand.class, "--describe", "--topic", topic, "--at-min-isr-partitions").shows("Partition: 0");
-        Shell.run(TopicCommand.class, "--describe", "--topic", topic, "--topics-with-overrides").shows("retention.ms=60000");
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--describe", "--topic", topic, "--at-min-isr-partitions").shows("Partition: 0"));
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--describe", "--topic", topic, "--topics-with-overrides").shows("retention.ms=60000"));
         Shell.run(TopicCommand.class, "--alter", "--topic", topic, "--partitions", "5");
-        Shell.run(TopicCommand.class, "--describe", "--topic", topic).shows("PartitionCount: 5", "Partition: 4\\s+Leader: 1");
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--describe", "--topic", topic).shows("PartitionCount: 5", "Partition: 4\\s+Leader: 1"));
         Shell.fails(TopicCommand.class, "--alter", "--topic", topic, "--partitions", "2").shows("InvalidPartitionsException");
         Shell.run(TopicCommand.class, "--delete", "--topic", topic);
-        Shell.run(TopicCommand.class, "--list").hides("^" + topic + "$");
+        Shell.eventually(() -> Shell.run(TopicCommand.class, "--list").hides("^" + topic + "$"));
         Shell.fails(TopicCommand.class, "--delete", "--topic", topic).shows("does not exist");
         Shell.run(TopicCommand.class, "--delete", "--topic", topic, "--if-exists");
     }
@@ -96,23 +97,23 @@ final class Tools {
     private static void configs() {
         var topic = create(1);
         var entity = new String[] {"--entity-type", "topics", "--entity-name", topic};
-        Shell.run(ConfigCommand.class, with(entity, "--describe")).shows("Dynamic configs for topic " + topic + " are:").hides("retention.ms");
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, with(entity, "--describe")).shows("Dynamic configs for topic " + topic + " are:").hides("retention.ms"));
         Shell.run(ConfigCommand.class, with(entity, "--alter", "--add-config", "retention.ms=1234,cleanup.policy=[compact,delete]")).shows("Completed updating config for topic");
-        Shell.run(ConfigCommand.class, with(entity, "--describe")).shows("cleanup.policy=compact,delete", "retention.ms=1234 sensitive=false synonyms=\\{DYNAMIC_TOPIC_CONFIG:retention.ms=1234");
-        Shell.run(ConfigCommand.class, with(entity, "--describe", "--all")).shows("max.message.bytes=1048588 sensitive=false synonyms=\\{DEFAULT_CONFIG:message.max.bytes=1048588\\}");
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, with(entity, "--describe")).shows("cleanup.policy=compact,delete", "retention.ms=1234 sensitive=false synonyms=\\{DYNAMIC_TOPIC_CONFIG:retention.ms=1234"));
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, with(entity, "--describe", "--all")).shows("max.message.bytes=1048588 sensitive=false synonyms=\\{DEFAULT_CONFIG:message.max.bytes=1048588\\}"));
         Shell.run(ConfigCommand.class, with(entity, "--alter", "--delete-config", "retention.ms,cleanup.policy"));
-        Shell.run(ConfigCommand.class, with(entity, "--describe")).hides("retention.ms|cleanup.policy");
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, with(entity, "--describe")).hides("retention.ms|cleanup.policy"));
         Shell.fails(ConfigCommand.class, with(entity, "--alter", "--add-config", "no.such.key=1")).shows("InvalidConfigurationException|Unknown");
-        Shell.run(ConfigCommand.class, "--entity-type", "topics", "--entity-name", fresh("absent"), "--describe").shows("doesn't exist");
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, "--entity-type", "topics", "--entity-name", fresh("absent"), "--describe").shows("doesn't exist"));
 
         var broker = new String[] {"--entity-type", "brokers", "--entity-name", "1"};
         Shell.run(ConfigCommand.class, with(broker, "--alter", "--add-config", "background.threads=9"));
-        Shell.run(ConfigCommand.class, with(broker, "--describe")).shows("background.threads=9 sensitive=false synonyms=\\{DYNAMIC_BROKER_CONFIG:background.threads=9, DEFAULT_CONFIG:background.threads=10\\}");
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, with(broker, "--describe")).shows("background.threads=9 sensitive=false synonyms=\\{DYNAMIC_BROKER_CONFIG:background.threads=9, DEFAULT_CONFIG:background.threads=10\\}"));
         Shell.run(ConfigCommand.class, with(broker, "--alter", "--delete-config", "background.threads"));
-        Shell.run(ConfigCommand.class, with(broker, "--describe", "--all")).shows("background.threads=10 sensitive=false", "node.id=1 ");
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, with(broker, "--describe", "--all")).shows("background.threads=10 sensitive=false", "node.id=1 "));
         var all = new String[] {"--entity-type", "brokers", "--entity-default"};
         Shell.run(ConfigCommand.class, with(all, "--alter", "--add-config", "background.threads=8"));
-        Shell.run(ConfigCommand.class, with(all, "--describe")).shows("background.threads=8");
+        Shell.eventually(() -> Shell.run(ConfigCommand.class, with(all, "--describe")).shows("background.threads=8"));
         Shell.run(ConfigCommand.class, with(all, "--alter", "--delete-config", "background.threads"));
         Shell.fails(ConfigCommand.class, with(broker, "--alter", "--add-config", "node.id=7")).shows("InvalidRequestException");
     }
@@ -172,23 +173,23 @@ final class Tools {
         fill(topic, 10);
         var group = fresh("group");
         Shell.run(ConsoleConsumer.class, "--topic", topic, "--group", group, "--from-beginning", "--max-messages", "4", "--timeout-ms", "10000");
-        Shell.run(ConsumerGroupCommand.class, "--list").shows("^" + group + "$");
-        Shell.run(ConsumerGroupCommand.class, "--list", "--state").shows("^" + group + "\\s+Empty");
-        Shell.run(ConsumerGroupCommand.class, "--list", "--type").shows("^" + group + "\\s+Classic");
-        Shell.run(GroupsCommand.class, "--list").shows("^" + group + "\\s+Classic\\s+consumer");
-        Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group)
-                .shows("has no active members", "^" + group + "\\s+" + topic + "\\s+0\\s+4\\s+10\\s+6\\s+-\\s+-\\s+-");
-        Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group, "--state").shows("^" + group + "\\s+\\S+:\\d+\\s+\\(1\\).*Empty\\s+0");
-        Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group, "--members").shows("has no active members");
-        Shell.run(ConsumerGroupCommand.class, "--describe", "--all-groups", "--offsets").shows(group);
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--list").shows("^" + group + "$"));
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--list", "--state").shows("^" + group + "\\s+Empty"));
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--list", "--type").shows("^" + group + "\\s+Classic"));
+        Shell.eventually(() -> Shell.run(GroupsCommand.class, "--list").shows("^" + group + "\\s+Classic\\s+consumer"));
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group)
+                .shows("has no active members", "^" + group + "\\s+" + topic + "\\s+0\\s+4\\s+10\\s+6\\s+-\\s+-\\s+-"));
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group, "--state").shows("^" + group + "\\s+\\S+:\\d+\\s+\\(1\\).*Empty\\s+0"));
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group, "--members").shows("has no active members"));
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--describe", "--all-groups", "--offsets").shows(group));
         Shell.fails(ConsumerGroupCommand.class, "--describe", "--group", fresh("absent")).shows("does not exist|not found");
 
         Shell.run(ConsumerGroupCommand.class, "--delete-offsets", "--group", group, "--topic", topic).shows("^" + topic + "\\s+0\\s+Successful");
-        Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group).hides("^" + group + "\\s+" + topic);
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group).hides("^" + group + "\\s+" + topic));
         var doomed = fresh("group");
         Shell.run(ConsoleConsumer.class, "--topic", topic, "--group", doomed, "--from-beginning", "--max-messages", "1", "--timeout-ms", "10000");
         Shell.run(ConsumerGroupCommand.class, "--delete", "--group", doomed).shows("was successful");
-        Shell.run(ConsumerGroupCommand.class, "--list").hides("^" + doomed + "$");
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--list").hides("^" + doomed + "$"));
         Shell.fails(ConsumerGroupCommand.class, "--delete", "--group", doomed).shows("GroupIdNotFoundException");
     }
 
@@ -200,7 +201,7 @@ final class Tools {
         var reset = new String[] {"--reset-offsets", "--group", group, "--topic", topic};
         var row = "^" + group + "\\s+" + topic + "\\s+0\\s+";
         Shell.run(ConsumerGroupCommand.class, with(reset, "--to-earliest", "--dry-run")).shows(row + "0\\s");
-        Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group).shows(row + "5\\s+10\\s+5");
+        Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group).shows(row + "5\\s+10\\s+5"));
         String[][] ways = {
             {"0", "--to-earliest"}, {"10", "--to-latest"}, {"3", "--to-offset", "3"}, {"5", "--shift-by", "2"},
             {"4", "--shift-by", "-1"}, {"0", "--to-datetime", "2020-01-01T00:00:00.000"}, {"10", "--to-offset", "1000"},
@@ -209,7 +210,7 @@ final class Tools {
         for (var way : ways) {
             var call = with(with(reset, java.util.Arrays.copyOfRange(way, 1, way.length)), "--execute");
             Shell.run(ConsumerGroupCommand.class, call).shows(row + way[0] + "\\s");
-            Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group).shows(row + way[0] + "\\s+10\\s");
+            Shell.eventually(() -> Shell.run(ConsumerGroupCommand.class, "--describe", "--group", group).shows(row + way[0] + "\\s+10\\s"));
         }
         var exported = Shell.run(ConsumerGroupCommand.class, with(reset, "--to-offset", "6", "--export", "--dry-run"));
         exported.shows("\"?" + topic + "\"?,0,6");

@@ -1,11 +1,12 @@
 //! What every example here needs: the broker at `$BOOTSTRAP`, and names that nobody has used.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 /// How long anything may take.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -48,5 +49,20 @@ pub async fn create_topic(partitions: i32, configs: &[(&str, &str)]) -> String {
     }
     let answers = admin().create_topics(&[topic], &AdminOptions::new()).await.expect("an answer");
     assert_eq!(answers, vec![Ok(name.clone())]);
+    let consumer: BaseConsumer = config().create().expect("a consumer");
+    eventually(&name, async || {
+        let metadata = consumer.fetch_metadata(Some(&name), LIMIT).expect("an answer");
+        metadata.topics()[0].partitions().len() == partitions as usize
+    })
+    .await;
     name
+}
+
+/// Waits for what the controller has answered and the broker knows a moment later.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -1,9 +1,9 @@
 //! librdkafka through `rdkafka`: produce, consume, share a group, administrate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use interop_rdkafka::{LIMIT, admin, config, create_topic, fresh, now};
+use interop_rdkafka::{LIMIT, admin, config, create_topic, eventually, fresh, now};
 use rdkafka::Timestamp;
 use rdkafka::admin::{
     AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
@@ -334,16 +334,16 @@ async fn admin_calls() {
         .alter_configs(&[AlterConfig::new(what).set("retention.ms", "1234")], &options)
         .await
         .expect("an answer");
-    let described = admin.describe_configs([&what], &options).await.expect("an answer");
-    let values: BTreeMap<_, _> = described[0]
-        .as_ref()
-        .expect("described")
-        .entries
-        .iter()
-        .map(|e| (e.name.as_str(), e.value.as_deref()))
-        .collect();
-    assert_eq!(values["retention.ms"], Some("1234"));
-    assert_eq!(values["cleanup.policy"], Some("delete"));
+    eventually("the new setting", async || {
+        let described = admin.describe_configs([&what], &options).await.expect("an answer");
+        let entries = &described[0].as_ref().expect("described").entries;
+        let value = |key| {
+            entries.iter().find(|entry| entry.name == key).and_then(|entry| entry.value.as_deref())
+        };
+        assert_eq!(value("cleanup.policy"), Some("delete"));
+        value("retention.ms") == Some("1234")
+    })
+    .await;
 
     fill(&topic, 0..10, 1).await;
     let mut before = TopicPartitionList::new();
