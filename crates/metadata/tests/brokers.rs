@@ -314,6 +314,16 @@ fn a_broker_is_relieved_before_it_stops() {
 }
 
 #[test]
+fn a_broker_that_stopped_cleanly_may_return_at_once() {
+    let mut story = Story::with_brokers(2);
+    let epoch = story.heartbeat(2).broker_epoch;
+    story.ask(BrokerHeartbeatRequest { want_shut_down: true, ..story.heartbeat(2) });
+    let back = BrokerRegistrationRequest { previous_broker_epoch: epoch, ..registration(2, 2) };
+    let answer = story.ask(back);
+    assert!(answer.ends_with("→ BrokerRegistrationResponse { broker_epoch: 10 }\n"), "{answer}");
+}
+
+#[test]
 fn a_failed_directory_costs_its_replicas_only() {
     let mut story = Story::with_brokers(1);
     let two_dirs = BrokerRegistrationRequest {

@@ -62,6 +62,10 @@ fn beat(
     }
     let seen = Offset(request.current_metadata_offset);
     heartbeats.touch(cx.now.instant, id, broker.epoch(), next.is_fenced(), seen);
+    if next == State::ShutdownNow {
+        // It leaves for good: its next incarnation need not wait for a session to end.
+        heartbeats.fence(id);
+    }
     if cx.version().records_directories() {
         offline_directories(cx, broker, &request.offline_log_dirs, records);
     }

@@ -35,7 +35,7 @@ impl Broker {
     }
 
     /// Where the registration, or its latest amendment, stands in the log: a broker that has
-    /// applied it knows everything it must before it serves. After a snapshot, the broker epoch.
+    /// applied it knows everything it must before it serves. After a snapshot, the snapshot's end.
     pub fn registered_at(&self) -> Offset {
         self.registered_at
     }

@@ -170,7 +170,8 @@ impl Image {
     }
 
     /// The records that build this image from an empty one, in Kafka's order. Records of unknown
-    /// types come last, in the order in which they were written.
+    /// types come last, in the order in which they were written. Never to be taken inside a
+    /// transaction, whose records it would lose.
     pub fn snapshot(&self) -> Records {
         let mut records = Records::new();
         self.features.snapshot(&mut records);
