@@ -4,6 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 use crate::log_dump::LogVerb;
+use crate::start::StartArgs;
 use crate::storage::StorageVerb;
 
 const STYLES: Styles = Styles::styled()
@@ -30,6 +31,15 @@ pub(crate) enum Verb {
     /// Look into the files of a log
     #[command(subcommand, arg_required_else_help = true)]
     Log(LogVerb),
+
+    /// Start a node: broker and controller
+    ///
+    /// Without arguments: data in ./strandline-data, Kafka on 127.0.0.1:9092, the controller on
+    /// 127.0.0.1:9093. An empty directory is formatted. SIGTERM stops cleanly, a second one at once.
+    #[command(
+        after_help = "Examples:\n  strandline start\n  strandline start --config server.properties --set log.dirs=/data"
+    )]
+    Start(StartArgs),
 
     /// Format a node's directories, or tell whose they are
     #[command(subcommand, arg_required_else_help = true)]

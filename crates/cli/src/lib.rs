@@ -13,7 +13,9 @@ mod log_dump;
 pub mod logging;
 pub mod output;
 pub mod signals;
+mod start;
 mod storage;
+pub mod world;
 
 use args::{Arguments, Verb};
 use output::Output;
@@ -24,6 +26,7 @@ pub fn run() -> ExitCode {
     let output = Output::new(json);
     let done = match verb {
         Verb::Log(verb) => log_dump::run(verb, &output),
+        Verb::Start(args) => start::run(args, &output),
         Verb::Storage(verb) => storage::run(verb, &output),
     };
     match done {

@@ -89,13 +89,17 @@ fn batches_and_records_until_the_file_ends() {
     );
 
     fs::write(dir.join("hole.log"), [&first[..], &[0; 100], &second[..]].concat()).unwrap();
-    check(dir, &["log", "dump", "hole.log"], expect![[r#"
+    check(
+        dir,
+        &["log", "dump", "hole.log"],
+        expect![[r#"
         exit 1
         hole.log, 301 bytes
             POSITION        FIRST         LAST  RECORDS      BYTES CODEC    EPOCH  MAX TIMESTAMP  KIND
                    0            0            1        2         94 none         3  1700000000001  data
                   94 cannot be read on: zeros, and then something else
-    "#]]);
+    "#]],
+    );
 
     fs::write(dir.join("torn.log"), &whole[..whole.len() - 1]).unwrap();
     check(

@@ -1,14 +1,13 @@
 //! Binds all listeners before anything else: a busy port is found out before a file is touched,
 //! and a port of 0 is known by its number from then on.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_config::{BrokerConfig, Listener as ListenerConfig};
 use strandline_ports::{Lane, Listener, World};
 
-use super::StartError;
+use super::{BoundAddress, StartError};
 use crate::cx::ListenerRole;
 use crate::driver::lifecycle::Advertised;
 use crate::handles::Handles;
@@ -74,13 +73,17 @@ impl Bound {
         config: &BrokerConfig,
         handles: &Arc<Handles>,
         connections: &Connections,
-    ) -> Vec<(String, SocketAddr)> {
+    ) -> Vec<BoundAddress> {
         let frame_max_bytes = config.network.request_max_bytes.max(0) as usize;
         let budget = config.network.request_memory_max_bytes.max(0) as usize;
         let memory = RequestMemory::new(budget.max(frame_max_bytes));
         let mut addresses = Vec::new();
         for BoundListener { config: ListenerConfig { name, .. }, role, listener } in self.0 {
-            addresses.push((name.clone(), listener.local_addr()));
+            addresses.push(BoundAddress {
+                name: name.clone(),
+                is_controller: role == ListenerRole::Controller,
+                address: listener.local_addr(),
+            });
             let acceptor = Acceptor {
                 world: world.clone(),
                 handles: Arc::clone(handles),

@@ -39,12 +39,20 @@ pub use open_dirs::DirError;
 /// What a person wants to know of a node that has started.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// Where clients connect, by listener name, in the order of `listeners`.
-    pub listeners: Vec<(String, SocketAddr)>,
+    /// In the order of the setting.
+    pub listeners: Vec<BoundAddress>,
     pub node_id: NodeId,
     pub cluster_id: String,
     pub log_dirs: Vec<String>,
     pub took: Duration,
+}
+
+/// One listener and the address it was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BoundAddress {
+    pub name: String,
+    pub is_controller: bool,
+    pub address: SocketAddr,
 }
 
 /// Why a node cannot start. Each says what is wrong and, where that helps, what to do.

@@ -1,0 +1,84 @@
+//! `strandline start`: a node, until a signal or a fault ends it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+use strandline_broker::{Broker, Ready};
+use strandline_config::Resolved;
+
+use crate::configuration::{ConfigurationArgs, warning_lines};
+use crate::failure::Failure;
+use crate::logging;
+use crate::output::Output;
+use crate::signals::{Signals, Stop};
+use crate::world::{runtime, world};
+
+#[derive(Args, Debug)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    configuration: ConfigurationArgs,
+}
+
+pub(crate) fn run(args: StartArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let resolved = args.configuration.load()?;
+    logging::start(&resolved.config.own)?;
+    for line in warning_lines(&resolved.warnings) {
+        tracing::warn!("{line}");
+    }
+    let runtime = runtime()?;
+    let done = runtime.block_on(serve(resolved, output));
+    // Whatever still waits for a device must not keep a process that has ended.
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(resolved: Resolved, output: &Output) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::listen()
+        .map_err(|error| Failure::new("cannot listen for signals").because(&error))?;
+    let world = world(Some(&resolved.config.own))?;
+    let mut broker = Broker::start(world, resolved.config)
+        .await
+        .map_err(|error| Failure::new("cannot start").because(&error))?;
+    tell(broker.ready(), output)?;
+    let stop = tokio::select! {
+        biased;
+        stop = signals.next() => stop,
+        fatal = broker.failed() => {
+            return Err(Failure::new("the node has stopped").because(&fatal));
+        }
+    };
+    tracing::info!(signal = ?stop, "stopping; once more to stop at once");
+    match signals.unless_again(broker.stop()).await {
+        Ok(Ok(())) => Ok(ExitCode::SUCCESS),
+        Ok(Err(fault)) => Err(Failure::new("this was no clean stop")
+            .because(&fault)
+            .next("the next start recovers what was written")),
+        Err(stop) => Ok(Stop::exit_code(stop)),
+    }
+}
+
+/// The one line that says a client can connect now.
+fn tell(ready: &Ready, output: &Output) -> Result<(), Failure> {
+    let address = |is_kafka: bool| {
+        let wanted = ready.listeners.iter().filter(|it| it.is_controller != is_kafka);
+        wanted.map(|it| it.address.to_string()).collect::<Vec<_>>()
+    };
+    let (kafka, controller) = (address(true).join(","), address(false).join(","));
+    let (node, data) = (ready.node_id, ready.log_dirs.join(","));
+    let millis = ready.took.as_secs_f64() * 1e3;
+    let text = format!(
+        "strandline is ready: kafka://{kafka} node {node} data {data} in {millis:.0} ms \
+         (controller {controller}, cluster {})\n",
+        ready.cluster_id
+    );
+    let document = json!({
+        "kafka": address(true),
+        "controller": address(false),
+        "node_id": node.get(),
+        "cluster_id": ready.cluster_id,
+        "log_dirs": ready.log_dirs,
+        "took_ms": millis,
+    });
+    output.line(&text, &json!(document))
+}
