@@ -33,8 +33,8 @@ pub fn runtime() -> Result<Runtime, Failure> {
 /// When the system refuses threads.
 pub fn world(own: Option<&OwnSettings>) -> Result<World, Failure> {
     raise_open_file_limit();
-    let budget = match own.and_then(|own| u64::try_from(own.dirty_max_bytes).ok()) {
-        Some(dirty_bytes_max) if dirty_bytes_max > 0 => WriteBudget { dirty_bytes_max },
+    let budget = match own.and_then(|own| own.dirty_max_bytes) {
+        Some(bytes) if bytes > 0 => WriteBudget { dirty_bytes_max: bytes as u64 },
         _ => WriteBudget::default(),
     };
     let spawn = RealSpawn::new(Handle::current())
