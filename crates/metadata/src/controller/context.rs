@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use strandline_config::{BrokerConfig, BrokerLayers, TopicConfig};
+use strandline_config::{BrokerConfig, BrokerLayers, Scope, Setting};
 use strandline_types::{ErrorCode, NodeId, Now, Offset, Uuid};
 
 use super::ControllerSettings;
@@ -109,10 +109,13 @@ impl Context<'_> {
     }
 
     pub(crate) fn effective_min_isr(&self, topic: &Topic) -> usize {
+        const KEY: &str = "min.insync.replicas";
+        let default = || Scope::Topic.find(KEY).and_then(Setting::default_text);
         let configured = self
-            .topic_setting(&topic.name, "min.insync.replicas")
+            .topic_setting(&topic.name, KEY)
+            .or_else(default)
             .and_then(|text| text.trim().parse::<usize>().ok())
-            .unwrap_or(TopicConfig::default().min_insync_replicas as usize);
+            .unwrap_or(1);
         configured.min(topic.replication_factor())
     }
 
