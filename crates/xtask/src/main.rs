@@ -11,6 +11,7 @@ mod config_docs;
 mod fuzz;
 mod golden;
 mod interop;
+mod test;
 mod tidy;
 
 const USAGE: &str = "\
@@ -20,6 +21,7 @@ Usage: cargo xtask TASK
   config-docs [--check]   write docs/settings.md from the settings' tables, or check that it is current
   fuzz [--seconds N]      build every fuzz target and run each for N seconds (20)
   golden [--check]        ask Apache Kafka for the golden vectors, or check ours (needs mvn and java)
+  test [NAME...]          everything that must hold, or the steps with these names
   tidy                    layers, purity of the cores, file sizes
   interop [--help]        run the clients of interop/ against a broker
 ";
@@ -43,6 +45,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["config-docs", "--check"] => config_docs::check(&root()),
         ["fuzz"] => fuzz::run(&root(), 20),
         ["fuzz", "--seconds", seconds] => fuzz::run(&root(), seconds.parse()?),
+        ["test", names @ ..] => test::run(&root(), names),
         ["tidy"] => tidy::run(&root()),
         ["interop", rest @ ..] => interop::run(rest.iter().map(ToString::to_string)),
         ["golden"] => golden::run(&root(), golden::Mode::Write),

@@ -1,0 +1,121 @@
+//! `cargo xtask test`: everything that must hold, from formatting to real clients, step by step.
+//!
+//! A step whose toolchain is missing is skipped loudly on a person's machine; with `CI=true` it
+//! fails, since CI installs everything (`.ci/install`).
+#![expect(clippy::disallowed_methods, reason = "a house task runs on the wall clock")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+struct Step {
+    name: &'static str,
+    /// Programs that must answer `--version`, `cargo SUBCOMMAND` written with a space.
+    needs: &'static [&'static str],
+    command: &'static [&'static str],
+}
+
+const fn step(
+    name: &'static str,
+    needs: &'static [&'static str],
+    command: &'static [&'static str],
+) -> Step {
+    Step { name, needs, command }
+}
+
+/// In order: what is quick to fail comes first.
+const STEPS: &[Step] = &[
+    step("tidy", &[], &["cargo", "xtask", "tidy"]),
+    step("generated code", &["rustfmt"], &["cargo", "xtask", "codegen", "--check"]),
+    step("settings page", &[], &["cargo", "xtask", "config-docs", "--check"]),
+    step("format", &["cargo fmt"], &["cargo", "fmt", "--all", "--check"]),
+    step(
+        "lints",
+        &["cargo clippy"],
+        &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ),
+    step("tests", &[], &["cargo", "test", "--workspace", "--no-fail-fast"]),
+    step("golden vectors", &["mvn", "javac"], &["cargo", "xtask", "golden", "--check"]),
+    step("record batches in Java", &["mvn", "javac"], &["bash", "interop/records/run.sh"]),
+    step("real clients", &[], &["cargo", "xtask", "interop"]),
+    step("fuzz", &["cargo fuzz"], &["cargo", "xtask", "fuzz", "--seconds", "10"]),
+];
+
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// Runs all steps, or those whose names hold one of `chosen`.
+pub(crate) fn run(root: &Path, chosen: &[&str]) -> Result<()> {
+    let is_chosen =
+        |step: &&Step| chosen.is_empty() || chosen.iter().any(|word| step.name.contains(word));
+    let must_not_skip = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let began = Instant::now();
+    for step in STEPS.iter().filter(is_chosen) {
+        println!("\n== {} ==", step.name);
+        let step_began = Instant::now();
+        let outcome = run_step(root, step, must_not_skip)?;
+        let word = match outcome {
+            Outcome::Passed => {
+                passed += 1;
+                "passed"
+            }
+            Outcome::Failed => {
+                failed += 1;
+                "FAILED"
+            }
+            Outcome::Skipped => {
+                skipped += 1;
+                "SKIPPED"
+            }
+        };
+        println!("== {}: {word} in {} ==", step.name, seconds(step_began.elapsed()));
+    }
+    println!("\nall steps took {}", seconds(began.elapsed()));
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if passed + failed + skipped == 0 {
+        bail!("no step has such a name; there are: {}", names());
+    }
+    if failed > 0 { bail!("{failed} steps failed") } else { Ok(()) }
+}
+
+fn run_step(root: &Path, step: &Step, must_not_skip: bool) -> Result<Outcome> {
+    if let Some(missing) = step.needs.iter().find(|need| !answers(need)) {
+        println!("`{missing}` is missing here: .ci/install installs it on Debian");
+        return Ok(if must_not_skip { Outcome::Failed } else { Outcome::Skipped });
+    }
+    let (program, arguments) = step.command.split_first().context("a step has a command")?;
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("run {program}"))?;
+    Ok(if status.success() { Outcome::Passed } else { Outcome::Failed })
+}
+
+fn answers(need: &str) -> bool {
+    let mut words = need.split(' ');
+    let program = words.next().unwrap_or_default();
+    let asked = Command::new(program)
+        .args(words)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    asked.is_ok_and(|status| status.success())
+}
+
+fn names() -> String {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ")
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
