@@ -1,2 +1,21 @@
 //! The small async client that brokers, tools, tests and benches share.
+//!
+//! Everything it asks of the world goes through the ports, so it runs in the simulator as it runs
+//! on a machine. One [`Client`] is one view of a cluster: connections, metadata, coordinators.
+//! [`Admin`], [`Producer`] and [`Consumer`] stand on it and may share it.
 #![forbid(unsafe_code)]
+
+pub mod admin;
+mod cluster;
+mod connection;
+mod error;
+mod metadata;
+mod sync;
+mod versions;
+
+pub use admin::Admin;
+pub use cluster::{Channel, Client, ClientConfig};
+pub use connection::{Answer, Closed, Connection, ConnectionConfig};
+pub use error::{CallError, ClientError, Refusal};
+pub use metadata::{Broker, Partition, Topic};
+pub use versions::Versions;
