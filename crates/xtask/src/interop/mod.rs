@@ -62,7 +62,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
         let peer = Peer::start(&place, &arguments.against)?;
         println!("against {} at {}", peer.name(), peer.bootstrap());
         outcomes.extend(run_clients(&place, &clients, peer.bootstrap(), arguments.jobs));
-        peer.stop()?;
+        if let Err(error) = peer.stop() {
+            println!("{error:#}");
+            outcomes.push(Outcome::Failed("the broker did not survive its clients".into()));
+        }
     }
     for twin in twins {
         outcomes.push(report(twin, Instant::now(), || match &arguments.against {
