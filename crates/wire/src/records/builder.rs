@@ -126,6 +126,11 @@ impl BatchBuilder {
         batch.build()
     }
 
+    /// Says who writes: a producer knows its sequence only when the batch goes out.
+    pub fn set_producer(&mut self, producer: ProducerFields) {
+        self.options.producer = producer;
+    }
+
     pub fn record_count(&self) -> i32 {
         self.count
     }
@@ -285,6 +290,21 @@ fn nullable_len(content: Option<&[u8]>) -> usize {
         Some(content) => varint::encoded_len(content.len() as i64) + content.len(),
         None => 1,
     }
+}
+
+/// A built batch under another producer identity: what a producer does with batches that wait when
+/// it must go on under a new epoch. Copies the batch. The bytes must come from [`BatchBuilder`].
+///
+/// # Panics
+/// When they do not even hold a header.
+pub fn with_producer(batch: &[u8], producer: ProducerFields) -> Bytes {
+    let mut bytes = batch.to_vec();
+    bytes[PRODUCER_ID..PRODUCER_EPOCH].copy_from_slice(&producer.id.0.to_be_bytes());
+    bytes[PRODUCER_EPOCH..BASE_SEQUENCE].copy_from_slice(&producer.epoch.0.to_be_bytes());
+    bytes[BASE_SEQUENCE..RECORD_COUNT].copy_from_slice(&producer.base_sequence.to_be_bytes());
+    let checksum = crc_fast::crc32_iscsi(&bytes[ATTRIBUTES..]);
+    bytes[CHECKSUM..ATTRIBUTES].copy_from_slice(&checksum.to_be_bytes());
+    bytes.into()
 }
 
 fn write_nullable(content: Option<&[u8]>, output: &mut Vec<u8>) {

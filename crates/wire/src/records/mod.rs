@@ -25,7 +25,9 @@ mod stamp;
 mod varint;
 mod walk;
 
-pub use builder::{BatchBuilder, BatchOptions, BatchOverflow, NewRecord, ProducerFields};
+pub use builder::{
+    BatchBuilder, BatchOptions, BatchOverflow, NewRecord, ProducerFields, with_producer,
+};
 pub use control::{
     ControlRecordError, control_key, control_type, decode_end_transaction, encode_end_transaction,
 };
