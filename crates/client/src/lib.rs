@@ -10,6 +10,7 @@ mod cluster;
 mod connection;
 mod error;
 mod metadata;
+pub mod producer;
 mod sync;
 mod versions;
 
@@ -18,4 +19,5 @@ pub use cluster::{Channel, Client, ClientConfig};
 pub use connection::{Answer, Closed, Connection, ConnectionConfig};
 pub use error::{CallError, ClientError, Refusal};
 pub use metadata::{Broker, Partition, Topic};
+pub use producer::Producer;
 pub use versions::Versions;

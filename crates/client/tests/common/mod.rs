@@ -3,6 +3,10 @@
 //! skipped, loudly, except under `CI=true`.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![expect(clippy::disallowed_methods, reason = "the tests run on the real world")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "these are tests")]
+#![expect(clippy::zombie_processes, reason = "the broker outlives the test process, just")]
+
+pub(crate) mod proxy;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
