@@ -11,26 +11,16 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use strandline_config::{BrokerConfig, Listener};
 use strandline_ports::{Disk, Entropy, OpenMode, random_uuid};
+use strandline_quorum::{Endpoint, Membership, VoterSet};
 use strandline_store::format::FormatError;
 use strandline_store::format::meta_properties::{self, MetaProperties};
-use strandline_types::{LeaderEpoch, Offset, Timestamp, Uuid};
-use strandline_wire::EncodeError;
-use strandline_wire::messages::{
-    ControlRecord, FeatureLevelRecord, KRaftVersionRecord, MetadataRecord, SnapshotFooterRecord,
-    SnapshotHeaderRecord, VotersRecord, voters_record,
-};
-use strandline_wire::records::{BatchBuilder, BatchOptions, BatchOverflow, NewRecord};
+use strandline_types::{LeaderEpoch, Timestamp, Uuid};
+use strandline_wire::messages::{FeatureLevelRecord, MetadataRecord};
 use thiserror::Error;
 
-const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
-const METADATA_DIR: &str = "__cluster_metadata-0";
-/// The snapshot that ends before offset 0, of epoch 0.
-const FIRST_SNAPSHOT_FILE: &str = "00000000000000000000-0000000000.checkpoint";
-
-/// The levels a new cluster begins with: Kafka 4.3's records and eligible leader replicas. Features
-/// that are not served yet stay at 0, because a broker must support every level that is finalized.
-const FEATURES: [(&str, i16); 2] =
-    [("metadata.version", 30), ("eligible.leader.replicas.version", 1)];
+use crate::driver::join::both;
+use crate::driver::quorum::{BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, METADATA_DIR, Snapshot, voter};
+use crate::features;
 
 /// How the metadata quorum begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,10 +70,6 @@ pub enum FormatFailure {
     NotEmpty { path: PathBuf, entry: String },
     #[error("controller listener {0} has port 0; voters need an address that stays")]
     NoPort(String),
-    #[error("cannot write the first records: {0}")]
-    Encode(#[from] EncodeError),
-    #[error("cannot write the first records: {0}")]
-    Overflow(#[from] BatchOverflow),
 }
 
 type Result<T> = std::result::Result<T, FormatFailure>;
@@ -157,39 +143,57 @@ pub async fn format(
             }
         }
     }
-    let bootstrap = bootstrap_snapshot(now)?;
     let mut planned = Vec::with_capacity(dirs.len());
     for path in dirs {
-        let directory_id = random_uuid(entropy);
         let has_metadata_log = path == Path::new(&config.metadata_log_dir);
-        let first = match founding {
+        let founder = match founding {
             Founding::Alone { host_name } if has_metadata_log => {
-                Some(first_snapshot(config, directory_id, host_name, now)?)
+                Some(endpoints(config, host_name)?)
             }
             Founding::Alone { .. } | Founding::ByOthers => None,
         };
         let identity = MetaProperties {
             cluster_id: cluster_id.to_owned(),
             node_id: config.node_id,
-            directory_id: Some(directory_id),
+            directory_id: Some(random_uuid(entropy)),
         };
-        planned.push((FormattedDir { path, identity, has_metadata_log }, first));
+        planned.push((FormattedDir { path, identity, has_metadata_log }, founder));
     }
     let mut formatted = Vec::with_capacity(planned.len());
-    for (dir, first) in planned {
-        make_dir(disk, &dir.path)?;
-        if let Some(first) = first {
-            let metadata_dir = dir.path.join(METADATA_DIR);
-            make_dir(disk, &metadata_dir)?;
-            write_whole(disk, &metadata_dir, FIRST_SNAPSHOT_FILE, first).await?;
-        }
-        write_whole(disk, &dir.path, BOOTSTRAP_FILE, bootstrap.clone()).await?;
-        // Last, because this file says that the rest is there.
-        let identity = dir.identity.encode().into();
-        write_whole(disk, &dir.path, meta_properties::FILE_NAME, identity).await?;
+    for (dir, founder) in planned {
+        format_dir(disk, &dir.path, &dir.identity, founder, now).await?;
         formatted.push(dir);
     }
     Ok(formatted)
+}
+
+/// Formats one directory; `founder` is where the quorum's first voter listens, if that is who
+/// lives here.
+pub(crate) async fn format_dir(
+    disk: &dyn Disk,
+    dir: &Path,
+    identity: &MetaProperties,
+    founder: Option<Vec<Endpoint>>,
+    now: Timestamp,
+) -> Result<()> {
+    make_dir(disk, dir)?;
+    let bootstrap = write_whole(disk, dir, BOOTSTRAP_FILE, bootstrap_snapshot(now));
+    if let Some(endpoints) = founder {
+        let metadata_dir = dir.join(METADATA_DIR);
+        make_dir(disk, &metadata_dir)?;
+        let directory_id = identity.directory_id.unwrap_or(Uuid::ZERO);
+        let founder = voter(identity.node_id, directory_id, endpoints);
+        let membership = Membership { kraft_version: 1, voters: VoterSet::new([founder]) };
+        let name = BOOTSTRAP_SNAPSHOT.name();
+        let first = write_whole(disk, &metadata_dir, &name, first_snapshot(membership, now));
+        // Side by side, because every sync of a new file waits for the device.
+        let (first, bootstrap) = both(first, bootstrap).await;
+        first.and(bootstrap)?;
+    } else {
+        bootstrap.await?;
+    }
+    // Last, because this file says that the rest is there.
+    write_whole(disk, dir, meta_properties::FILE_NAME, identity.encode().into()).await
 }
 
 fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
@@ -200,126 +204,57 @@ fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
 
 /// A directory without `meta.properties` but with data was formatted by somebody else, or lost it.
 fn refuse_strangers(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    // What an interrupted format leaves behind, and the roots of file systems have.
+    refuse_others(disk, dir, "", &[BOOTSTRAP_FILE, METADATA_DIR, ".lock", "lost+found"])?;
+    let within = format!("{METADATA_DIR}/");
+    refuse_others(disk, &dir.join(METADATA_DIR), &within, &[&BOOTSTRAP_SNAPSHOT.name()])
+}
+
+fn refuse_others(disk: &dyn Disk, dir: &Path, within: &str, may_be_there: &[&str]) -> Result<()> {
     let entries = match disk.list(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(io_failure(dir, source)),
     };
-    // What an interrupted format leaves behind, and the roots of file systems have.
-    let may_be_there = [BOOTSTRAP_FILE, METADATA_DIR, ".lock", "lost+found"];
     let is_ours = |name: &str| may_be_there.contains(&name) || name.ends_with(TEMPORARY_SUFFIX);
     match entries.into_iter().find(|entry| !is_ours(&entry.name)) {
-        Some(entry) => Err(FormatFailure::NotEmpty { path: dir.to_owned(), entry: entry.name }),
+        Some(entry) => {
+            let path = dir.ancestors().nth(within.matches('/').count()).unwrap_or(dir).to_owned();
+            Err(FormatFailure::NotEmpty { path, entry: format!("{within}{}", entry.name) })
+        }
         None => Ok(()),
     }
 }
 
-/// The feature levels, between a snapshot's header and footer.
-fn bootstrap_snapshot(now: Timestamp) -> Result<Bytes> {
-    let header = ControlRecord::SnapshotHeader(SnapshotHeaderRecord::default());
-    let mut snapshot = Snapshot::new(now);
-    snapshot.control(&[header])?;
-    snapshot.features()?;
-    snapshot.control(&[ControlRecord::SnapshotFooter(SnapshotFooterRecord::default())])?;
-    Ok(snapshot.bytes.into())
-}
-
-/// A quorum of dynamic voters (`kraft.version` 1) that has one.
-fn first_snapshot(
-    config: &BrokerConfig,
-    directory_id: Uuid,
-    host_name: &str,
-    now: Timestamp,
-) -> Result<Bytes> {
-    let endpoints: Result<Vec<_>> =
-        config.advertised_controller_listeners.iter().map(|it| endpoint(it, host_name)).collect();
-    let voter = voters_record::Voter {
-        voter_id: config.node_id.get(),
-        voter_directory_id: directory_id,
-        endpoints: endpoints?,
-        kraft_version_feature: voters_record::KRaftVersionFeature {
-            min_supported_version: 0,
-            max_supported_version: 1,
-            ..Default::default()
-        },
-        ..Default::default()
+/// The records that the first active controller writes into its empty log.
+fn bootstrap_snapshot(now: Timestamp) -> Bytes {
+    let record = |&(name, feature_level): &(&str, i16)| {
+        let record = FeatureLevelRecord { name: name.into(), feature_level, ..Default::default() };
+        MetadataRecord::FeatureLevel(record).encode(0).expect("feature levels have a version 0")
     };
-    let mut snapshot = Snapshot::new(now);
-    snapshot.control(&[
-        ControlRecord::SnapshotHeader(SnapshotHeaderRecord {
-            last_contained_log_timestamp: now.0,
-            ..Default::default()
-        }),
-        ControlRecord::KraftVersion(KRaftVersionRecord { kraft_version: 1, ..Default::default() }),
-        ControlRecord::KraftVoters(VotersRecord { voters: vec![voter], ..Default::default() }),
-    ])?;
-    snapshot.control(&[ControlRecord::SnapshotFooter(SnapshotFooterRecord::default())])?;
-    Ok(snapshot.bytes.into())
+    let records = features::NEW_CLUSTER.iter().map(record).collect();
+    let snapshot = Snapshot { last_timestamp: Timestamp(0), membership: None, records };
+    snapshot.encode(LeaderEpoch(0), now).concat().into()
 }
 
-fn endpoint(listener: &Listener, host_name: &str) -> Result<voters_record::Endpoint> {
+/// A quorum of dynamic voters (`kraft.version` 1), and nothing else.
+fn first_snapshot(membership: Membership, now: Timestamp) -> Bytes {
+    let membership = Some(membership);
+    let snapshot = Snapshot { last_timestamp: now, membership, records: Vec::new() };
+    snapshot.encode(LeaderEpoch(0), now).concat().into()
+}
+
+fn endpoints(config: &BrokerConfig, host_name: &str) -> Result<Vec<Endpoint>> {
+    config.advertised_controller_listeners.iter().map(|it| endpoint(it, host_name)).collect()
+}
+
+fn endpoint(listener: &Listener, host_name: &str) -> Result<Endpoint> {
     let address = &listener.address;
     if address.port == 0 {
         return Err(FormatFailure::NoPort(listener.name.clone()));
     }
     let host = if address.host.is_empty() { host_name } else { &address.host };
-    Ok(voters_record::Endpoint {
-        name: listener.name.clone(),
-        host: host.to_owned(),
-        port: address.port,
-        ..Default::default()
-    })
-}
-
-/// Batches back to back, at ascending offsets.
-struct Snapshot {
-    now: Timestamp,
-    next_offset: Offset,
-    bytes: Vec<u8>,
-}
-
-impl Snapshot {
-    fn new(now: Timestamp) -> Self {
-        Self { now, next_offset: Offset::ZERO, bytes: Vec::new() }
-    }
-
-    fn batch(&self, is_control: bool) -> BatchBuilder {
-        BatchBuilder::new(BatchOptions {
-            base_offset: self.next_offset,
-            leader_epoch: LeaderEpoch(0),
-            is_control,
-            ..BatchOptions::default()
-        })
-    }
-
-    fn push(&mut self, batch: BatchBuilder) {
-        self.next_offset = batch.next_offset();
-        self.bytes.extend_from_slice(&batch.build());
-    }
-
-    fn control(&mut self, records: &[ControlRecord]) -> Result<()> {
-        let mut batch = self.batch(true);
-        for record in records {
-            let (key, value) = record.encode()?;
-            let (key, value) = (Some(&key[..]), Some(&value[..]));
-            batch.append(&NewRecord { timestamp: self.now, key, value, headers: &[] })?;
-        }
-        self.push(batch);
-        Ok(())
-    }
-
-    fn features(&mut self) -> Result<()> {
-        let mut batch = self.batch(false);
-        for (name, feature_level) in FEATURES {
-            let name = name.to_owned();
-            let record = FeatureLevelRecord { name, feature_level, ..Default::default() };
-            let value = MetadataRecord::FeatureLevel(record).encode(0)?;
-            let value = Some(&value[..]);
-            batch.append(&NewRecord { timestamp: self.now, key: None, value, headers: &[] })?;
-        }
-        self.push(batch);
-        Ok(())
-    }
+    Ok(Endpoint { listener: listener.name.clone(), host: host.to_owned(), port: address.port })
 }
 
 const TEMPORARY_SUFFIX: &str = ".tmp";

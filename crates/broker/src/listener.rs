@@ -1,6 +1,7 @@
 //! Accepts connections on one listener and gives each a session.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,14 +28,21 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the world ends. Sessions of the controller run on the control plane.
+    /// Accepts until the node stops. Sessions of the controller run on the control plane.
     pub(crate) async fn run(self, listener: Box<dyn Listener>) {
         let lane = match self.role {
             ListenerRole::Broker => Lane::Data,
             ListenerRole::Controller => Lane::Control,
         };
+        let connections = self.connections.clone();
+        let mut closed = pin!(connections.closed());
         loop {
-            match poll_fn(|cx| listener.poll_accept(cx)).await {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut closed => return,
+                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+            };
+            match accepted {
                 Ok(conn) => self.open(lane, conn),
                 Err(error) => {
                     tracing::warn!(listener = self.name, %error, "cannot accept a connection");
@@ -50,7 +58,7 @@ impl Acceptor {
         let registered = match self.connections.register(now.instant, &conn) {
             Ok(registered) => registered,
             Err(full) => {
-                tracing::warn!(%peer, listener = self.name, limit = ?full, "refused a connection");
+                tracing::warn!(%peer, listener = self.name, "refused a connection: {full}");
                 conn.close();
                 return;
             }

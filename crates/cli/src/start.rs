@@ -39,13 +39,13 @@ async fn serve(resolved: Resolved, output: &Output) -> Result<ExitCode, Failure>
     let world = world(Some(&resolved.config.own))?;
     let mut broker = Broker::start(world, resolved.config)
         .await
-        .map_err(|error| Failure::new("cannot start").because(&error))?;
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
     tell(broker.ready(), output)?;
     let stop = tokio::select! {
         biased;
         stop = signals.next() => stop,
         fatal = broker.failed() => {
-            return Err(Failure::new("the node has stopped").because(&fatal));
+            return Err(Failure::new(format!("the node has stopped: {fatal}")));
         }
     };
     tracing::info!(signal = ?stop, "stopping; once more to stop at once");

@@ -1,7 +1,7 @@
 //! Where the cores meet I/O: short loops that feed events in and carry effects out.
 
 pub(crate) mod controller;
-mod join;
+pub(crate) mod join;
 pub(crate) mod lifecycle;
 pub(crate) mod partition;
 pub(crate) mod quorum;

@@ -7,7 +7,6 @@
 
 mod control;
 mod features;
-mod format;
 mod metadata_log;
 mod open;
 mod snapshot;
@@ -23,19 +22,25 @@ use strandline_quorum::{
     Config, ControlRecord, Description, Endpoint, Membership, Quorum, ReplicaKey, SnapshotId,
     VoterSet,
 };
+use strandline_store::format::names;
 use strandline_store::{LogDir, StoreFault};
 use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use format::{NewCluster, format};
+pub(crate) use control::voter;
 pub(crate) use metadata_log::MetadataLogOptions;
 pub(crate) use open::{OpenError, bootstrap_records};
+pub(crate) use snapshot::Snapshot;
 
 use task::{Command, Task};
 
 /// The metadata log's directory in the metadata log dir.
 pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
-const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
+/// The records that a new quorum's first controller writes.
+pub(crate) const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
+/// The snapshot before all records, which names the founding voters.
+pub(crate) const BOOTSTRAP_SNAPSHOT: names::SnapshotId =
+    names::SnapshotId { end: Offset::ZERO, epoch: LeaderEpoch(0) };
 /// Zeros ahead of the tail of the metadata log: enough for a thousand of its batches, and little
 /// enough for the first sync of a new log to be quick.
 const PREALLOCATE_BYTES: u32 = 256 * 1024;

@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use strandline_ports::{Clock, Conn};
 use strandline_types::Instant;
+use tokio::sync::watch;
 
 /// How many connections are let in, and for how long they may be idle.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConnectionLimits {
     pub(crate) total: usize,
     pub(crate) per_ip: usize,
+    /// Addresses with a limit of their own.
+    pub(crate) per_ip_overrides: BTreeMap<IpAddr, usize>,
     pub(crate) idle: Duration,
 }
 
@@ -29,6 +32,8 @@ pub(crate) struct Connections {
 struct Shared {
     limits: ConnectionLimits,
     open: Mutex<Open>,
+    /// True from the moment on when nobody is let in any more.
+    is_closed: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -65,16 +70,21 @@ pub(crate) struct Registered {
     pub(crate) activity: Arc<Activity>,
 }
 
-/// Which limit keeps a new connection out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What keeps a new connection out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Full {
+    #[error("max.connections are open")]
     Total,
+    #[error("max.connections.per.ip are open from this address")]
     PerIp,
+    #[error("the node is stopping")]
+    Stopping,
 }
 
 impl Connections {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        Self { shared: Arc::new(Shared { limits, open: Mutex::default() }) }
+        let is_closed = watch::Sender::new(false);
+        Self { shared: Arc::new(Shared { limits, open: Mutex::default(), is_closed }) }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -83,13 +93,16 @@ impl Connections {
 
     pub(crate) fn register(&self, now: Instant, conn: &Arc<dyn Conn>) -> Result<Registered, Full> {
         let ip = conn.peer_addr().ip();
-        let limits = self.shared.limits;
+        let limits = &self.shared.limits;
         let mut open = self.lock();
+        if *self.shared.is_closed.borrow() {
+            return Err(Full::Stopping);
+        }
         if open.by_id.len() >= limits.total {
             return Err(Full::Total);
         }
         let from_ip = open.by_ip.entry(ip).or_default();
-        if *from_ip >= limits.per_ip {
+        if *from_ip >= limits.per_ip_overrides.get(&ip).copied().unwrap_or(limits.per_ip) {
             return Err(Full::PerIp);
         }
         *from_ip += 1;
@@ -111,10 +124,20 @@ impl Connections {
         stale.map(|entry| entry.conn.close()).count()
     }
 
+    /// Ends every connection, and lets nobody in any more.
     pub(crate) fn close_all(&self) {
-        for entry in self.lock().by_id.values() {
+        let open = self.lock();
+        self.shared.is_closed.send_replace(true);
+        for entry in open.by_id.values() {
             entry.conn.close();
         }
+    }
+
+    /// Resolves once nobody is let in any more.
+    pub(crate) async fn closed(&self) {
+        let mut is_closed = self.shared.is_closed.subscribe();
+        // The sender lives as long as `self`.
+        let _ = is_closed.wait_for(|is_closed| *is_closed).await;
     }
 
     /// Sweeps for idle connections until the world ends.

@@ -1,15 +1,16 @@
 //! Binds all listeners before anything else: a busy port is found out before a file is touched,
 //! and a port of 0 is known by its number from then on.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use strandline_config::{BrokerConfig, Listener as ListenerConfig};
+use strandline_config::{BrokerConfig, HostPort, Listener as ListenerConfig};
 use strandline_ports::{Lane, Listener, World};
 
 use super::{BoundAddress, StartError};
 use crate::cx::ListenerRole;
-use crate::driver::lifecycle::Advertised;
 use crate::handles::Handles;
 use crate::listener::Acceptor;
 use crate::session::{ConnectionLimits, Connections, RequestMemory};
@@ -40,30 +41,22 @@ pub(super) async fn bind(world: &World, config: &BrokerConfig) -> Result<Bound, 
 }
 
 impl Bound {
-    /// What others are told: the advertised address, with the real port where it was left open.
-    fn advertised(&self, role: ListenerRole, told: &[ListenerConfig]) -> Vec<Advertised> {
-        let of_role = self.0.iter().filter(|it| it.role == role);
-        of_role
-            .map(|it| {
-                let name = &it.config.name;
-                let told = told.iter().find(|told| told.name == *name).unwrap_or(&it.config);
-                let bound_port = it.listener.local_addr().port();
-                let port = if told.address.port == 0 { bound_port } else { told.address.port };
-                let host = match told.address.host.as_str() {
-                    "" => "localhost".to_owned(),
-                    host => host.to_owned(),
-                };
-                Advertised { name: name.clone(), host, port }
-            })
-            .collect()
-    }
-
-    pub(super) fn brokers(&self, config: &BrokerConfig) -> Vec<Advertised> {
-        self.advertised(ListenerRole::Broker, &config.advertised_listeners)
-    }
-
-    pub(super) fn controllers(&self, config: &BrokerConfig) -> Vec<Advertised> {
-        self.advertised(ListenerRole::Controller, &config.advertised_controller_listeners)
+    /// The configuration with the ports that were left open in it, as others are to be told.
+    pub(super) fn settle(&self, mut config: BrokerConfig) -> BrokerConfig {
+        let told = config.advertised_listeners.iter_mut();
+        for told in told.chain(&mut config.advertised_controller_listeners) {
+            let Some(bound) = self.0.iter().find(|it| it.config.name == told.name) else {
+                continue;
+            };
+            let HostPort { host, port } = &mut told.address;
+            if *port == 0 {
+                *port = bound.listener.local_addr().port();
+            }
+            if host.is_empty() {
+                "localhost".clone_into(host);
+            }
+        }
+        config
     }
 
     /// Begins to accept on all of them. Gives their names and addresses.
@@ -108,9 +101,30 @@ pub(super) fn connection_limits(config: &BrokerConfig) -> ConnectionLimits {
     ConnectionLimits {
         total: network.max_connections.max(0) as usize,
         per_ip: network.max_connections_per_ip.max(0) as usize,
+        per_ip_overrides: per_ip_overrides(&network.max_connections_per_ip_overrides),
         idle: match network.max_idle_ms {
             Some(ms) => Duration::from_millis(ms.max(0) as u64),
             None => Duration::MAX,
         },
     }
+}
+
+/// Addresses as numbers, and `localhost`: other names are not looked up.
+fn per_ip_overrides(overrides: &[(String, i32)]) -> BTreeMap<IpAddr, usize> {
+    let mut by_ip = BTreeMap::new();
+    for (host, count) in overrides {
+        let count = (*count).max(0) as usize;
+        match (host.as_str(), host.parse()) {
+            (_, Ok(ip)) => _ = by_ip.insert(ip, count),
+            ("localhost", _) => {
+                by_ip.insert(Ipv4Addr::LOCALHOST.into(), count);
+                by_ip.insert(Ipv6Addr::LOCALHOST.into(), count);
+            }
+            _ => tracing::warn!(
+                host,
+                "max.connections.per.ip.overrides takes addresses, not names: ignored"
+            ),
+        }
+    }
+    by_ip
 }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use strandline_config::BrokerConfig;
+use strandline_config::{BrokerConfig, HostPort, Listener};
 use strandline_log::LogImage;
 use strandline_metadata::{Controller, Image, Record};
 use strandline_ports::{Lane, World, random_uuid};
 use strandline_quorum::{Endpoint, ReplicaKey};
 use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::{BrokerEpoch, NodeId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
@@ -121,10 +121,10 @@ impl Broker {
     pub async fn start(world: World, config: BrokerConfig) -> Result<Self, StartError> {
         let began = world.clock.now().instant;
         refuse_what_is_not_served(&config)?;
-        let config = Arc::new(config);
         let bound = bind(&world, &config).await?;
-        let endpoints = endpoints(&bound.controllers(&config));
-        let opened = open_dirs::open(&world, &config, &endpoints).await?;
+        let config = Arc::new(bound.settle(config));
+        let endpoints = endpoints(&config);
+        let opened = open_dirs::open(&world, &config).await?;
         let (dirs, found) = (Arc::new(opened.dirs), opened.found);
         let identity = Identity {
             node_id: config.node_id,
@@ -153,8 +153,10 @@ impl Broker {
             applied: applied.clone(),
             broker_epoch: broker_epoch_in,
         });
-        lifecycle.register_controller(&bound.controllers(&config)).await?;
-        lifecycle.register_broker(&bound.brokers(&config), opened.previous_epoch).await?;
+        let controllers = advertised(&config.advertised_controller_listeners);
+        lifecycle.register_controller(&controllers).await?;
+        let brokers = advertised(&config.advertised_listeners);
+        lifecycle.register_broker(&brokers, opened.previous_epoch).await?;
         let replicas = replicas(&world, &config, &dirs, &partitions, found);
         let images = control.handle.watch_image();
         follow_metadata(&world, replicas, images, applied_in, &dirs).await?;
@@ -303,10 +305,21 @@ fn decode(records: &[Bytes]) -> Result<Vec<Record>, StartError> {
     decoded.map_err(|error| StartError::Metadata(format!("bootstrap.checkpoint: {error}")))
 }
 
-fn endpoints(controllers: &[Advertised]) -> Vec<Endpoint> {
-    let endpoints = controllers.iter().cloned();
-    endpoints
+fn endpoints(config: &BrokerConfig) -> Vec<Endpoint> {
+    let controllers = advertised(&config.advertised_controller_listeners).into_iter();
+    controllers
         .map(|Advertised { name: listener, host, port }| Endpoint { listener, host, port })
+        .collect()
+}
+
+fn advertised(listeners: &[Listener]) -> Vec<Advertised> {
+    let named = listeners.iter().cloned();
+    named
+        .map(|Listener { name, address: HostPort { host, port }, .. }| Advertised {
+            name,
+            host,
+            port,
+        })
         .collect()
 }
 

@@ -1,11 +1,11 @@
 //! Opens the data directories, checks whose they are, and formats them if they are nobody's.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strandline_config::BrokerConfig;
 use strandline_ports::{World, random_uuid};
-use strandline_quorum::Endpoint;
 use strandline_store::{
     Checkpoint, DirIdentity, Io, LogDir, LogDirOptions, OpenFiles, StartCondition, StoreFault,
     TailCache,
@@ -13,9 +13,8 @@ use strandline_store::{
 use strandline_types::{BrokerEpoch, NodeId, Uuid};
 
 use crate::dirs::{Dir, DirIndex, Dirs};
-use crate::driver::quorum::{self, NewCluster};
 use crate::driver::replicas::FoundOnDisk;
-use crate::features;
+use crate::format::{self, FormatFailure, Founding};
 
 /// Recently appended batches that are kept for readers, over all partitions.
 const TAIL_CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -25,6 +24,10 @@ const TAIL_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 pub enum DirError {
     #[error("{}: {source}", path.display())]
     Store { path: PathBuf, source: StoreFault },
+    #[error(transparent)]
+    Format(#[from] FormatFailure),
+    #[error("{} is in use by another process", path.display())]
+    InUse { path: PathBuf },
     #[error("{} belongs to node {found}, this is node {expected}: set node.id={found}, or name another directory", path.display())]
     OtherNode { path: PathBuf, found: NodeId, expected: NodeId },
     #[error("{} belongs to cluster {found}, the other directories to {expected}", path.display())]
@@ -46,60 +49,63 @@ struct Unchecked {
     identity: Option<DirIdentity>,
 }
 
-pub(super) async fn open(
-    world: &World,
-    config: &BrokerConfig,
-    controllers: &[Endpoint],
-) -> Result<OpenedDirs, DirError> {
+pub(super) async fn open(world: &World, config: &BrokerConfig) -> Result<OpenedDirs, DirError> {
     let mut opened = Vec::new();
     let options = LogDirOptions {
         open_files: Arc::new(OpenFiles::new(open_files_max(config))),
         tail_cache: Arc::new(TailCache::new(TAIL_CACHE_BYTES)),
     };
-    for path in paths(config) {
-        let at = |source| DirError::Store { path: path.clone(), source };
+    for path in format::directories(config) {
+        let at = |source| match source {
+            StoreFault::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock => {
+                DirError::InUse { path: path.clone() }
+            }
+            source => DirError::Store { path: path.clone(), source },
+        };
         let io = Io { disk: Arc::clone(&world.disk), spawn: Arc::clone(&world.spawn) };
         let log = LogDir::open(io, &path, options.clone()).await.map_err(at)?;
         let identity = log.identity().await.map_err(at)?;
         opened.push(Unchecked { log, identity });
     }
-    let cluster_id = agreed_cluster(config, &opened)?;
-    let metadata_path = Path::new(&config.metadata_log_dir);
+    let agreed = agreed_cluster(config, &opened)?;
     let previous_epoch = previous_epoch(&opened);
+    // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
+    let founding = match agreed.is_none() && config.quorum.voters.is_empty() {
+        true => Founding::Alone { host_name: "localhost" },
+        false => Founding::ByOthers,
+    };
+    let cluster_id = agreed.unwrap_or_else(|| random_uuid(&*world.entropy).to_string());
+    let now = world.clock.now().timestamp;
+    let (disk, entropy) = (&*world.disk, &*world.entropy);
+    format::format(disk, entropy, now, config, &cluster_id, founding, true).await?;
     let mut dirs = Vec::new();
-    let is_new = cluster_id.is_none();
-    let cluster_id = cluster_id.unwrap_or_else(|| random_uuid(&*world.entropy).to_string());
-    for Unchecked { log, identity } in opened {
+    for Unchecked { log, .. } in opened {
+        let id = directory_id(world, config, &cluster_id, &log).await;
         let path = log.path().to_owned();
-        let at = |source| DirError::Store { path: path.clone(), source };
-        let known = identity.as_ref().and_then(|identity| identity.directory_id);
-        let id = known.unwrap_or_else(|| random_uuid(&*world.entropy));
-        if is_new && path == metadata_path {
-            let cluster = new_cluster(config, &cluster_id, id, controllers);
-            let now = world.clock.now().timestamp;
-            quorum::format(&log, &cluster, now).await.map_err(at)?;
-        } else if known.is_none() {
-            let node_id = config.node_id;
-            let cluster_id = cluster_id.clone();
-            let identity = DirIdentity { cluster_id, node_id, directory_id: Some(id) };
-            log.write_identity(&identity).await.map_err(at)?;
-        }
-        dirs.push(Dir { id, log });
+        dirs.push(Dir { id: id.map_err(|source| DirError::Store { path, source })?, log });
     }
     let found = look_around(&mut dirs).await?;
     let dirs = Dirs::new(dirs);
-    let metadata_dir = dirs.by_path(metadata_path).expect("it is one of the paths opened");
+    let metadata_dir =
+        dirs.by_path(Path::new(&config.metadata_log_dir)).expect("it is one of the paths opened");
     Ok(OpenedDirs { dirs, metadata_dir, cluster_id, previous_epoch, found })
 }
 
-/// `log.dirs`, and the metadata's own directory if it has one.
-fn paths(config: &BrokerConfig) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = config.log_dirs.iter().map(PathBuf::from).collect();
-    let metadata = PathBuf::from(&config.metadata_log_dir);
-    if !paths.contains(&metadata) {
-        paths.push(metadata);
+/// A directory of an earlier Kafka has no id yet.
+async fn directory_id(
+    world: &World,
+    config: &BrokerConfig,
+    cluster_id: &str,
+    log: &LogDir,
+) -> Result<Uuid, StoreFault> {
+    if let Some(id) = log.identity().await?.and_then(|identity| identity.directory_id) {
+        return Ok(id);
     }
-    paths
+    let id = random_uuid(&*world.entropy);
+    let (cluster_id, directory_id) = (cluster_id.to_owned(), Some(id));
+    let identity = DirIdentity { cluster_id, node_id: config.node_id, directory_id };
+    log.write_identity(&identity).await?;
+    Ok(id)
 }
 
 fn open_files_max(config: &BrokerConfig) -> usize {
@@ -142,22 +148,6 @@ fn previous_epoch(opened: &[Unchecked]) -> BrokerEpoch {
     });
     let first = epochs.next().unwrap_or(BrokerEpoch::NONE);
     if epochs.all(|epoch| epoch == first) { first } else { BrokerEpoch::NONE }
-}
-
-fn new_cluster(
-    config: &BrokerConfig,
-    cluster_id: &str,
-    directory_id: Uuid,
-    controllers: &[Endpoint],
-) -> NewCluster {
-    let is_dynamic = config.quorum.voters.is_empty();
-    NewCluster {
-        cluster_id: cluster_id.to_owned(),
-        node_id: config.node_id,
-        directory_id,
-        voter_endpoints: is_dynamic.then(|| controllers.to_vec()),
-        features: features::NEW_CLUSTER.to_vec(),
-    }
 }
 
 async fn look_around(dirs: &mut [Dir]) -> Result<FoundOnDisk, DirError> {

@@ -22,7 +22,8 @@ impl Net for RealNet {
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> Boxed<'a, Arc<dyn Conn>> {
         Box::pin(async move {
             let stream = TcpStream::connect((host, port)).await?;
-            Ok(Arc::new(RealConn::new(stream)?) as Arc<dyn Conn>)
+            let peer_addr = stream.peer_addr()?;
+            Ok(Arc::new(RealConn::new(stream, peer_addr)?) as Arc<dyn Conn>)
         })
     }
 
@@ -44,8 +45,13 @@ struct RealListener {
 
 impl Listener for RealListener {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arc<dyn Conn>>> {
-        let (stream, _) = ready!(self.listener.poll_accept(cx))?;
-        Poll::Ready(RealConn::new(stream).map(|conn| Arc::new(conn) as Arc<dyn Conn>))
+        loop {
+            let (stream, peer_addr) = ready!(self.listener.poll_accept(cx))?;
+            // One whose client has gone already is no reason to stop accepting for a while.
+            if let Ok(conn) = RealConn::new(stream, peer_addr) {
+                return Poll::Ready(Ok(Arc::new(conn)));
+            }
+        }
     }
 
     fn local_addr(&self) -> SocketAddr {
@@ -59,9 +65,8 @@ struct RealConn {
 }
 
 impl RealConn {
-    fn new(stream: TcpStream) -> io::Result<Self> {
+    fn new(stream: TcpStream, peer_addr: SocketAddr) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let peer_addr = stream.peer_addr()?;
         Ok(Self { stream, peer_addr })
     }
 

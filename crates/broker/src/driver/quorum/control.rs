@@ -154,7 +154,7 @@ pub(super) fn data_batch(place: Place, values: &[Bytes]) -> Option<Bytes> {
 pub(super) const RECORD_OVERHEAD_BYTES: usize = 12;
 
 /// A voter with one controller endpoint.
-pub(super) fn voter(id: NodeId, directory_id: Uuid, endpoints: Vec<Endpoint>) -> Voter {
+pub(crate) fn voter(id: NodeId, directory_id: Uuid, endpoints: Vec<Endpoint>) -> Voter {
     Voter {
         key: ReplicaKey::new(id, directory_id),
         endpoints,

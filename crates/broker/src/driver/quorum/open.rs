@@ -12,10 +12,9 @@ use strandline_types::{Now, Offset, Timestamp};
 use strandline_wire::records::BatchHeader;
 
 use super::features::{FinalizedFeatures, UnsupportedFeature};
-use super::format::BOOTSTRAP_SNAPSHOT;
 use super::metadata_log::{MetadataLog, MetadataLogOptions, quorum_id};
 use super::snapshot::{BatchContent, Snapshot, SnapshotDamage, last_timestamp_in, read_batch};
-use super::{BOOTSTRAP_FILE, CommittedBatch, control};
+use super::{BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, CommittedBatch, control};
 
 /// The first batch of a snapshot, with many voters in it, is well within this.
 const SNAPSHOT_HEAD_BYTES: u32 = 64 * 1024;

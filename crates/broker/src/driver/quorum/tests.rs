@@ -9,13 +9,14 @@ use strandline_metadata::feature::METADATA_VERSION;
 use strandline_ports::World;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
 use strandline_quorum::{Config, ReplicaKey};
-use strandline_store::{Io, LogDirOptions, OpenFiles, StartCondition, TailCache};
+use strandline_store::{DirIdentity, Io, LogDirOptions, OpenFiles, StartCondition, TailCache};
 use strandline_types::{BrokerEpoch, Uuid};
 use strandline_wire::messages::{MetadataRecord, NoOpRecord};
 use strandline_wire::records::batches;
 
 use super::snapshot::{Snapshot, SnapshotDamage};
 use super::*;
+use crate::format::format_dir;
 
 const KAFKA_BOOTSTRAP: &[u8] = include_bytes!("tests/kafka/bootstrap.checkpoint");
 const KAFKA_VOTERS: &[u8] =
@@ -59,14 +60,15 @@ fn directory_id() -> Uuid {
     KAFKA_DIRECTORY.parse().expect("an id")
 }
 
-fn cluster() -> NewCluster {
-    NewCluster {
+/// Formats `dir` for the node and the directory that Kafka's files are of.
+async fn format(world: &World, dir: &LogDir, founder: Option<Vec<Endpoint>>) {
+    let identity = DirIdentity {
         cluster_id: "4L6g3nShT-eMCtK--X86sw".into(),
         node_id: NodeId(1),
-        directory_id: directory_id(),
-        voter_endpoints: Some(endpoints()),
-        features: vec![(METADATA_VERSION, 30), ("eligible.leader.replicas.version", 1)],
-    }
+        directory_id: Some(directory_id()),
+    };
+    let now = world.clock.now().timestamp;
+    format_dir(&*world.disk, dir.path(), &identity, founder, now).await.expect("formatted");
 }
 
 fn options() -> QuorumOptions {
@@ -152,7 +154,7 @@ async fn formats_as_kafka_does() {
     let temp = tempfile::tempdir().expect("a directory");
     let world = world();
     let dir = open_dir(&world, temp.path()).await;
-    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    format(&world, &dir, Some(endpoints())).await;
     let read = |name: &str| std::fs::read(temp.path().join(name)).expect("the file");
     assert_eq!(undated(&read("bootstrap.checkpoint")), undated(KAFKA_BOOTSTRAP));
     let voters = read("__cluster_metadata-0/00000000000000000000-0000000000.checkpoint");
@@ -198,7 +200,7 @@ async fn leads_at_once_and_again_after_a_clean_stop() {
     let temp = tempfile::tempdir().expect("a directory");
     let world = world();
     let dir = open_dir(&world, temp.path()).await;
-    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    format(&world, &dir, Some(endpoints())).await;
 
     let mut started = begin(&world, &dir).await;
     let mut story = until_leading(&mut started).await;
@@ -255,7 +257,7 @@ async fn goes_on_after_a_crash_without_a_stop() {
     let world = world();
     {
         let dir = open_dir(&world, temp.path()).await;
-        format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+        format(&world, &dir, Some(endpoints())).await;
         dir.begin().await.expect("noted");
         let mut started = begin(&world, &dir).await;
         until_leading(&mut started).await;
@@ -284,7 +286,7 @@ async fn a_snapshot_replaces_the_log_before_it() {
     let temp = tempfile::tempdir().expect("a directory");
     let world = world();
     let dir = open_dir(&world, temp.path()).await;
-    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    format(&world, &dir, Some(endpoints())).await;
     let mut small = options();
     small.core.snapshot_max_new_record_bytes = 2000;
     small.core.retention_max_bytes = 1;
@@ -424,9 +426,7 @@ async fn a_static_voter_leads_too() {
     let temp = tempfile::tempdir().expect("a directory");
     let world = world();
     let dir = open_dir(&world, temp.path()).await;
-    let mut cluster = cluster();
-    cluster.voter_endpoints = None;
-    format(&dir, &cluster, world.clock.now().timestamp).await.expect("formatted");
+    format(&world, &dir, None).await;
     let mut options = options();
     options.static_voters = vec![(NodeId(1), endpoints().remove(0))];
     let mut started = start(&world, &dir, options).await.expect("started");
@@ -446,7 +446,7 @@ async fn the_clean_image_suits_the_log_dir() {
     let temp = tempfile::tempdir().expect("a directory");
     let world = world();
     let dir = open_dir(&world, temp.path()).await;
-    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    format(&world, &dir, Some(endpoints())).await;
     let mut started = begin(&world, &dir).await;
     until_leading(&mut started).await;
     let image = started.handle.stop().await.expect("it ran").expect("a sound disk");
@@ -459,7 +459,7 @@ async fn a_failed_disk_stops_it_for_good() {
     let temp = tempfile::tempdir().expect("a directory");
     let world = world();
     let dir = open_dir(&world, temp.path()).await;
-    format(&dir, &cluster(), world.clock.now().timestamp).await.expect("formatted");
+    format(&world, &dir, Some(endpoints())).await;
     let mut started = begin(&world, &dir).await;
     until_leading(&mut started).await;
     dir.take_offline();

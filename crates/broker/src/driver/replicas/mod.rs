@@ -62,6 +62,9 @@ pub(crate) struct Replicas {
     applied: Image,
 }
 
+/// How many partitions each directory holds, or is about to.
+type DirLoad = BTreeMap<DirIndex, usize>;
+
 impl FoundOnDisk {
     pub(crate) fn add(
         &mut self,
@@ -110,6 +113,7 @@ impl Replicas {
     pub(crate) async fn apply(&mut self, image: &Image) {
         let delta = Delta::between(&self.applied, image);
         let mut openings = VecDeque::new();
+        let mut load = None;
         let mut configs = BTreeMap::new();
         for change in delta.partitions {
             let id = TopicIdPartition { topic_id: change.topic.id, partition: change.partition };
@@ -122,11 +126,9 @@ impl Replicas {
                         .entry(topic.id)
                         .or_insert_with(|| self.configs_of(image, &topic.name))
                         .clone();
-                    if let Some(opening) =
-                        self.opening(topic, partition, assigned, (config, log_config))
-                    {
-                        openings.push_back(opening);
-                    }
+                    let load = load.get_or_insert_with(|| self.dir_load());
+                    let config = (config, log_config);
+                    openings.extend(self.opening(topic, partition, assigned, config, load));
                 }
                 (None, Some(_)) => self.delete(id).await,
                 (None, None) => {}
@@ -170,34 +172,33 @@ impl Replicas {
         partition: PartitionId,
         assigned: Arc<PartitionImage>,
         (config, log_config): (Arc<TopicConfig>, Arc<LogConfig>),
+        load: &mut DirLoad,
     ) -> Option<Opening> {
         let name = TopicPartition { topic: topic.name.to_string(), partition }.to_string();
         let found = self.found.remove(&name);
         let (dir, found) = match found {
             Some((dir, found)) => (dir, Some(found)),
-            None => (self.dir_for(&assigned)?, None),
+            None => (self.dir_for(&assigned, load)?, None),
         };
+        *load.entry(dir).or_default() += 1;
         Some(Opening { topic, partition, assigned, config, log_config, dir, found })
     }
 
     /// The directory that the controller named, or the one with the fewest partitions.
-    fn dir_for(&self, assigned: &PartitionImage) -> Option<DirIndex> {
+    fn dir_for(&self, assigned: &PartitionImage, load: &DirLoad) -> Option<DirIndex> {
         let named = assigned.directory(self.node_id).and_then(|id| self.dirs.by_id(id));
-        if let Some(named) = named {
-            return Some(named);
-        }
-        let mut counts: BTreeMap<DirIndex, usize> = self
-            .dirs
-            .iter()
-            .filter(|(_, dir)| dir.log.state() != DirState::Offline)
-            .map(|(index, _)| (index, 0))
-            .collect();
+        let is_online = |dir: DirIndex| self.dirs.get(dir).log.state() != DirState::Offline;
+        let least =
+            || load.iter().filter(|(dir, _)| is_online(**dir)).min_by_key(|(_, held)| **held);
+        named.or_else(|| least().map(|(dir, _)| *dir))
+    }
+
+    fn dir_load(&self) -> DirLoad {
+        let mut load: DirLoad = self.dirs.iter().map(|(dir, _)| (dir, 0)).collect();
         for held in self.partitions.all() {
-            if let Some(count) = counts.get_mut(&held.dir) {
-                *count += 1;
-            }
+            *load.entry(held.dir).or_default() += 1;
         }
-        counts.into_iter().min_by_key(|(_, count)| *count).map(|(index, _)| index)
+        load
     }
 
     async fn open_all(&mut self, openings: VecDeque<Opening>) {

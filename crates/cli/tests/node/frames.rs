@@ -1,0 +1,244 @@
+//! A client that knows frames and nothing else: what it sends is exactly what the test says.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bytes::Bytes;
+use strandline_types::{ErrorCode, Offset, ProducerEpoch, ProducerId, Timestamp, Uuid};
+use strandline_wire::frame;
+use strandline_wire::messages::{
+    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    ProduceRequest, Records, Request, create_topics_request, fetch_request, fetch_response,
+    list_offsets_request, produce_request, produce_response,
+};
+use strandline_wire::records::{
+    BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
+    batches,
+};
+
+/// The newest versions that speak of topics by name.
+pub const PRODUCE: i16 = 12;
+pub const FETCH: i16 = 12;
+
+pub struct Client {
+    pub stream: TcpStream,
+    correlation_id: i32,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).unwrap()
+    }
+
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(Self { stream, correlation_id: 0 })
+    }
+
+    pub fn ask<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
+        self.try_ask(request, version).unwrap()
+    }
+
+    pub fn try_ask<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
+        self.send(request, version)?;
+        self.receive::<R>(version)
+    }
+
+    pub fn send<R: Request>(&mut self, request: &R, version: i16) -> io::Result<()> {
+        self.correlation_id += 1;
+        let frame = frame::request(request, version, self.correlation_id, Some("proof")).unwrap();
+        self.stream.write_all(&frame.contiguous().unwrap())
+    }
+
+    pub fn receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
+        let frame = self.receive_frame()?;
+        frame::decode_response::<R>(&frame, version).map_err(io::Error::other)
+    }
+
+    pub fn receive_frame(&mut self) -> io::Result<Bytes> {
+        let mut size = [0; 4];
+        self.stream.read_exact(&mut size)?;
+        let mut frame = vec![0; i32::from_be_bytes(size) as usize];
+        self.stream.read_exact(&mut frame)?;
+        Ok(frame.into())
+    }
+
+    /// Whether the broker has closed the connection; waits for it to decide.
+    pub fn is_closed(&mut self) -> bool {
+        match self.stream.read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    pub fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+        let configs =
+            configs.iter().map(|(name, value)| create_topics_request::CreatableTopicConfig {
+                name: (*name).to_owned(),
+                value: Some((*value).to_owned()),
+                ..Default::default()
+            });
+        let topic = create_topics_request::CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            configs: configs.collect(),
+            ..Default::default()
+        };
+        let topics = vec![topic];
+        let request = CreateTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() };
+        let answer = self.ask(&request, 7);
+        assert_eq!(answer.topics[0].error_code, ErrorCode::NONE, "{answer:?}");
+        // The controller answers, and the broker learns of it a moment after, as with Kafka.
+        super::eventually("the broker knows the topic", || self.topic_id(name).is_some());
+    }
+
+    pub fn topic_id(&mut self, name: &str) -> Option<Uuid> {
+        let answer = self.ask(&MetadataRequest { topics: None, ..Default::default() }, 12);
+        let found = answer.topics.iter().find(|it| it.name.as_deref() == Some(name));
+        found.map(|topic| topic.topic_id)
+    }
+
+    pub fn producer_id(&mut self) -> (ProducerId, ProducerEpoch) {
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: 60_000,
+            producer_id: -1,
+            producer_epoch: -1,
+            ..Default::default()
+        };
+        let answer = self.ask(&request, 4);
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+        (ProducerId(answer.producer_id), ProducerEpoch(answer.producer_epoch))
+    }
+
+    pub fn produce(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: Bytes,
+    ) -> io::Result<produce_response::PartitionProduceResponse> {
+        let mut answer = self.try_ask(&produce(topic, partition, batch), PRODUCE)?;
+        Ok(answer.responses.remove(0).partition_responses.remove(0))
+    }
+
+    /// Offset at a special timestamp: −1 the end, −2 the start.
+    pub fn offset_at(&mut self, topic: &str, partition: i32, timestamp: i64) -> i64 {
+        let partition = list_offsets_request::ListOffsetsPartition {
+            partition_index: partition,
+            current_leader_epoch: -1,
+            timestamp,
+            ..Default::default()
+        };
+        let topic = list_offsets_request::ListOffsetsTopic {
+            name: topic.to_owned(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let request =
+            ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+        let answer = self.ask(&request, 7);
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!(partition.error_code, ErrorCode::NONE);
+        partition.offset
+    }
+
+    pub fn fetch(&mut self, request: &FetchRequest) -> fetch_response::PartitionData {
+        let mut answer = self.ask(request, FETCH);
+        answer.responses.remove(0).partitions.remove(0)
+    }
+
+    /// Offset and value of every record from `start` to the end.
+    pub fn read_all(&mut self, topic: &str, partition: i32, start: i64) -> Vec<(i64, Bytes)> {
+        let end = self.offset_at(topic, partition, -1);
+        let (mut next, mut values) = (start, Vec::new());
+        while next < end {
+            let fetched = self.fetch(&fetch(topic, partition, next, 8 << 20));
+            assert_eq!(fetched.error_code, ErrorCode::NONE);
+            let Records::Bytes(bytes) = fetched.records else { panic!("no records at {next}") };
+            for batch in batches(&bytes) {
+                let records =
+                    BatchRecords::open(&batch.unwrap(), &InspectLimits::default()).unwrap();
+                for record in records.iter().map(Result::unwrap) {
+                    if record.offset.get() >= next {
+                        next = record.offset.get() + 1;
+                        let value = record.value.unwrap_or_default();
+                        values.push((record.offset.get(), Bytes::copy_from_slice(value)));
+                    }
+                }
+            }
+        }
+        values
+    }
+}
+
+pub fn produce(topic: &str, partition: i32, batch: Bytes) -> ProduceRequest {
+    let partition = produce_request::PartitionProduceData {
+        index: partition,
+        records: batch.into(),
+        ..Default::default()
+    };
+    let topic = produce_request::TopicProduceData {
+        name: topic.to_owned(),
+        partition_data: vec![partition],
+        ..Default::default()
+    };
+    ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: vec![topic], ..Default::default() }
+}
+
+/// Outside a session, at once.
+pub fn fetch(topic: &str, partition: i32, offset: i64, max_bytes: i32) -> FetchRequest {
+    let partition = fetch_request::FetchPartition {
+        partition,
+        current_leader_epoch: -1,
+        fetch_offset: offset,
+        last_fetched_epoch: -1,
+        log_start_offset: -1,
+        partition_max_bytes: max_bytes,
+        ..Default::default()
+    };
+    let topic = fetch_request::FetchTopic {
+        topic: topic.to_owned(),
+        partitions: vec![partition],
+        ..Default::default()
+    };
+    FetchRequest {
+        replica_id: -1,
+        max_wait_ms: 500,
+        min_bytes: 1,
+        max_bytes,
+        session_epoch: -1,
+        topics: vec![topic],
+        ..Default::default()
+    }
+}
+
+/// A batch of these values, dated now.
+pub fn batch(values: &[&[u8]]) -> Bytes {
+    batch_with(BatchOptions::default(), values)
+}
+
+/// A batch of an idempotent producer.
+pub fn batch_of(
+    (id, epoch): (ProducerId, ProducerEpoch),
+    base_sequence: i32,
+    values: &[&[u8]],
+) -> Bytes {
+    let producer = ProducerFields { id, epoch, base_sequence };
+    batch_with(BatchOptions { producer, ..Default::default() }, values)
+}
+
+pub fn batch_with(options: BatchOptions, values: &[&[u8]]) -> Bytes {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let timestamp = Timestamp(since_1970.as_millis() as i64);
+    let options = BatchOptions { base_offset: Offset::ZERO, ..options };
+    let mut builder = BatchBuilder::new(options);
+    for value in values {
+        let record = NewRecord { timestamp, key: None, value: Some(value), headers: &[] };
+        builder.append(&record).unwrap();
+    }
+    builder.build()
+}
