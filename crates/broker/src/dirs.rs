@@ -17,8 +17,11 @@ impl Dir {
     }
 }
 
-/// In the order of `log.dirs`.
-pub(crate) struct Dirs(Vec<Dir>);
+/// In the order of `log.dirs`, and last the metadata log's own, if it has one.
+pub(crate) struct Dirs {
+    dirs: Vec<Dir>,
+    log_dirs: usize,
+}
 
 /// Index of a directory in [`Dirs`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -31,33 +34,39 @@ impl DirIndex {
 }
 
 impl Dirs {
-    pub(crate) fn new(dirs: Vec<Dir>) -> Self {
-        Self(dirs)
+    /// The first `log_dirs` of these may hold partitions.
+    pub(crate) fn new(dirs: Vec<Dir>, log_dirs: usize) -> Self {
+        Self { dirs, log_dirs }
     }
 
     pub(crate) fn get(&self, index: DirIndex) -> &Dir {
-        &self.0[index.0]
+        &self.dirs[index.0]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (DirIndex, &Dir)> {
-        self.0.iter().enumerate().map(|(index, dir)| (DirIndex(index), dir))
+        self.dirs.iter().enumerate().map(|(index, dir)| (DirIndex(index), dir))
+    }
+
+    /// Those of `log.dirs`: what partitions lie in, and clients and the controller hear of.
+    pub(crate) fn log_dirs(&self) -> impl Iterator<Item = (DirIndex, &Dir)> {
+        self.iter().take(self.log_dirs)
     }
 
     pub(crate) fn by_id(&self, id: Uuid) -> Option<DirIndex> {
-        self.0.iter().position(|dir| dir.id == id).map(DirIndex)
+        self.log_dirs().find(|(_, dir)| dir.id == id).map(|(index, _)| index)
     }
 
     pub(crate) fn by_path(&self, path: &Path) -> Option<DirIndex> {
-        self.0.iter().position(|dir| dir.log.path() == path).map(DirIndex)
+        self.dirs.iter().position(|dir| dir.log.path() == path).map(DirIndex)
     }
 
     pub(crate) fn ids(&self) -> Vec<Uuid> {
-        self.0.iter().map(|dir| dir.id).collect()
+        self.log_dirs().map(|(_, dir)| dir.id).collect()
     }
 
     /// Ids of directories that failed.
     pub(crate) fn offline(&self) -> Vec<Uuid> {
-        let failed = self.0.iter().filter(|dir| !dir.is_usable());
-        failed.map(|dir| dir.id).collect()
+        let failed = self.log_dirs().filter(|(_, dir)| !dir.is_usable());
+        failed.map(|(_, dir)| dir.id).collect()
     }
 }

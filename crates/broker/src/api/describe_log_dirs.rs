@@ -26,7 +26,7 @@ pub(crate) async fn handle(
     };
     let asked: Vec<Held> = cx.handles.partitions.all().into_iter().filter(is_asked).collect();
     let mut response = DescribeLogDirsResponse::default();
-    for (index, dir) in cx.handles.dirs.iter() {
+    for (index, dir) in cx.handles.dirs.log_dirs() {
         response.results.push(describe(index, dir, &asked).await);
     }
     Ok(response)

@@ -413,7 +413,7 @@ fn watch_dirs(world: &World, dirs: &Arc<Dirs>, fatal: &mpsc::UnboundedSender<Fat
                 let gone = states.wait_for(|state| *state == DirState::Offline).await.is_ok();
                 if gone {
                     tracing::error!(dir = path, "log directory is offline");
-                    if dirs.iter().all(|(_, dir)| !dir.is_usable()) {
+                    if dirs.log_dirs().all(|(_, dir)| !dir.is_usable()) {
                         // Without a receiver the process is ending already.
                         let _ = fatal.send(Fatal::NoLogDir);
                     }

@@ -1,5 +1,6 @@
 //! Opens the data directories, checks whose they are, and formats them if they are nobody's.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,8 +85,9 @@ pub(super) async fn open(world: &World, config: &BrokerConfig) -> Result<OpenedD
         let path = log.path().to_owned();
         dirs.push(Dir { id: id.map_err(|source| DirError::Store { path, source })?, log });
     }
+    let log_dirs = config.log_dirs.iter().collect::<BTreeSet<_>>().len();
     let found = look_around(&mut dirs).await?;
-    let dirs = Dirs::new(dirs);
+    let dirs = Dirs::new(dirs, log_dirs);
     let metadata_dir =
         dirs.by_path(Path::new(&config.metadata_log_dir)).expect("it is one of the paths opened");
     Ok(OpenedDirs { dirs, metadata_dir, cluster_id, previous_epoch, found })

@@ -194,7 +194,7 @@ impl Replicas {
     }
 
     fn dir_load(&self) -> DirLoad {
-        let mut load: DirLoad = self.dirs.iter().map(|(dir, _)| (dir, 0)).collect();
+        let mut load: DirLoad = self.dirs.log_dirs().map(|(dir, _)| (dir, 0)).collect();
         for held in self.partitions.all() {
             *load.entry(held.dir).or_default() += 1;
         }
