@@ -40,6 +40,16 @@ impl InspectLimits {
     }
 }
 
+/// Whether the bytes of a whole batch are those that were written.
+pub fn check_checksum(batch: &[u8]) -> Result<(), BatchRefusal> {
+    let header = BatchHeader::parse(batch).ok_or(BatchRefusal::NoBatch)?;
+    let (claimed, computed) = (header.checksum(), crc_fast::crc32_iscsi(&batch[ATTRIBUTES..]));
+    match claimed == computed {
+        true => Ok(()),
+        false => Err(BatchRefusal::ChecksumMismatch { claimed, computed }),
+    }
+}
+
 /// A batch whose bytes have been checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InspectedBatch {
@@ -79,10 +89,7 @@ pub fn inspect_header(batch: Bytes) -> Result<InspectedBatch, BatchRefusal> {
         return Err(BatchRefusal::NoBatch);
     }
     let header = BatchHeader::parse(&batch).ok_or(BatchRefusal::NoBatch)?;
-    let (claimed, computed) = (header.checksum(), crc_fast::crc32_iscsi(&batch[ATTRIBUTES..]));
-    if claimed != computed {
-        return Err(BatchRefusal::ChecksumMismatch { claimed, computed });
-    }
+    check_checksum(&batch)?;
     let compression = header
         .compression()
         .ok_or(BatchRefusal::UnknownCodec { id: header.attributes() & 0b111 })?;

@@ -34,7 +34,7 @@ pub use control::{
 pub use header::{
     BatchHeader, BatchTail, Batches, HEADER_BYTES, SIZE_PREFIX_BYTES, batches, next_batch_size,
 };
-pub use inspect::{InspectLimits, InspectedBatch, inspect, inspect_header};
+pub use inspect::{InspectLimits, InspectedBatch, check_checksum, inspect, inspect_header};
 pub use read::{Header, Headers, Record, RecordIter, RecordRef, Records};
 pub use refusal::BatchRefusal;
 pub use stamp::StampedBatch;
