@@ -8,6 +8,7 @@
 pub mod admin;
 mod cluster;
 mod connection;
+pub mod consumer;
 mod error;
 mod metadata;
 pub mod producer;
@@ -17,6 +18,7 @@ mod versions;
 pub use admin::Admin;
 pub use cluster::{Channel, Client, ClientConfig};
 pub use connection::{Answer, Closed, Connection, ConnectionConfig};
+pub use consumer::Consumer;
 pub use error::{CallError, ClientError, Refusal};
 pub use metadata::{Broker, Partition, Topic};
 pub use producer::Producer;

@@ -77,7 +77,8 @@ fn configs_change_one_at_a_time() {
         let results = admin.alter_configs(&[(resource.clone(), change)], false).await.unwrap();
         assert_eq!(codes(&results), [ErrorCode::NONE]);
         eventually(async || {
-            let results = admin.describe_configs(&[resource.clone()], false).await.unwrap();
+            let results =
+                admin.describe_configs(std::slice::from_ref(&resource), false).await.unwrap();
             let entries = results[0].1.clone().unwrap();
             let entry = entries.iter().find(|entry| entry.name == "retention.ms").unwrap();
             entry.value.as_deref() == Some("60000") && entry.source == ConfigSource::Topic

@@ -23,7 +23,7 @@
 mod cluster;
 mod configs;
 mod groups;
-mod offsets;
+pub(crate) mod offsets;
 mod topics;
 
 pub use cluster::{

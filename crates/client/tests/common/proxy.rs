@@ -1,4 +1,4 @@
-//! A TCP proxy in front of the broker that cuts connections or stops passing answers on. Clients
+//! A TCP proxy in front of the broker that cuts connections or stops passing bytes on. Clients
 //! reach it through a network of their own, so that addresses in metadata lead to it, too.
 
 use std::future::Future;
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use strandline_ports::real::RealNet;
 use strandline_ports::{Conn, Listener, Net, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -49,7 +50,7 @@ impl Proxy {
         self.state.cut.send_modify(|count| *count += 1);
     }
 
-    /// From now on no answer comes through.
+    /// From now on nothing comes through, though connections stay open.
     pub(crate) fn mute(&self) {
         self.state.is_mute.store(true, Ordering::SeqCst);
     }
@@ -69,26 +70,32 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let mut cut = state.cut.subscribe();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let requests = async { tokio::io::copy(&mut from_client, &mut to_server).await.map(drop) };
-    let answers = async {
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let count = from_server.read(&mut buffer).await?;
-            if count == 0 {
-                return Ok(());
-            }
-            if !state.is_mute.load(Ordering::SeqCst) {
-                to_client.write_all(&buffer[..count]).await?;
-            }
-        }
-    };
+    let requests = pass_on(&mut from_client, &mut to_server, &state);
+    let answers = pass_on(&mut from_server, &mut to_client, &state);
     tokio::select! {
         biased;
         _ = cut.changed() => {
             state.cuts.fetch_add(1, Ordering::SeqCst);
         }
         _ = requests => {}
-        _ = async { let _: io::Result<()> = answers.await; } => {}
+        _ = answers => {}
+    }
+}
+
+async fn pass_on(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    state: &State,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        if !state.is_mute.load(Ordering::SeqCst) {
+            to.write_all(&buffer[..count]).await?;
+        }
     }
 }
 

@@ -1,0 +1,28 @@
+//! Why records could not be read.
+
+use strandline_types::{Offset, TopicPartition};
+use strandline_wire::records::BatchRefusal;
+
+use crate::error::{ClientError, Refusal};
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConsumeError {
+    #[error("{partition} has no committed offset, and the reset policy is none; seek to one")]
+    NoOffset { partition: TopicPartition },
+    #[error("{partition} holds no offset {offset}, and the reset policy is none; seek to another")]
+    OutOfRange { partition: TopicPartition, offset: Offset },
+    /// Nothing behind it can be read without seeking past it.
+    #[error("{partition} cannot be read at offset {offset}: {refusal}")]
+    Corrupt { partition: TopicPartition, offset: Offset, refusal: BatchRefusal },
+    #[error("{partition}: {refusal}")]
+    Refused { partition: TopicPartition, refusal: Refusal },
+    /// The group does not want this member; subscribing again joins anew.
+    #[error("group {group}: {refusal}")]
+    Group { group: String, refusal: Refusal },
+    #[error("{partition} is not assigned to this consumer")]
+    NotAssigned { partition: TopicPartition },
+    #[error("the consumer has no group: set one in its configuration")]
+    NoGroup,
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
