@@ -1,0 +1,35 @@
+//! Which partition of `__consumer_offsets` coordinates a group.
+
+use strandline_types::PartitionId;
+
+/// Java's `String.hashCode` over UTF-16 units, its sign dropped the way Kafka does (the smallest
+/// number has no absolute value: it counts as 0), modulo the partition count.
+///
+/// # Panics
+/// When there are no partitions.
+pub fn partition_of(group_id: &str, partition_count: i32) -> PartitionId {
+    let hash = group_id
+        .encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    PartitionId(hash.checked_abs().unwrap_or(0) % partition_count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made with `Utils.abs(id.hashCode()) % 50`.
+    #[test]
+    fn as_java_does() {
+        for (group_id, partition) in [
+            ("", 0),
+            ("a", 97 % 50),
+            ("console-consumer-1", 25),
+            ("polygenelubricants", 0), // i32::MIN
+            ("grüße", 26),
+            ("🦀", 32),
+        ] {
+            assert_eq!(partition_of(group_id, 50), PartitionId(partition), "{group_id}");
+        }
+    }
+}

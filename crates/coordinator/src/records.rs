@@ -1,0 +1,53 @@
+//! The records of `__consumer_offsets`, in the versions that Kafka 4.3 writes.
+
+use alloc::string::String;
+
+use bytes::Bytes;
+use strandline_wire::messages::ConsumerOffsetsRecord;
+use strandline_wire::{DecodeError, EncodeError};
+
+/// A key with its value; without one it is a tombstone.
+pub type Record = ConsumerOffsetsRecord;
+
+/// GroupMetadata is written in the last version before tagged fields.
+const GROUP_METADATA_VERSION: i16 = 3;
+const OFFSET_COMMIT_VERSION: i16 = 4;
+/// The only version with a time of expiry, which OffsetCommit requests up to version 4 may ask for.
+const OFFSET_COMMIT_WITH_EXPIRY_VERSION: i16 = 1;
+
+/// The log says what this version cannot honour, so that serving it would serve wrong answers.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("a record cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("a record of key type {key_type} has a value of an unknown version")]
+    UnknownValue { key_type: i16 },
+    #[error("group {group} has two members with one id")]
+    AmbiguousMembers { group: String },
+}
+
+/// Key and value as Kafka writes them.
+///
+/// # Errors
+/// When a field is too long for its length prefix.
+pub fn encode(record: &Record) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+    let version = match record {
+        Record::OffsetCommit(_, Some(value)) if value.expire_timestamp >= 0 => {
+            OFFSET_COMMIT_WITH_EXPIRY_VERSION
+        }
+        Record::OffsetCommit(..) => OFFSET_COMMIT_VERSION,
+        Record::GroupMetadata(..) => GROUP_METADATA_VERSION,
+        _ => 0,
+    };
+    Ok((record.encode_key()?, record.encode_value(version)?))
+}
+
+/// What a record may take up besides its key and value: batch and record headers, generously.
+const OVERHEAD_BYTES: usize = 128;
+
+/// Whether the record can be written at all.
+pub(crate) fn fits(record: &Record, bytes_max: usize) -> bool {
+    encode(record).is_ok_and(|(key, value)| {
+        key.len() + value.map_or(0, |value| value.len()) + OVERHEAD_BYTES <= bytes_max
+    })
+}

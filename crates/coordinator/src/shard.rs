@@ -1,0 +1,226 @@
+//! One partition of `__consumer_offsets` and the groups that it coordinates.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use strandline_types::Now;
+use strandline_wire::messages::{GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
+
+use crate::classic::context::Context;
+use crate::classic::{
+    Groups, delete_group, describe_group, expire_offsets, heartbeat, join_group, leave_group,
+    list_groups, offset_commit, offset_delete, offset_fetch, rebalance, sync_group, timers,
+    topics_deleted,
+};
+use crate::contract::{Caller, Effect, Input, Moment, Request, Settings, Ticket, Timer};
+use crate::group::Group;
+use crate::offsets::Offsets;
+use crate::{Fault, Record, invariants};
+
+/// What the log says. Only [`Durable::apply`] changes it.
+///
+/// Records of other kinds of groups stay in the log as they are; nothing of them is kept here.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Durable {
+    /// Groups that have been persisted, with their members.
+    pub groups: BTreeMap<String, GroupMetadataValue>,
+    pub offsets: Offsets,
+}
+
+impl Durable {
+    /// The one way in which durable state changes, on a leader and on replay alike.
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::OffsetCommit(key, value) => self.offsets.apply(key, value),
+            Record::LegacyOffsetCommit(key, value) => {
+                let key = OffsetCommitKey {
+                    group: key.group,
+                    topic: key.topic,
+                    partition: key.partition,
+                };
+                let value = value.map(|value| OffsetCommitValue {
+                    offset: value.offset,
+                    metadata: value.metadata,
+                    commit_timestamp: value.commit_timestamp,
+                    ..Default::default()
+                });
+                self.offsets.apply(key, value);
+            }
+            Record::GroupMetadata(key, Some(value)) => drop(self.groups.insert(key.group, value)),
+            Record::GroupMetadata(key, None) => drop(self.groups.remove(&key.group)),
+            _ => {}
+        }
+    }
+}
+
+/// See the crate's text.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    settings: Settings,
+    durable: Durable,
+    groups: Groups,
+}
+
+impl Shard {
+    /// A shard of which nothing is known yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, durable: Durable::default(), groups: Groups::new() }
+    }
+
+    pub fn durable(&self) -> &Durable {
+        &self.durable
+    }
+
+    /// Takes in the next record of the log.
+    ///
+    /// # Errors
+    /// When the record says something about offsets or classic groups that cannot be understood:
+    /// what the shard would answer could be outdated.
+    pub fn replay(&mut self, record: Record) -> Result<(), Fault> {
+        if let Record::Unknown { key, value: Some(_) } = &record
+            && let [high, low @ 0..=2, ..] = key[..]
+        {
+            let key_type = i16::from_be_bytes([high, low]);
+            return Err(Fault::UnknownValue { key_type });
+        }
+        if let Record::GroupMetadata(key, Some(value)) = &record
+            && !has_unique_members(value)
+        {
+            return Err(Fault::AmbiguousMembers { group: key.group.clone() });
+        }
+        self.durable.apply(record);
+        Ok(())
+    }
+
+    /// The log has been replayed: members' sessions begin, and decisions may.
+    pub fn lead(&mut self, now: Now, effects: &mut Vec<Effect>) -> Vec<Record> {
+        let with_offsets = self.durable.offsets.groups();
+        let ids: BTreeSet<String> =
+            self.durable.groups.keys().chain(with_offsets).cloned().collect();
+        let load = |id: String| {
+            let group = match self.durable.groups.get(&id) {
+                Some(persisted) => Group::loaded(id.clone(), persisted, now.instant),
+                None => Group::new(id.clone()),
+            };
+            (id, group)
+        };
+        let mut groups: Groups = ids.into_iter().map(load).collect();
+        let mut ctx = self.context(Moment { now, seed: 0 }, effects);
+        for group in groups.values_mut() {
+            if group.members.len() > ctx.settings.group_size_max {
+                rebalance::rebalance(&mut ctx, group);
+            }
+            timers::arm(&mut ctx, group);
+            invariants::check(group, ctx.durable);
+        }
+        expire_offsets::arm(&mut ctx);
+        let records = ctx.records;
+        self.groups = groups;
+        records
+    }
+
+    /// Decides one input. The records count at once; append them in the order of the decisions.
+    pub fn decide(
+        &mut self,
+        moment: Moment,
+        input: Input,
+        effects: &mut Vec<Effect>,
+    ) -> Vec<Record> {
+        let mut groups = core::mem::take(&mut self.groups);
+        let mut ctx = self.context(moment, effects);
+        let touched = match input {
+            Input::Request(ticket, caller, request) => {
+                route(&mut ctx, &mut groups, ticket, &caller, request)
+            }
+            Input::Timer(Timer::Group(id)) => {
+                timers::fire(&mut ctx, &mut groups, &id);
+                Some(id)
+            }
+            Input::Timer(Timer::ExpireOffsets) => {
+                expire_offsets::fire(&mut ctx, &mut groups);
+                None
+            }
+            Input::TopicsDeleted(topics) => {
+                topics_deleted::decide(&mut ctx, &topics);
+                None
+            }
+        };
+        if let Some(group) = touched.and_then(|id| groups.get_mut(&id)) {
+            timers::arm(&mut ctx, group);
+            invariants::check(group, ctx.durable);
+        }
+        let records = ctx.records;
+        self.groups = groups;
+        records
+    }
+
+    fn context<'a>(&'a mut self, moment: Moment, effects: &'a mut Vec<Effect>) -> Context<'a> {
+        let (settings, durable) = (&self.settings, &mut self.durable);
+        Context { settings, moment, durable, effects, records: Vec::new() }
+    }
+}
+
+fn has_unique_members(value: &GroupMetadataValue) -> bool {
+    let ids: BTreeSet<_> = value.members.iter().map(|it| &it.member_id).collect();
+    let instances = value.members.iter().filter_map(|it| it.group_instance_id.as_ref());
+    let owners: BTreeSet<_> = instances.clone().collect();
+    ids.len() == value.members.len() && owners.len() == instances.count()
+}
+
+/// Hands a request to its operation. The group whose members, state or deadlines may have changed
+/// comes back.
+fn route(
+    ctx: &mut Context<'_>,
+    groups: &mut Groups,
+    ticket: Ticket,
+    caller: &Caller,
+    request: Request,
+) -> Option<String> {
+    match request {
+        Request::JoinGroup(request) => {
+            let id = request.group_id.clone();
+            join_group::decide(ctx, groups, ticket, caller, request);
+            Some(id)
+        }
+        Request::SyncGroup(request) => {
+            let id = request.group_id.clone();
+            sync_group::decide(ctx, groups, ticket, caller, request);
+            Some(id)
+        }
+        Request::LeaveGroup(request) => {
+            let id = request.group_id.clone();
+            leave_group::decide(ctx, groups, ticket, request);
+            Some(id)
+        }
+        // These only put deadlines off.
+        Request::Heartbeat(request) => {
+            heartbeat::decide(ctx, groups, ticket, &request);
+            None
+        }
+        Request::OffsetCommit(request) => {
+            offset_commit::decide(ctx, groups, ticket, caller, request);
+            None
+        }
+        Request::OffsetFetch(request) => {
+            offset_fetch::decide(ctx, ticket, request);
+            None
+        }
+        Request::OffsetDelete(request) => {
+            offset_delete::decide(ctx, groups, ticket, request);
+            None
+        }
+        Request::DescribeGroup { group_id } => {
+            describe_group::decide(ctx, groups, ticket, caller, group_id);
+            None
+        }
+        Request::DeleteGroup { group_id } => {
+            delete_group::decide(ctx, groups, ticket, &group_id);
+            None
+        }
+        Request::ListGroups(request) => {
+            list_groups::decide(ctx, groups, ticket, &request);
+            None
+        }
+    }
+}
