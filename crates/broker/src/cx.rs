@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use strandline_coordinator::Caller;
 use strandline_metadata::Image;
 use strandline_store::FileRange;
 use strandline_types::Now;
@@ -73,6 +74,12 @@ impl Cx {
 
     pub(crate) fn take_files(&self) -> Vec<FileRange> {
         std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who asks, as group coordinators want to know it.
+    pub(crate) fn caller(&self) -> Caller {
+        let client_id = self.client_id.clone();
+        Caller { client_id, client_host: self.client_host(), version: self.version }
     }
 
     /// The client's address as Kafka prints it in group descriptions.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::api::fetch::FetchSessions;
 use crate::dirs::Dirs;
 use crate::driver::controller::ControllerHandle;
+use crate::driver::groups::Groups;
 use crate::driver::quorum::QuorumHandle;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -27,6 +28,7 @@ pub(crate) struct Handles {
     pub(crate) partitions: Partitions,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) groups: Groups,
     /// What clients may know: published once this node has done its part of it, so that a
     /// partition that metadata name is there to be written to.
     pub(crate) image: watch::Receiver<Arc<Image>>,

@@ -160,3 +160,32 @@ pub enum Effect {
     Arm(Timer, strandline_types::Instant),
     Cancel(Timer),
 }
+
+macro_rules! answers {
+    ($($name:ident($response:ty),)*) => {
+        $(impl TryFrom<Response> for $response {
+            type Error = Response;
+
+            /// Gives the answer back when it is one to another request.
+            fn try_from(response: Response) -> Result<Self, Response> {
+                match response {
+                    Response::$name(response) => Ok(response),
+                    other => Err(other),
+                }
+            }
+        })*
+    };
+}
+
+answers! {
+    JoinGroup(JoinGroupResponse),
+    SyncGroup(SyncGroupResponse),
+    Heartbeat(HeartbeatResponse),
+    LeaveGroup(LeaveGroupResponse),
+    OffsetCommit(OffsetCommitResponse),
+    OffsetFetch(Vec<TopicOffsets>),
+    OffsetDelete(OffsetDeleteResponse),
+    DescribeGroup(DescribedGroup),
+    DeleteGroup(ErrorCode),
+    ListGroups(Vec<ListedGroup>),
+}

@@ -40,6 +40,15 @@ apis! {
     Fetch => fetch(FetchRequest) on Broker;
     ListOffsets => list_offsets(ListOffsetsRequest) on Broker;
     Metadata => metadata(MetadataRequest) on Broker;
+    OffsetCommit => offset_commit(OffsetCommitRequest) on Broker;
+    OffsetFetch => offset_fetch(OffsetFetchRequest) on Broker;
+    FindCoordinator => find_coordinator(FindCoordinatorRequest) on Broker;
+    JoinGroup => join_group(JoinGroupRequest) on Broker;
+    Heartbeat => heartbeat(HeartbeatRequest) on Broker;
+    LeaveGroup => leave_group(LeaveGroupRequest) on Broker;
+    SyncGroup => sync_group(SyncGroupRequest) on Broker;
+    DescribeGroups => describe_groups(DescribeGroupsRequest) on Broker;
+    ListGroups => list_groups(ListGroupsRequest) on Broker;
     ApiVersions => api_versions(ApiVersionsRequest) on Broker Controller;
     CreateTopics => create_topics(CreateTopicsRequest) on Broker Controller;
     DeleteTopics => delete_topics(DeleteTopicsRequest) on Broker Controller;
@@ -50,8 +59,10 @@ apis! {
     AlterConfigs => alter_configs(AlterConfigsRequest) on Broker Controller;
     DescribeLogDirs => describe_log_dirs(DescribeLogDirsRequest) on Broker;
     CreatePartitions => create_partitions(CreatePartitionsRequest) on Broker Controller;
+    DeleteGroups => delete_groups(DeleteGroupsRequest) on Broker;
     IncrementalAlterConfigs =>
         incremental_alter_configs(IncrementalAlterConfigsRequest) on Broker Controller;
+    OffsetDelete => offset_delete(OffsetDeleteRequest) on Broker;
     DescribeQuorum => describe_quorum(DescribeQuorumRequest) on Broker Controller;
     UpdateFeatures => update_features(UpdateFeaturesRequest) on Broker Controller;
     DescribeCluster => describe_cluster(DescribeClusterRequest) on Broker Controller;

@@ -2,6 +2,8 @@
 
 pub(crate) mod controller;
 pub(crate) mod join;
+pub(crate) mod groups;
+mod join;
 pub(crate) mod lifecycle;
 pub(crate) mod partition;
 pub(crate) mod quorum;

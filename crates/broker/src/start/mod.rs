@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::controller::{ControllerHandle, ControllerTask};
+use crate::driver::groups::Groups;
 use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
 use crate::driver::partition::PartitionContext;
 use crate::driver::quorum::{self, OpenError, QuorumHandle, StartedQuorum};
@@ -163,6 +164,7 @@ impl Broker {
         become_available(&lifecycle, applied.clone(), config.node_id).await?;
         world.spawn.spawn(Lane::Control, Box::pin(Arc::clone(&lifecycle).keep_alive()));
 
+        let groups = Groups::start(&world, &config, partitions.clone(), applied.clone());
         let handles = Arc::new(Handles {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
@@ -177,6 +179,7 @@ impl Broker {
                 Arc::clone(&world.entropy),
             ),
             producer_ids: ProducerIds::new(config.node_id, broker_epoch),
+            groups,
             image: applied,
         });
         let upkeep = Upkeep {

@@ -1,0 +1,102 @@
+//! FindCoordinator: the broker that leads the group's partition of `__consumer_offsets`. The first
+//! one to ask has that topic created.
+
+use strandline_metadata::Image;
+use strandline_types::ErrorCode;
+use strandline_wire::messages::find_coordinator_response::Coordinator;
+use strandline_wire::messages::{
+    CreateTopicsRequest, CreateTopicsResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+};
+
+use crate::cx::Cx;
+use crate::session::Hangup;
+
+use crate::internal_topics::{self, CONSUMER_OFFSETS};
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
+
+/// From this version on, a request has several keys (KIP-699).
+const FIRST_VERSION_WITH_BATCHES: i16 = 4;
+
+pub(crate) async fn handle(
+    cx: &Cx,
+    request: FindCoordinatorRequest,
+) -> Result<FindCoordinatorResponse, Hangup> {
+    if request.key_type == GROUP && cx.image().topics.by_name(CONSUMER_OFFSETS).is_none() {
+        create_offsets_topic(cx).await;
+    }
+    let image = cx.image();
+    let find = |key: String| {
+        let found = match request.key_type {
+            GROUP => coordinator_of(cx, &image, &key),
+            TRANSACTION | SHARE => Err((
+                ErrorCode::UNSUPPORTED_VERSION,
+                "this broker coordinates neither transactions nor share groups",
+            )),
+            _ => Err((ErrorCode::INVALID_REQUEST, "unknown type of coordinator")),
+        };
+        found.unwrap_or_else(|(error_code, message)| Coordinator {
+            key: key.clone(),
+            node_id: -1,
+            port: -1,
+            error_code,
+            error_message: Some(message.into()),
+            ..Default::default()
+        })
+    };
+    if cx.version >= FIRST_VERSION_WITH_BATCHES {
+        let coordinators = request.coordinator_keys.into_iter().map(find).collect();
+        return Ok(FindCoordinatorResponse { coordinators, ..Default::default() });
+    }
+    let Coordinator { node_id, host, port, error_code, error_message, .. } = find(request.key);
+    Ok(FindCoordinatorResponse {
+        error_code,
+        error_message,
+        node_id,
+        host,
+        port,
+        ..Default::default()
+    })
+}
+
+fn coordinator_of(
+    cx: &Cx,
+    image: &Image,
+    group_id: &str,
+) -> Result<Coordinator, (ErrorCode, &'static str)> {
+    let not_available =
+        || (ErrorCode::COORDINATOR_NOT_AVAILABLE, "The coordinator is not available.");
+    let id = cx.handles.groups.partition_of(group_id).ok_or_else(not_available)?;
+    let partition = image.topics.partition(id.topic_id, id.partition).ok_or_else(not_available)?;
+    let broker = image.cluster.broker(partition.leader).filter(|broker| !broker.is_fenced());
+    let endpoint = broker.and_then(|broker| broker.endpoint(&cx.session.listener));
+    let endpoint = endpoint.ok_or_else(not_available)?;
+    Ok(Coordinator {
+        key: group_id.into(),
+        node_id: partition.leader.get(),
+        host: endpoint.host.clone(),
+        port: i32::from(endpoint.port),
+        ..Default::default()
+    })
+}
+
+/// Whoever asks is told to ask again unless the topic is there right after.
+async fn create_offsets_topic(cx: &Cx) {
+    let topic = internal_topics::creation(&cx.handles.config, CONSUMER_OFFSETS.into());
+    let request =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
+    let answer: Result<CreateTopicsResponse, _> = cx.handles.controller.ask(request).await;
+    match answer {
+        Ok(response) => {
+            for topic in response.topics {
+                if !matches!(topic.error_code, ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS) {
+                    let reason = topic.error_message.as_deref().unwrap_or_default();
+                    tracing::warn!(error = %topic.error_code, reason, "cannot create {CONSUMER_OFFSETS}");
+                }
+            }
+        }
+        Err(refusal) => tracing::warn!(%refusal, "cannot create {CONSUMER_OFFSETS}"),
+    }
+}

@@ -1,0 +1,17 @@
+//! Heartbeat: decided by the group's coordinator.
+
+use strandline_coordinator::Request;
+use strandline_wire::messages::{HeartbeatRequest, HeartbeatResponse};
+
+use crate::cx::Cx;
+use crate::session::Hangup;
+
+pub(crate) async fn handle(
+    cx: &Cx,
+    request: HeartbeatRequest,
+) -> Result<HeartbeatResponse, Hangup> {
+    let group_id = request.group_id.clone();
+    let answer =
+        cx.handles.groups.ask(&group_id, cx.caller(), Request::Heartbeat(request)).await;
+    Ok(answer.unwrap_or_else(|error_code| HeartbeatResponse { error_code, ..Default::default() }))
+}

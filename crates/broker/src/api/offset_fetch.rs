@@ -1,0 +1,180 @@
+//! OffsetFetch: what groups have committed. Up to version 7 a request asks for one group, from
+//! version 10 on it names topics by id.
+
+use strandline_coordinator::{OffsetFetchGroup, Request, TopicOffsets};
+use strandline_metadata::Image;
+use strandline_types::ErrorCode;
+use strandline_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use strandline_wire::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use strandline_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
+
+use crate::cx::Cx;
+use crate::session::Hangup;
+
+const FIRST_VERSION_WITH_GROUPS: i16 = 8;
+const FIRST_VERSION_WITH_TOPIC_IDS: i16 = 10;
+
+pub(crate) async fn handle(
+    cx: &Cx,
+    request: OffsetFetchRequest,
+) -> Result<OffsetFetchResponse, Hangup> {
+    let mut response = OffsetFetchResponse::default();
+    if cx.version < FIRST_VERSION_WITH_GROUPS {
+        let topics = request.topics.map(|topics| {
+            topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
+        });
+        single_group(cx, OffsetFetchGroup { group_id: request.group_id, topics }, &mut response)
+            .await;
+        return Ok(response);
+    }
+    let image = cx.image();
+    for group in request.groups {
+        response.groups.push(match cx.version {
+            FIRST_VERSION_WITH_TOPIC_IDS.. => by_topic_id(cx, &image, group).await,
+            _ => by_name(cx, group).await,
+        });
+    }
+    Ok(response)
+}
+
+async fn fetch(cx: &Cx, group: OffsetFetchGroup) -> Result<Vec<TopicOffsets>, ErrorCode> {
+    let group_id = group.group_id.clone();
+    cx.handles.groups.ask(&group_id, cx.caller(), Request::OffsetFetch(group)).await
+}
+
+async fn single_group(cx: &Cx, group: OffsetFetchGroup, response: &mut OffsetFetchResponse) {
+    let asked = if cx.version < 2 { group.topics.clone() } else { None };
+    let (found, error_code) = match fetch(cx, group).await {
+        Ok(found) => (found, ErrorCode::NONE),
+        // Version 1 has no other place for an error than the partitions.
+        Err(code) => (asked.map(nothing_of).unwrap_or_default(), code),
+    };
+    if cx.version >= 2 {
+        response.error_code = error_code;
+    }
+    let partition = |partition: OffsetFetchResponsePartitions| OffsetFetchResponsePartition {
+        partition_index: partition.partition_index,
+        committed_offset: partition.committed_offset,
+        committed_leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.metadata,
+        error_code,
+        ..Default::default()
+    };
+    response.topics = found
+        .into_iter()
+        .map(|topic| OffsetFetchResponseTopic {
+            name: topic.topic,
+            partitions: partitions(topic.partitions).map(partition).collect(),
+            ..Default::default()
+        })
+        .collect();
+}
+
+fn nothing_of(topics: Vec<(String, Vec<i32>)>) -> Vec<TopicOffsets> {
+    let nothing = |(topic, indexes): (String, Vec<i32>)| TopicOffsets {
+        topic,
+        partitions: indexes.into_iter().map(|index| (index, None)).collect(),
+    };
+    topics.into_iter().map(nothing).collect()
+}
+
+async fn by_name(cx: &Cx, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let topics = group.topics.map(|topics| {
+        topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
+    });
+    let group_id = group.group_id;
+    let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
+    match fetch(cx, asked).await {
+        Ok(found) => OffsetFetchResponseGroup {
+            group_id,
+            topics: found
+                .into_iter()
+                .map(|topic| OffsetFetchResponseTopics {
+                    name: topic.topic,
+                    partitions: partitions(topic.partitions).collect(),
+                    ..Default::default()
+                })
+                .collect(),
+            ..Default::default()
+        },
+        Err(error_code) => failed(group_id, error_code),
+    }
+}
+
+async fn by_topic_id(
+    cx: &Cx,
+    image: &Image,
+    group: OffsetFetchRequestGroup,
+) -> OffsetFetchResponseGroup {
+    let group_id = group.group_id;
+    let mut answers = Vec::new();
+    let mut names = Vec::new();
+    for topic in group.topics.iter().flatten() {
+        match image.topics.get(topic.topic_id) {
+            Some(known) => names.push((known.name.to_string(), topic.partition_indexes.clone())),
+            None => answers.push(OffsetFetchResponseTopics {
+                topic_id: topic.topic_id,
+                partitions: unknown(&topic.partition_indexes),
+                ..Default::default()
+            }),
+        }
+    }
+    let topics = group.topics.is_some().then_some(names);
+    let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
+    match fetch(cx, asked).await {
+        Ok(found) => {
+            for topic in found {
+                // Offsets of a topic that has just gone are about to go, too.
+                let Some(known) = image.topics.by_name(&topic.topic) else { continue };
+                answers.push(OffsetFetchResponseTopics {
+                    topic_id: known.id,
+                    partitions: partitions(topic.partitions).collect(),
+                    ..Default::default()
+                });
+            }
+            OffsetFetchResponseGroup { group_id, topics: answers, ..Default::default() }
+        }
+        Err(error_code) => failed(group_id, error_code),
+    }
+}
+
+fn failed(group_id: String, error_code: ErrorCode) -> OffsetFetchResponseGroup {
+    OffsetFetchResponseGroup { group_id, error_code, ..Default::default() }
+}
+
+type Found = Vec<(i32, Option<strandline_coordinator::CommittedOffset>)>;
+
+/// An offset that was never committed is −1, which is no error.
+fn partitions(found: Found) -> impl Iterator<Item = OffsetFetchResponsePartitions> {
+    found.into_iter().map(|(partition_index, offset)| match offset {
+        Some(offset) => OffsetFetchResponsePartitions {
+            partition_index,
+            committed_offset: offset.offset.get(),
+            committed_leader_epoch: offset.leader_epoch.get(),
+            metadata: Some(offset.metadata),
+            ..Default::default()
+        },
+        None => nothing(partition_index),
+    })
+}
+
+fn nothing(partition_index: i32) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: -1,
+        committed_leader_epoch: -1,
+        metadata: Some(String::new()),
+        ..Default::default()
+    }
+}
+
+fn unknown(indexes: &[i32]) -> Vec<OffsetFetchResponsePartitions> {
+    let error_code = ErrorCode::UNKNOWN_TOPIC_ID;
+    indexes
+        .iter()
+        .map(|index| OffsetFetchResponsePartitions { error_code, ..nothing(*index) })
+        .collect()
+}
