@@ -1,9 +1,8 @@
 //! Where the cores meet I/O: short loops that feed events in and carry effects out.
 
 pub(crate) mod controller;
-pub(crate) mod join;
 pub(crate) mod groups;
-mod join;
+pub(crate) mod join;
 pub(crate) mod lifecycle;
 pub(crate) mod partition;
 pub(crate) mod quorum;
