@@ -1,0 +1,131 @@
+//! One shard, its log, its timers and a clock, driven by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use strandline_coordinator::{
+    Caller, Effect, Input, Moment, Record, Request, Response, Settings, Shard, Ticket, Timer,
+    encode,
+};
+use strandline_types::{Instant, Now, Timestamp};
+
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    pub(crate) shard: Shard,
+    pub(crate) log: Vec<Record>,
+    pub(crate) now_ms: u64,
+    pub(crate) unanswered: BTreeSet<Ticket>,
+    timers: BTreeMap<Timer, Instant>,
+    next_ticket: u64,
+    seed: u128,
+}
+
+/// What one step brought.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) replies: Vec<(Ticket, Response)>,
+    pub(crate) records: Vec<Record>,
+}
+
+/// Wall clock at the beginning of the story.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+
+impl World {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let mut world = Self {
+            shard: Shard::new(settings.clone()),
+            settings,
+            log: Vec::new(),
+            now_ms: 0,
+            unanswered: BTreeSet::new(),
+            timers: BTreeMap::new(),
+            next_ticket: 0,
+            seed: 0,
+        };
+        world.fail_over();
+        world
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now {
+            instant: Instant::ZERO + Duration::from_millis(self.now_ms),
+            timestamp: Timestamp((EPOCH_MS + self.now_ms) as i64),
+        }
+    }
+
+    /// Another leader takes over: only what is in the log goes on. Who waited is told elsewhere.
+    pub(crate) fn fail_over(&mut self) -> Outcome {
+        self.unanswered.clear();
+        self.timers.clear();
+        self.shard = self.replayed();
+        let mut effects = Vec::new();
+        let records = self.shard.lead(self.now(), &mut effects);
+        self.obey(effects, records)
+    }
+
+    /// A shard made from the log alone, through the bytes that would be on disk.
+    pub(crate) fn replayed(&self) -> Shard {
+        let mut shard = Shard::new(self.settings.clone());
+        for record in &self.log {
+            let (key, value) = encode(record).expect("records are small");
+            let record = Record::decode(&key, value.as_ref()).expect("our own record");
+            shard.replay(record).expect("our own record");
+        }
+        shard
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        version: i16,
+        client: &str,
+        request: Request,
+    ) -> (Ticket, Outcome) {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.unanswered.insert(ticket);
+        let caller = Caller { client_id: client.into(), client_host: "/127.0.0.1".into(), version };
+        (ticket, self.decide(Input::Request(ticket, caller, request)))
+    }
+
+    pub(crate) fn decide(&mut self, input: Input) -> Outcome {
+        self.seed += 1;
+        let moment = Moment { now: self.now(), seed: self.seed };
+        let mut effects = Vec::new();
+        let records = self.shard.decide(moment, input, &mut effects);
+        self.obey(effects, records)
+    }
+
+    fn obey(&mut self, effects: Vec<Effect>, records: Vec<Record>) -> Outcome {
+        let mut outcome = Outcome { replies: Vec::new(), records: records.clone() };
+        self.log.extend(records);
+        for effect in effects {
+            match effect {
+                Effect::Reply(ticket, response) => {
+                    assert!(self.unanswered.remove(&ticket), "answered once");
+                    outcome.replies.push((ticket, response));
+                }
+                Effect::Arm(timer, at) => drop(self.timers.insert(timer, at)),
+                Effect::Cancel(timer) => drop(self.timers.remove(&timer)),
+            }
+        }
+        outcome
+    }
+
+    /// Lets time pass, timer by timer.
+    pub(crate) fn pass(&mut self, ms: u64, mut see: impl FnMut(&Self, Outcome)) {
+        let end = self.now_ms + ms;
+        loop {
+            let next = self.timers.iter().min_by_key(|(_, at)| **at);
+            let Some((timer, at)) = next.map(|(timer, at)| (timer.clone(), *at)) else { break };
+            let at_ms = at.as_nanos().div_ceil(1_000_000);
+            if at_ms > end {
+                break;
+            }
+            self.now_ms = self.now_ms.max(at_ms);
+            self.timers.remove(&timer);
+            let outcome = self.decide(Input::Timer(timer));
+            see(self, outcome);
+        }
+        self.now_ms = end;
+    }
+}
