@@ -58,7 +58,7 @@ const GROUP: &str = "g";
 
 impl Model {
     fn new(seed: u64) -> Self {
-        let static_id = |index: usize| (index % 3 == 0).then(|| format!("static-{index}"));
+        let static_id = |index: usize| index.is_multiple_of(3).then(|| format!("static-{index}"));
         let client = |index| Client { instance_id: static_id(index), ..Client::default() };
         Self {
             world: World::new(Settings::default()),

@@ -51,6 +51,10 @@ pub(crate) async fn handle(
         return Ok(FindCoordinatorResponse { coordinators, ..Default::default() });
     }
     let Coordinator { node_id, host, port, error_code, error_message, .. } = find(request.key);
+    let error_message = match error_code {
+        ErrorCode::NONE => Some("NONE".into()),
+        _ => error_message,
+    };
     Ok(FindCoordinatorResponse {
         error_code,
         error_message,
@@ -78,6 +82,7 @@ fn coordinator_of(
         node_id: partition.leader.get(),
         host: endpoint.host.clone(),
         port: i32::from(endpoint.port),
+        error_message: Some(String::new()),
         ..Default::default()
     })
 }

@@ -14,7 +14,7 @@ pub(crate) async fn handle(
     let answer =
         cx.handles.groups.ask(&group_id, cx.caller(), Request::JoinGroup(request)).await;
     let mut response: JoinGroupResponse = answer.unwrap_or_else(|error_code| {
-        JoinGroupResponse { error_code, member_id, ..Default::default() }
+        JoinGroupResponse { error_code, member_id, protocol_name: None, ..Default::default() }
     });
     if cx.version < 7 {
         // There was no null yet.

@@ -55,6 +55,7 @@ impl Context<'_> {
         let response = JoinGroupResponse {
             error_code: refusal.code(),
             member_id: member_id.into(),
+            protocol_name: None,
             ..Default::default()
         };
         self.reply_join(ticket, response);
