@@ -17,7 +17,7 @@ pub struct CommittedOffset {
     pub committed_at: Timestamp,
     /// Asked for by clients that set a retention of their own (OffsetCommit up to version 4).
     pub expires_at: Option<Timestamp>,
-    /// Zero when the client committed by name.
+    /// Zero when an older broker wrote it.
     pub topic_id: Uuid,
 }
 

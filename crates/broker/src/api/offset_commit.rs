@@ -63,6 +63,7 @@ fn check(
     };
     if let Some(found) = found {
         topic.name = found.name.to_string();
+        topic.topic_id = found.id;
     }
     topic.partitions.retain(|partition| {
         let partition_index = partition.partition_index;

@@ -67,6 +67,7 @@ fn join(
     let group = groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone()));
     if is_new_group {
         // From here on the group is in lists, whatever becomes of this member.
+        group.state_changed_at = Some(ctx.timestamp());
         ctx.write(group.record());
     }
     if !has_room_for(group, &request.member_id, ctx.settings.group_size_max) {
