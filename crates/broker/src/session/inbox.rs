@@ -17,6 +17,9 @@ const FIRST_READ_BYTES: usize = 4 * 1024;
 /// size that was only declared costs nothing.
 const RESERVE_AHEAD_BYTES: usize = 1024 * 1024;
 const SIZE_BYTES: usize = 4;
+/// Room that is left when a frame has been read: only a read that does not fill its buffer proves
+/// that nothing more is there, and it may bring the size of the frame behind.
+const BEYOND_BYTES: usize = SIZE_BYTES;
 
 /// A request as it came from the socket, without the size.
 #[derive(Debug)]
@@ -74,13 +77,13 @@ impl Inbox {
                     return Poll::Ready(Ok(self.take_frame(total)));
                 }
                 let missing = total - self.buf.len();
-                self.buf.reserve(missing.min(RESERVE_AHEAD_BYTES));
+                self.buf.reserve(missing.min(RESERVE_AHEAD_BYTES) + BEYOND_BYTES);
             } else {
                 if self.buf.is_empty() {
                     ready!(conn.poll_readable(cx)).map_err(End::Io)?;
                 }
                 let hint = self.last_frame_bytes.min(RESERVE_AHEAD_BYTES);
-                self.buf.reserve(hint.max(FIRST_READ_BYTES));
+                self.buf.reserve(hint.max(FIRST_READ_BYTES) + BEYOND_BYTES);
             }
             ready!(self.poll_fill(cx, conn))?;
         }

@@ -12,6 +12,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{Conn, File, Listener, Net};
 
+/// What epoll and kqueue have; other systems emulate events by polling.
+const HAS_EDGE_TRIGGERED_EVENTS: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "freebsd",
+));
+
 /// TCP. Every connection is opened without Nagle's delay.
 #[derive(Debug, Default)]
 pub struct RealNet;
@@ -70,6 +78,25 @@ impl RealConn {
         Ok(Self { stream, peer_addr })
     }
 
+    /// Reads once. A read that leaves room in `buf` has drained the socket, and with edge-triggered
+    /// events the next bytes are told anew: the socket counts as unreadable from then on, which
+    /// saves the read that would only say so.
+    fn read_until_drained(&self, buf: &mut BytesMut) -> io::Result<usize> {
+        let room = buf.capacity() - buf.len();
+        let mut drained = None;
+        // The outer call remembers which event it acts on before the read: bytes that arrive
+        // behind the read's back are a newer event, and stay told.
+        let read = self.stream.try_io(Interest::READABLE, || {
+            let count = self.stream.try_read_buf(buf)?;
+            if HAS_EDGE_TRIGGERED_EVENTS && 0 < count && count < room {
+                drained = Some(count);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        drained.map_or(read, Ok)
+    }
+
     /// Tries `write` until it is done or the socket is truly full.
     fn poll_writing(
         &self,
@@ -98,7 +125,7 @@ impl Conn for RealConn {
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read_buf(buf) {
+            match self.read_until_drained(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
