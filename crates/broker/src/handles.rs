@@ -13,6 +13,7 @@ use crate::dirs::Dirs;
 use crate::driver::controller::ControllerHandle;
 use crate::driver::groups::Groups;
 use crate::driver::quorum::QuorumHandle;
+use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 
@@ -29,6 +30,7 @@ pub(crate) struct Handles {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) groups: Groups,
+    pub(crate) metrics: Arc<Metrics>,
     /// What clients may know: published once this node has done its part of it, so that a
     /// partition that metadata name is there to be written to.
     pub(crate) image: watch::Receiver<Arc<Image>>,

@@ -14,6 +14,7 @@ mod handles;
 mod internal_topics;
 mod leader_hints;
 mod listener;
+mod metrics;
 mod partitions;
 mod producer_ids;
 mod session;

@@ -10,6 +10,7 @@ use strandline_ports::{Conn, Lane, Listener, World};
 use crate::cx::{ListenerRole, SessionFacts};
 use crate::dispatch::Dispatcher;
 use crate::handles::Handles;
+use crate::metrics::{ListenerMetrics, OpenConnection};
 use crate::session::{Connections, End, RequestMemory, Session, SessionEnd};
 
 /// After a failed accept (no file descriptor left, most likely) the next try waits this long.
@@ -25,6 +26,7 @@ pub(crate) struct Acceptor {
     /// Name of the listener, such as `PLAINTEXT`.
     pub(crate) name: String,
     pub(crate) role: ListenerRole,
+    pub(crate) metrics: Arc<ListenerMetrics>,
 }
 
 impl Acceptor {
@@ -63,6 +65,7 @@ impl Acceptor {
                 return;
             }
         };
+        let counted = OpenConnection::new(&self.metrics);
         let session = Arc::new(SessionFacts { listener: self.name.clone(), role: self.role, peer });
         let dispatcher =
             Dispatcher::new(Arc::clone(&self.handles), session, Arc::clone(&registered.activity));
@@ -71,7 +74,7 @@ impl Acceptor {
             lane,
             Box::pin(async move {
                 let end = session.run().await;
-                drop(registered);
+                drop((registered, counted));
                 log_end(peer, &end);
             }),
         );

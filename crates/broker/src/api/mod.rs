@@ -4,6 +4,8 @@
 //! Keys, versions and flexible formats come from the message tables; what ApiVersions advertises
 //! is derived from these rows, so nothing is advertised that is not served.
 
+use std::pin::pin;
+
 use strandline_wire::frame::Incoming;
 use strandline_wire::messages::{self, ApiKey, Request};
 
@@ -23,10 +25,13 @@ macro_rules! apis {
         pub(crate) fn route(cx: Cx, incoming: Incoming) -> Answering {
             match cx.api {
                 $(ApiKey::$key => Box::pin(async move {
-                    let request = decode::<messages::$request>(&incoming)?;
-                    drop(incoming);
-                    let response = $module::handle(&cx, request).await?;
-                    encode::<<messages::$request as Request>::Response>(&cx, response.into())
+                    let work = pin!(async {
+                        let request = decode::<messages::$request>(&incoming)?;
+                        drop(incoming);
+                        let response = $module::handle(&cx, request).await?;
+                        encode::<<messages::$request as Request>::Response>(&cx, response.into())
+                    });
+                    cx.handles.metrics.requests.timed(&cx, work).await
                 }),)+
                 // The dispatcher lets only APIs in that have a row.
                 _ => unreachable!("{} has no row", cx.api),

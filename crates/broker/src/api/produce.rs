@@ -3,11 +3,13 @@
 //! Everything before the first await is the ordered stage: once this future has been polled, the
 //! batches have their offsets, and the session may start the Produce behind it.
 
+use std::sync::Arc;
+
 use strandline_config::TopicConfig;
 use strandline_log::{AdmitRefusal, Origin};
 use strandline_ports::TimedOut;
 use strandline_replica::{ProduceAnswer, ProduceRefusal, RequiredAcks};
-use strandline_types::{Compression, ErrorCode, Uuid};
+use strandline_types::{Compression, ErrorCode};
 use strandline_wire::compression::CompressionChoice;
 use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use strandline_wire::messages::produce_response::{
@@ -18,7 +20,7 @@ use strandline_wire::records::{BatchRefusal, InspectLimits, InspectedBatch, insp
 
 use crate::cx::Cx;
 use crate::deadline::Deadline;
-use crate::driver::partition::Ordered;
+use crate::driver::partition::{Ordered, Partition};
 use crate::internal_topics;
 use crate::leader_hints::LeaderHints;
 use crate::partitions::{Held, LookupRefusal, find};
@@ -41,7 +43,7 @@ pub(crate) async fn handle(
     let mut hints = LeaderHints::new(cx);
     let mut response = ProduceResponse::default();
     for OrderedTopic { mut answer, partitions } in ordered {
-        for (index, outcome) in partitions {
+        for OrderedPartition { index, batch_bytes, partition: held, outcome } in partitions {
             let outcome = match outcome {
                 Ok(ordered) => in_time(deadline.wait(ordered.answered()).await),
                 Err(refusal) => Err(refusal),
@@ -51,6 +53,10 @@ pub(crate) async fn handle(
                 Err(refusal) => refused(cx, index, &refusal),
             };
             let code = partition.error_code;
+            let metrics = &cx.handles.metrics;
+            for traffic in held.iter().map(|it| it.traffic()).chain([&metrics.traffic]) {
+                traffic.produced(batch_bytes, code);
+            }
             if let Some(leader) = hints.leader(code, &answer.name, answer.topic_id, index) {
                 partition.current_leader.leader_id = leader.node.get();
                 partition.current_leader.leader_epoch = leader.epoch.get();
@@ -69,7 +75,15 @@ pub(crate) async fn handle(
 /// One topic of the request whose batches have their places in the logs.
 struct OrderedTopic {
     answer: TopicProduceResponse,
-    partitions: Vec<(i32, Result<Ordered, Refusal>)>,
+    partitions: Vec<OrderedPartition>,
+}
+
+struct OrderedPartition {
+    index: i32,
+    batch_bytes: usize,
+    /// `None` when there is none here.
+    partition: Option<Arc<Partition>>,
+    outcome: Result<Ordered, Refusal>,
 }
 
 /// Why a partition's batch was not taken.
@@ -112,7 +126,13 @@ fn order_topic(cx: &Cx, acks: i16, topic: TopicProduceData) -> OrderedTopic {
     let TopicProduceData { name, topic_id, partition_data, .. } = topic;
     let partitions = partition_data
         .into_iter()
-        .map(|data| (data.index, order(cx, acks, &name, topic_id, data)))
+        .map(|PartitionProduceData { index, records, .. }| {
+            let held = find(cx, &name, topic_id, index);
+            let partition = held.as_ref().ok().map(|held| Arc::clone(&held.partition));
+            let batch_bytes = records.len();
+            let outcome = order(cx, acks, held, records);
+            OrderedPartition { index, batch_bytes, partition, outcome }
+        })
         .collect();
     OrderedTopic { answer: TopicProduceResponse { name, topic_id, ..Default::default() }, partitions }
 }
@@ -121,9 +141,8 @@ fn order_topic(cx: &Cx, acks: i16, topic: TopicProduceData) -> OrderedTopic {
 fn order(
     cx: &Cx,
     acks: i16,
-    name: &str,
-    topic_id: Uuid,
-    data: PartitionProduceData,
+    held: Result<Held, LookupRefusal>,
+    records: Records,
 ) -> Result<Ordered, Refusal> {
     let required_acks = match acks {
         0 => RequiredAcks::None,
@@ -131,13 +150,13 @@ fn order(
         -1 => RequiredAcks::All,
         _ => return Err(Refusal::BadAcks),
     };
-    let Held { partition, config, .. } = find(cx, name, topic_id, data.index)?;
+    let Held { partition, config, .. } = held?;
     if internal_topics::is_internal(&partition.name().topic)
         && cx.client_id != internal_topics::ADMIN_CLIENT_ID
     {
         return Err(Refusal::InternalTopic);
     }
-    let batch = checked(cx, &config, data.records)?;
+    let batch = checked(cx, &config, records)?;
     Ok(partition.produce(cx.now, vec![batch], required_acks, Origin::Leader))
 }
 

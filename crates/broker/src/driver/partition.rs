@@ -22,6 +22,8 @@ use strandline_types::{LeaderEpoch, NodeId, Now, Offset, TopicIdPartition, Topic
 use strandline_wire::records::InspectedBatch;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metrics::{Metrics, Traffic};
+
 mod append;
 mod read;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub(crate) struct PartitionContext {
     pub(crate) spawn: Arc<dyn Spawn>,
     /// Proposals for another ISR; the answer comes back by [`Partition::isr_answered`].
     pub(crate) isr_proposals: mpsc::UnboundedSender<IsrProposal>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// An AlterPartition to be sent to the controller.
@@ -62,6 +65,7 @@ pub(crate) struct Partition {
     core: Mutex<Core>,
     view: RwLock<View>,
     waiters: waiters::Waiters,
+    traffic: Traffic,
     /// Held by a sync and by whoever takes files away: a file must not be opened for a sync just
     /// when it goes.
     files: tokio::sync::Mutex<()>,
@@ -136,6 +140,7 @@ impl Partition {
             core: Mutex::new(core),
             view,
             waiters: waiters::Waiters::default(),
+            traffic: Traffic::default(),
             files: tokio::sync::Mutex::new(()),
         })
     }
@@ -146,6 +151,11 @@ impl Partition {
 
     pub(crate) fn id(&self) -> TopicIdPartition {
         self.id
+    }
+
+    /// What went in and out of this partition since it was opened.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     pub(crate) fn store(&self) -> &Arc<PartitionStore> {
@@ -215,6 +225,7 @@ impl Partition {
         for effect in effects {
             match effect {
                 Effect::Append(admission) => {
+                    self.count_append(&admission);
                     let end = admission.appended.next_offset;
                     core.uncommitted.push_back((end, admission.size_bytes));
                     let batches = std::mem::take(&mut batches);
@@ -305,10 +316,23 @@ impl Partition {
         }
     }
 
+    fn count_append(&self, admission: &Admission) {
+        let appended = &admission.appended;
+        let records = appended.next_offset.get() - appended.base_offset.get();
+        for traffic in [&self.traffic, &self.context.metrics.traffic] {
+            traffic.messages_in.add(records as u64);
+            traffic.bytes_in.add(admission.size_bytes.into());
+        }
+    }
+
     async fn sync(self: Arc<Self>, plan: SyncPlan) {
         let synced = {
             let _files = self.files.lock().await;
-            self.store.sync(&plan).await
+            let began = self.now().instant;
+            let synced = self.store.sync(&plan).await;
+            let ended = self.now().instant;
+            self.context.metrics.flushes.flushed(ended, ended.since(began));
+            synced
         };
         match synced {
             Ok(()) => self.step(Event::Synced { upto: plan.upto }),

@@ -19,6 +19,7 @@ pub(crate) struct Charge(OwnedSemaphorePermit);
 #[derive(Clone, Debug)]
 pub(crate) struct RequestMemory {
     bytes: Arc<Semaphore>,
+    capacity_bytes: usize,
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
@@ -33,7 +34,16 @@ impl RequestMemory {
     /// `capacity_bytes` must be at least the largest frame that is let in, or that frame would
     /// wait forever.
     pub(crate) fn new(capacity_bytes: usize) -> Self {
-        Self { bytes: Arc::new(Semaphore::new(capacity_bytes.min(Semaphore::MAX_PERMITS))) }
+        let capacity_bytes = capacity_bytes.min(Semaphore::MAX_PERMITS);
+        Self { bytes: Arc::new(Semaphore::new(capacity_bytes)), capacity_bytes }
+    }
+
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.capacity_bytes
+    }
+
+    pub(crate) fn available_bytes(&self) -> usize {
+        self.bytes.available_permits()
     }
 
     pub(crate) fn charging(&self) -> Charging {

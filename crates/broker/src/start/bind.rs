@@ -66,10 +66,9 @@ impl Bound {
         config: &BrokerConfig,
         handles: &Arc<Handles>,
         connections: &Connections,
+        memory: &RequestMemory,
     ) -> Vec<BoundAddress> {
-        let frame_max_bytes = config.network.request_max_bytes.max(0) as usize;
-        let budget = config.network.request_memory_max_bytes.max(0) as usize;
-        let memory = RequestMemory::new(budget.max(frame_max_bytes));
+        let frame_max_bytes = frame_max_bytes(config);
         let mut addresses = Vec::new();
         for BoundListener { config: ListenerConfig { name, .. }, role, listener } in self.0 {
             addresses.push(BoundAddress {
@@ -83,6 +82,7 @@ impl Bound {
                 connections: connections.clone(),
                 memory: memory.clone(),
                 frame_max_bytes,
+                metrics: handles.metrics.listener(&name),
                 name,
                 role,
             };
@@ -94,6 +94,26 @@ impl Bound {
         }
         addresses
     }
+}
+
+fn frame_max_bytes(config: &BrokerConfig) -> usize {
+    config.network.request_max_bytes.max(0) as usize
+}
+
+pub(super) fn request_memory(config: &BrokerConfig) -> RequestMemory {
+    let budget = config.network.request_memory_max_bytes.max(0) as usize;
+    RequestMemory::new(budget.max(frame_max_bytes(config)))
+}
+
+/// Where the metrics are served, if anywhere.
+pub(super) async fn bind_metrics(
+    world: &World,
+    config: &BrokerConfig,
+) -> Result<Option<Box<dyn Listener>>, StartError> {
+    let Some(address) = &config.own.metrics_listener else { return Ok(None) };
+    let opened = world.net.listen(&address.host, address.port).await;
+    let failed = |error| StartError::Listen { listener: format!("{address} (metrics)"), error };
+    opened.map(Some).map_err(failed)
 }
 
 pub(super) fn connection_limits(config: &BrokerConfig) -> ConnectionLimits {

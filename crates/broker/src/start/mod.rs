@@ -29,10 +29,11 @@ use crate::driver::quorum::{self, OpenError, QuorumHandle, StartedQuorum};
 use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::upkeep::Upkeep;
 use crate::handles::{Handles, Identity};
+use crate::metrics::{BrokerState, Endpoint as MetricsEndpoint, Metrics, Scrape};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::session::Connections;
-use bind::{bind, connection_limits};
+use bind::{bind, bind_metrics, connection_limits, request_memory};
 use settings::{controller_settings, quorum_options, refuse_what_is_not_served};
 
 pub use open_dirs::DirError;
@@ -42,6 +43,8 @@ pub use open_dirs::DirError;
 pub struct Ready {
     /// In the order of the setting.
     pub listeners: Vec<BoundAddress>,
+    /// Where Prometheus finds the metrics.
+    pub metrics: Option<SocketAddr>,
     pub node_id: NodeId,
     pub cluster_id: String,
     pub log_dirs: Vec<String>,
@@ -106,6 +109,7 @@ pub struct Broker {
     lifecycle: Arc<Lifecycle>,
     connections: Connections,
     quorum: QuorumHandle,
+    metrics: Arc<Metrics>,
     fatal: mpsc::UnboundedReceiver<Fatal>,
 }
 
@@ -123,6 +127,7 @@ impl Broker {
         let began = world.clock.now().instant;
         refuse_what_is_not_served(&config)?;
         let bound = bind(&world, &config).await?;
+        let metrics_listener = bind_metrics(&world, &config).await?;
         let config = Arc::new(bound.settle(config));
         let endpoints = endpoints(&config);
         let opened = open_dirs::open(&world, &config).await?;
@@ -143,6 +148,8 @@ impl Broker {
         .await?;
 
         let partitions = Partitions::default();
+        let names = config.listeners.iter().map(|listener| listener.name.as_str());
+        let metrics = Arc::new(Metrics::new(names));
         let (applied_in, applied) = watch::channel(Arc::new(Image::default()));
         let (broker_epoch_in, broker_epoch) = watch::channel(BrokerEpoch::NONE);
         let lifecycle = Arc::new(Lifecycle {
@@ -158,7 +165,7 @@ impl Broker {
         lifecycle.register_controller(&controllers).await?;
         let brokers = advertised(&config.advertised_listeners);
         lifecycle.register_broker(&brokers, opened.previous_epoch).await?;
-        let replicas = replicas(&world, &config, &dirs, &partitions, found);
+        let replicas = replicas(&world, &config, &dirs, &partitions, &metrics, found);
         let images = control.handle.watch_image();
         follow_metadata(&world, replicas, images, applied_in, &dirs).await?;
         become_available(&lifecycle, applied.clone(), config.node_id).await?;
@@ -180,6 +187,7 @@ impl Broker {
             ),
             producer_ids: ProducerIds::new(config.node_id, broker_epoch),
             groups,
+            metrics: Arc::clone(&metrics),
             image: applied,
         });
         let upkeep = Upkeep {
@@ -194,9 +202,18 @@ impl Broker {
         let connections = Connections::new(connection_limits(&config));
         let sweeping = connections.clone().sweep(Arc::clone(&world.clock));
         world.spawn.spawn(Lane::Data, Box::pin(sweeping));
-        let listeners = bound.serve(&world, &config, &handles, &connections);
+        let memory = request_memory(&config);
+        let listeners = bound.serve(&world, &config, &handles, &connections, &memory);
+        metrics.enter(BrokerState::Running);
+        let metrics_address = metrics_listener.as_ref().map(|listener| listener.local_addr());
+        if let Some(listener) = metrics_listener {
+            let endpoint =
+                MetricsEndpoint { world: world.clone(), scrape: Scrape { handles, memory } };
+            world.spawn.spawn(Lane::Data, Box::pin(endpoint.run(listener)));
+        }
         let ready = Ready {
             listeners,
+            metrics: metrics_address,
             node_id: identity.node_id,
             cluster_id: identity.cluster_id,
             log_dirs: config.log_dirs.clone(),
@@ -213,6 +230,7 @@ impl Broker {
             lifecycle,
             connections,
             quorum,
+            metrics,
             fatal,
         })
     }
@@ -234,6 +252,7 @@ impl Broker {
     /// # Errors
     /// When the disk refuses; the next start recovers then.
     pub async fn stop(self) -> Result<(), StoreFault> {
+        self.metrics.enter(BrokerState::PendingControlledShutdown);
         self.lifecycle.leave(LEAVE_PATIENCE).await;
         self.connections.close_all();
         let mut images: BTreeMap<DirIndex, BTreeMap<String, LogImage>> = BTreeMap::new();
@@ -331,6 +350,7 @@ fn replicas(
     config: &BrokerConfig,
     dirs: &Arc<Dirs>,
     partitions: &Partitions,
+    metrics: &Arc<Metrics>,
     found: FoundOnDisk,
 ) -> Replicas {
     // One replica is its own ISR: nothing is ever proposed.
@@ -340,6 +360,7 @@ fn replicas(
         clock: Arc::clone(&world.clock),
         spawn: Arc::clone(&world.spawn),
         isr_proposals,
+        metrics: Arc::clone(metrics),
     };
     let settings = ReplicaSettings {
         topic_defaults: Arc::clone(&config.topic_defaults),

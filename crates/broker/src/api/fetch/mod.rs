@@ -56,6 +56,7 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
             }
         }
     }
+    read.count(cx);
     let answers = read.partitions.into_iter().map(|it| (it.wanted, it.answer)).collect();
     let (session_id, answers) = sessions.conclude(cx.now.instant, cx.version, plan, answers);
     Ok(respond(cx, session_id, answers))
@@ -89,6 +90,17 @@ impl ReadAll {
         self.is_urgent || self.bytes >= limits.min_bytes || self.partitions.is_empty()
     }
 
+    /// Counts what is given away.
+    fn count(&self, cx: &Cx) {
+        for it in &self.partitions {
+            let bytes = it.answer.records.len() as u64;
+            if let (Some((partition, _)), 1..) = (&it.partition, bytes) {
+                partition.traffic().bytes_out.add(bytes);
+                cx.handles.metrics.traffic.bytes_out.add(bytes);
+            }
+        }
+    }
+
     fn subscribe(&self, waiter: &Arc<FetchWaiter>, reader: Reader) -> Vec<Subscription> {
         let partitions = self.partitions.iter().filter_map(|it| it.partition.as_ref());
         partitions.map(|(partition, seen)| partition.subscribe(waiter, reader, *seen)).collect()
@@ -119,14 +131,19 @@ async fn read_all(cx: &Cx, wanted: &[(Wanted, FetchPartition)], limits: Limits) 
 
 async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
     let index = wanted.partition;
+    let all_topics = &cx.handles.metrics.traffic;
     let held = match find(cx, &wanted.topic, wanted.topic_id, index) {
         Ok(held) => held,
         Err(refusal) => {
             let answer = failed(index, refusal.code());
+            all_topics.fetch_requests.add(1);
+            all_topics.fetch_failed(refusal.code());
             return ReadOne { wanted, answer, partition: None, is_urgent: true };
         }
     };
     let partition = held.partition;
+    let counted = [all_topics, partition.traffic()];
+    counted.iter().for_each(|traffic| traffic.fetch_requests.add(1));
     match partition.read(at).await {
         Ok(FetchRead { view, records, next_offset }) => {
             let seen = view.end_for(at.reader);
@@ -146,6 +163,7 @@ async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
         }
         Err(refusal) => {
             let mut answer = failed(index, refusal.code());
+            counted.iter().for_each(|traffic| traffic.fetch_failed(refusal.code()));
             if matches!(refusal, ReadRefusal::OffsetOutOfRange { .. }) {
                 // A client that resets by itself wants to know where the log lies now.
                 let view = partition.view();

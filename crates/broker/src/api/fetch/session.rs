@@ -196,6 +196,12 @@ impl FetchSessions {
         Some(id)
     }
 
+    /// How many sessions there are, and partitions in them.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let sessions = self.lock();
+        (sessions.len(), sessions.values().map(|session| session.partitions.len()).sum())
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }

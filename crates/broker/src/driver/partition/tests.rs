@@ -169,6 +169,7 @@ impl Node {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             spawn,
             isr_proposals,
+            metrics: Arc::default(),
         };
         Self {
             dir,

@@ -1,0 +1,157 @@
+//! What Prometheus reads of a broker that has done a little work.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use expect_test::expect;
+use strandline_broker::Broker;
+use strandline_ports::World;
+use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget};
+use strandline_types::ErrorCode;
+use strandline_wire::frame;
+use strandline_wire::messages::create_topics_request::CreatableTopic;
+use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use strandline_wire::messages::{
+    CreateTopicsRequest, FetchRequest, ProduceRequest, Records, Request,
+};
+use strandline_wire::records::{BatchBuilder, BatchOptions, NewRecord};
+
+fn world() -> World {
+    let spawn = RealSpawn::new(tokio::runtime::Handle::current()).unwrap();
+    World {
+        clock: Arc::new(RealClock::default()),
+        entropy: Arc::new(RealEntropy),
+        spawn: Arc::new(spawn),
+        net: Arc::new(RealNet),
+        disk: Arc::new(RealDisk::new(WriteBudget::default())),
+    }
+}
+
+async fn start(dir: &Path) -> Broker {
+    let set = [
+        ("log.dirs", dir.to_str().unwrap()),
+        ("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"),
+        ("strandline.metrics.listener", "127.0.0.1:0"),
+    ];
+    let set: Vec<_> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let resolved = strandline_config::BrokerConfig::resolve(None, &set).unwrap();
+    Broker::start(world(), resolved.config).await.unwrap()
+}
+
+fn ask<R: Request>(conn: &mut TcpStream, request: &R, version: i16) -> R::Response {
+    let frame = frame::request(request, version, 7, Some("test")).unwrap();
+    for chunk in frame.chunks {
+        match chunk {
+            strandline_wire::Chunk::Bytes(bytes) => conn.write_all(&bytes).unwrap(),
+            strandline_wire::Chunk::External { .. } => unreachable!("requests carry no files"),
+        }
+    }
+    let mut size = [0; 4];
+    conn.read_exact(&mut size).unwrap();
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    conn.read_exact(&mut answer).unwrap();
+    frame::decode_response::<R>(&Bytes::from(answer), version).unwrap()
+}
+
+fn http(address: SocketAddr, request: &str) -> String {
+    let mut conn = TcpStream::connect(address).unwrap();
+    conn.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    conn.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn create_topic(conn: &mut TcpStream) {
+    let topic = CreatableTopic {
+        name: "t".into(),
+        num_partitions: 2,
+        replication_factor: 1,
+        ..Default::default()
+    };
+    let request =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    let answer = ask(conn, &request, 7);
+    assert_eq!(answer.topics[0].error_code, ErrorCode::NONE);
+}
+
+/// Three records to a partition that there is, or is not.
+fn produce(conn: &mut TcpStream, index: i32) -> ErrorCode {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    for _ in 0..3 {
+        batch.append(&NewRecord { value: Some(b"value"), ..Default::default() }).unwrap();
+    }
+    let records = Records::Bytes(batch.build());
+    let partition = PartitionProduceData { index, records, ..Default::default() };
+    let topic = TopicProduceData {
+        name: "t".into(),
+        partition_data: vec![partition],
+        ..Default::default()
+    };
+    let request = ProduceRequest {
+        acks: -1,
+        timeout_ms: 10_000,
+        topic_data: vec![topic],
+        ..Default::default()
+    };
+    ask(conn, &request, 11).responses[0].partition_responses[0].error_code
+}
+
+fn fetch(conn: &mut TcpStream) -> usize {
+    let partition = FetchPartition { partition_max_bytes: 1 << 20, ..Default::default() };
+    let topic = FetchTopic { topic: "t".into(), partitions: vec![partition], ..Default::default() };
+    let request = FetchRequest {
+        max_wait_ms: 1000,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        topics: vec![topic],
+        ..Default::default()
+    };
+    ask(conn, &request, 12).responses[0].partitions[0].records.len()
+}
+
+/// The samples, without the times and what else differs from run to run.
+fn samples(answer: &str) -> String {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+    let varies = [
+        "timems{",
+        "timems_sum",
+        "flush",
+        "logdirectoryoffline{",
+        "high_watermark",
+        "last_applied",
+    ];
+    let lines = body.lines().filter(|line| !line.starts_with('#'));
+    let steady = lines.filter(|line| !varies.iter().any(|name| line.contains(name)));
+    steady.map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = start(&dir.path().join("data")).await;
+    let ready = broker.ready().clone();
+    let kafka = ready.listeners.iter().find(|it| !it.is_controller).unwrap().address;
+    let metrics = ready.metrics.unwrap();
+    tokio::task::block_in_place(|| {
+        let mut conn = TcpStream::connect(kafka).unwrap();
+        create_topic(&mut conn);
+        assert_eq!(produce(&mut conn, 0), ErrorCode::NONE);
+        assert_eq!(produce(&mut conn, 1), ErrorCode::NONE);
+        assert_eq!(produce(&mut conn, 2), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert!(fetch(&mut conn) > 0);
+        let answer = http(metrics, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        expect![[r#""#]].assert_eq(&samples(&answer));
+        assert!(answer.contains(
+            "kafka_network_requestmetrics_totaltimems{request=\"Produce\",quantile=\"0.99\"} "
+        ));
+        assert!(http(metrics, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 Not Found\r\n"));
+        assert!(http(metrics, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+    });
+    broker.stop().await.unwrap();
+}
