@@ -17,6 +17,9 @@ use crate::format::offset_index;
 
 /// What is read at once to look at headers: a little more than lies between two index entries.
 const WINDOW_BYTES: usize = 4096 + 512;
+/// Entries of an offset index that are read at once: 4 KiB of them, which stand for at least 2 MiB
+/// of log, so that a search in most segments takes one or a few calls.
+const INDEX_PAGE_ENTRIES: usize = 512;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Access {
@@ -138,25 +141,27 @@ impl SegmentView {
             return self.checked_position(self.pending[last].position);
         }
         let Some(index) = &self.index else { return Ok(0) };
-        let entry = |at: u32| {
-            let mut bytes = [0; offset_index::ENTRY_BYTES];
-            let position = u64::from(at) * offset_index::ENTRY_BYTES as u64;
-            read_exact(&**index, access, position, &mut bytes)?;
-            Ok::<_, LookupError>(offset_index::decode_entry(&bytes))
+        let mut page = [0; INDEX_PAGE_ENTRIES * offset_index::ENTRY_BYTES];
+        let mut read = |from: u32, count: u32| {
+            let position = u64::from(from) * offset_index::ENTRY_BYTES as u64;
+            let bytes = &mut page[..count as usize * offset_index::ENTRY_BYTES];
+            read_exact(&**index, access, position, bytes)?;
+            let (entries, _) = bytes.as_chunks::<{ offset_index::ENTRY_BYTES }>();
+            let above = entries.partition_point(|it| is_not_above(&offset_index::decode_entry(it)));
+            let last = above.checked_sub(1).map(|at| offset_index::decode_entry(&entries[at]));
+            Ok::<_, LookupError>(last)
         };
-        let (mut low, mut high) = (0, self.index_entries);
-        let mut found = 0;
-        while low < high {
+        // Halves by single entries until what is left is read at once.
+        let (mut low, mut high, mut found) = (0, self.index_entries, None);
+        while high - low > INDEX_PAGE_ENTRIES as u32 {
             let middle = low + (high - low) / 2;
-            let candidate = entry(middle)?;
-            if is_not_above(&candidate) {
-                found = candidate.position;
-                low = middle + 1;
-            } else {
-                high = middle;
+            match read(middle, 1)? {
+                Some(entry) => (low, found) = (middle + 1, Some(entry)),
+                None => high = middle,
             }
         }
-        self.checked_position(found)
+        let last = read(low, high - low)?.or(found);
+        self.checked_position(last.map_or(0, |entry| entry.position))
     }
 
     fn checked_position(&self, position: u32) -> Result<u32, LookupError> {
