@@ -23,6 +23,7 @@ Usage: cargo xtask TASK
   golden [--check]        ask Apache Kafka for the golden vectors, or check ours (needs mvn and java)
   test [NAME...]          everything that must hold, or the steps with these names
   tidy                    layers, purity of the cores, file sizes
+  bench [--rounds N]      Apache Kafka and Strandline side by side, N (3) times each load (needs mvn and java)
   interop [--help]        run the clients of interop/ against a broker
 ";
 
@@ -47,6 +48,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["fuzz", "--seconds", seconds] => fuzz::run(&root(), seconds.parse()?),
         ["test", names @ ..] => test::run(&root(), names),
         ["tidy"] => tidy::run(&root()),
+        ["bench"] => interop::bench::run(3),
+        ["bench", "--rounds", rounds] => interop::bench::run(rounds.parse()?),
         ["interop", rest @ ..] => interop::run(rest.iter().map(ToString::to_string)),
         ["golden"] => golden::run(&root(), golden::Mode::Write),
         ["golden", "--check"] => golden::run(&root(), golden::Mode::Check),

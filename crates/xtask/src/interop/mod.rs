@@ -5,6 +5,7 @@
 //! the broker is from the environment and nothing else, so the same program runs against both.
 #![expect(clippy::disallowed_methods, reason = "a house task runs on the wall clock")]
 
+pub(crate) mod bench;
 mod clients;
 mod files;
 mod peer;

@@ -207,6 +207,11 @@ impl Peer {
         &self.bootstrap
     }
 
+    /// Of a broker that was started here.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     fn wait_for_port(&mut self) -> Result<()> {
         let address: SocketAddr = self.bootstrap.parse().context("the bootstrap address")?;
         let deadline = Instant::now() + START_TIMEOUT;

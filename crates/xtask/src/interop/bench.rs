@@ -1,0 +1,35 @@
+//! `cargo xtask bench`: Apache Kafka 4.3.1 and Strandline side by side, under the loads of bench/.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::peer::{Against, Peer};
+use super::place::Place;
+
+/// Starts both, runs every load `rounds` times against each in turn, and prints one table.
+pub(crate) fn run(rounds: usize) -> Result<()> {
+    let place = Place::find()?;
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--release", "--package", "strandline-bench"])
+        .current_dir(place.repository())
+        .status()
+        .context("run cargo")?;
+    ensure!(status.success(), "strandline-bench does not build");
+    let peers = [Against::Kafka, Against::Strandline].map(|it| Peer::start(&place, &it));
+    let [kafka, strandline] = peers;
+    let (kafka, strandline) = (kafka?, strandline?);
+    let argument = |name: &str, peer: &Peer| {
+        let pid = peer.pid().context("a broker that was started here has a process")?;
+        anyhow::Ok(format!("{name}={}/{pid}", peer.bootstrap()))
+    };
+    let status = Command::new(place.target().join("release").join("strandline-bench"))
+        .args(["table", &rounds.to_string()])
+        .arg(argument("Kafka 4.3.1", &kafka)?)
+        .arg(argument("Strandline", &strandline)?)
+        .status()
+        .context("run strandline-bench")?;
+    ensure!(status.success(), "the load did not run through");
+    strandline.stop()?;
+    kafka.stop()
+}
