@@ -1,20 +1,24 @@
 //! The requests of the load. Topics go by name: those versions both brokers serve.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use strandline_types::{ErrorCode, Timestamp};
 use strandline_wire::messages::create_topics_request::CreatableTopic;
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use strandline_wire::messages::{
-    CreateTopicsRequest, FetchRequest, FetchResponse, MetadataRequest, ProduceRequest,
-    ProduceResponse, Records,
+    CreateTopicsRequest, FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, Records,
 };
 use strandline_wire::records::{BatchBuilder, BatchOptions, NewRecord};
 
 use crate::conn::{Conn, encoded};
 
-pub(crate) const PRODUCE_VERSION: i16 = 11;
-pub(crate) const FETCH_VERSION: i16 = 12;
+/// A new topic has its leaders by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const PRODUCE_VERSION: i16 = 11;
+const FETCH_VERSION: i16 = 12;
 
 pub(crate) fn create_topic(address: &str, name: &str, partitions: i32) -> Result<()> {
     let mut conn = Conn::open(address)?;
@@ -29,26 +33,20 @@ pub(crate) fn create_topic(address: &str, name: &str, partitions: i32) -> Result
     let answer = conn.ask(&request, 5)?;
     let code = answer.topics[0].error_code;
     ensure!(code == ErrorCode::NONE, "create {name}: {code}");
-    // Kafka answers before its broker has acted on the new topic.
-    for _ in 0..1000 {
-        let ask = MetadataRequest {
-            topics: Some(vec![strandline_wire::messages::metadata_request::MetadataRequestTopic {
-                name: Some(name.into()),
-                ..Default::default()
-            }]),
-            ..Default::default()
-        };
-        let topics = conn.ask(&ask, 8)?.topics;
-        let is_there =
-            |it: &strandline_wire::messages::metadata_response::MetadataResponseTopic| {
-                it.partitions.len() == partitions as usize
-                    && it.partitions.iter().all(|it| it.error_code == ErrorCode::NONE)
-            };
-        if topics.first().is_some_and(is_there) {
-            return Ok(());
+    // The controller answers before the broker has acted on the new topic.
+    for partition in 0..partitions {
+        let probe = fetch(name, partition, 0, 0)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            conn.send(&probe)?;
+            match fetched(&conn.receive()?) {
+                Ok(_) => break,
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => {}
+            }
         }
     }
-    anyhow::bail!("{name} never got its leaders")
+    Ok(())
 }
 
 /// One Produce with one batch of `records` values of `value_bytes` that do not repeat.

@@ -146,7 +146,84 @@ async fn a_scrape() {
         assert_eq!(produce(&mut conn, 2), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         assert!(fetch(&mut conn) > 0);
         let answer = http(metrics, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-        expect![[r#""#]].assert_eq(&samples(&answer));
+        expect![[r#"
+            strandline_build_info{version="0.1.0"} 1
+            kafka_server_kafkaserver_brokerstate 3
+            kafka_server_brokertopicmetrics_messagesin_total 6
+            kafka_server_brokertopicmetrics_messagesin_total{topic="t"} 6
+            kafka_server_brokertopicmetrics_bytesin_total 194
+            kafka_server_brokertopicmetrics_bytesin_total{topic="t"} 194
+            kafka_server_brokertopicmetrics_bytesout_total 97
+            kafka_server_brokertopicmetrics_bytesout_total{topic="t"} 97
+            kafka_server_brokertopicmetrics_bytesrejected_total 0
+            kafka_server_brokertopicmetrics_bytesrejected_total{topic="t"} 0
+            kafka_server_brokertopicmetrics_totalproducerequests_total 3
+            kafka_server_brokertopicmetrics_totalproducerequests_total{topic="t"} 2
+            kafka_server_brokertopicmetrics_failedproducerequests_total 0
+            kafka_server_brokertopicmetrics_failedproducerequests_total{topic="t"} 0
+            kafka_server_brokertopicmetrics_totalfetchrequests_total 1
+            kafka_server_brokertopicmetrics_totalfetchrequests_total{topic="t"} 1
+            kafka_server_brokertopicmetrics_failedfetchrequests_total 0
+            kafka_server_brokertopicmetrics_failedfetchrequests_total{topic="t"} 0
+            kafka_network_requestmetrics_requests_total{request="Produce",version="11"} 3
+            kafka_network_requestmetrics_requests_total{request="Fetch",version="12"} 1
+            kafka_network_requestmetrics_requests_total{request="FetchConsumer",version="12"} 1
+            kafka_network_requestmetrics_requests_total{request="CreateTopics",version="7"} 1
+            kafka_network_requestmetrics_totaltimems_count{request="Produce"} 3
+            kafka_network_requestmetrics_totaltimems_count{request="Fetch"} 1
+            kafka_network_requestmetrics_totaltimems_count{request="FetchConsumer"} 1
+            kafka_network_requestmetrics_totaltimems_count{request="CreateTopics"} 1
+            kafka_network_requestmetrics_localtimems_count{request="Produce"} 3
+            kafka_network_requestmetrics_localtimems_count{request="Fetch"} 1
+            kafka_network_requestmetrics_localtimems_count{request="FetchConsumer"} 1
+            kafka_network_requestmetrics_localtimems_count{request="CreateTopics"} 1
+            kafka_network_requestmetrics_remotetimems_count{request="Produce"} 3
+            kafka_network_requestmetrics_remotetimems_count{request="Fetch"} 1
+            kafka_network_requestmetrics_remotetimems_count{request="FetchConsumer"} 1
+            kafka_network_requestmetrics_remotetimems_count{request="CreateTopics"} 1
+            kafka_server_delayedoperationpurgatory_purgatorysize{delayedoperation="Produce"} 0
+            kafka_server_delayedoperationpurgatory_purgatorysize{delayedoperation="Fetch"} 0
+            kafka_server_delayedoperationpurgatory_purgatorysize{delayedoperation="CreateTopics"} 0
+            kafka_server_fetchsessioncache_numincrementalfetchsessions 0
+            kafka_server_fetchsessioncache_numincrementalfetchpartitionscached 0
+            kafka_server_socket_server_metrics_connection_count{listener="PLAINTEXT"} 1
+            kafka_server_socket_server_metrics_connection_count{listener="CONTROLLER"} 0
+            kafka_server_socket_server_metrics_connection_creation_total{listener="PLAINTEXT"} 1
+            kafka_server_socket_server_metrics_connection_creation_total{listener="CONTROLLER"} 0
+            kafka_server_socket_server_metrics_connection_close_total{listener="PLAINTEXT"} 0
+            kafka_server_socket_server_metrics_connection_close_total{listener="CONTROLLER"} 0
+            kafka_network_socketserver_memorypoolused 0
+            kafka_network_socketserver_memorypoolavailable 268435456
+            kafka_server_replicamanager_partitioncount 2
+            kafka_server_replicamanager_leadercount 2
+            kafka_server_replicamanager_offlinereplicacount 0
+            kafka_server_replicamanager_underreplicatedpartitions 0
+            kafka_server_replicamanager_underminisrpartitioncount 0
+            kafka_server_replicamanager_atminisrpartitioncount 2
+            kafka_server_replicamanager_reassigningpartitions 0
+            kafka_log_log_size{topic="t",partition="0"} 97
+            kafka_log_log_size{topic="t",partition="1"} 97
+            kafka_log_log_logstartoffset{topic="t",partition="0"} 0
+            kafka_log_log_logstartoffset{topic="t",partition="1"} 0
+            kafka_log_log_logendoffset{topic="t",partition="0"} 3
+            kafka_log_log_logendoffset{topic="t",partition="1"} 3
+            kafka_log_log_numlogsegments{topic="t",partition="0"} 1
+            kafka_log_log_numlogsegments{topic="t",partition="1"} 1
+            kafka_log_logmanager_offlinelogdirectorycount 0
+            kafka_controller_kafkacontroller_activecontrollercount 1
+            kafka_controller_kafkacontroller_globaltopiccount 1
+            kafka_controller_kafkacontroller_globalpartitioncount 2
+            kafka_controller_kafkacontroller_offlinepartitionscount 0
+            kafka_controller_kafkacontroller_preferredreplicaimbalancecount 0
+            kafka_controller_kafkacontroller_activebrokercount 1
+            kafka_controller_kafkacontroller_fencedbrokercount 0
+            kafka_server_raftmetrics_current_state{current_state="leader"} 1
+            kafka_server_raftmetrics_current_leader 1
+            kafka_server_raftmetrics_current_epoch 1
+            kafka_server_raftmetrics_number_of_voters 1
+            kafka_server_raftmetrics_number_of_observers 0
+        "#]]
+        .assert_eq(&samples(&answer));
         assert!(answer.contains(
             "kafka_network_requestmetrics_totaltimems{request=\"Produce\",quantile=\"0.99\"} "
         ));

@@ -1,6 +1,7 @@
 //! One reading of everything, as text.
 
 use std::fmt::Display;
+use std::iter;
 use std::sync::Arc;
 
 use strandline_metadata::Image;
@@ -100,7 +101,7 @@ impl Scrape {
         }
         let mut family = text.family(&table::PURGATORY_SIZE);
         for (api, of_api) in requests.used() {
-            family.sample(&[("delayedoperation", &api)], of_api.parked());
+            family.sample(&[("delayedoperation", &api.facts().name)], of_api.parked());
         }
         let (sessions, partitions) = self.handles.fetch_sessions.sizes();
         text.single(&table::FETCH_SESSIONS, sessions);
@@ -202,11 +203,9 @@ fn is_same_topic(one: &Held, other: &Held) -> bool {
 
 /// Kafka tells the fetches of consumers apart from those of followers, and shows both together as
 /// well. Followers do not fetch from this node.
-fn shown_as(api: ApiKey) -> Vec<String> {
-    match api {
-        ApiKey::Fetch => vec!["Fetch".into(), "FetchConsumer".into()],
-        api => vec![api.to_string()],
-    }
+fn shown_as(api: ApiKey) -> impl Iterator<Item = &'static str> {
+    let also = (api == ApiKey::Fetch).then_some("FetchConsumer");
+    iter::once(api.facts().name).chain(also)
 }
 
 fn replicas(text: &mut Text, image: &Image, partitions: &[Held]) {
