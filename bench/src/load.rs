@@ -16,7 +16,7 @@ const IN_FLIGHT: usize = 5;
 const PARTITIONS: i32 = 4;
 const CONNECTIONS: usize = 100;
 /// What a fetch of the consuming load reads from.
-const CONSUMED_TOPIC: &str = "bench-consume";
+const CONSUMED_TOPIC: &str = "bench-consumed";
 
 pub(crate) struct Figures {
     pub(crate) requests: usize,

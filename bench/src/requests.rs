@@ -1,6 +1,6 @@
 //! The requests of the load. Topics go by name: those versions both brokers serve.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use strandline_types::{ErrorCode, Timestamp};
@@ -57,6 +57,8 @@ pub(crate) fn produce(
     value_bytes: usize,
 ) -> Result<Vec<u8>> {
     let mut batch = BatchBuilder::new(BatchOptions::default());
+    // Older records would fall to retention while they are read.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for record in 0..records {
         let mut value = Vec::with_capacity(value_bytes + 8);
@@ -67,7 +69,7 @@ pub(crate) fn produce(
             value.extend_from_slice(&state.to_le_bytes());
         }
         value.truncate(value_bytes);
-        let timestamp = Timestamp(1_700_000_000_000 + record as i64);
+        let timestamp = Timestamp(now + record as i64);
         batch.append(&NewRecord { timestamp, value: Some(&value), ..Default::default() })?;
     }
     let records = Records::Bytes(batch.build());
