@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use strandline_coordinator::{
     Caller, Effect, Input, Moment, Record, Request, Response, Settings, Shard, Ticket, encode,
@@ -270,7 +270,7 @@ impl ShardDriver {
         let releasing = Arc::clone(self).release_all();
         let mut releasing: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(releasing);
         let mut nobody = Context::from_waker(Waker::noop());
-        if let Poll::Pending = releasing.as_mut().poll(&mut nobody) {
+        if releasing.as_mut().poll(&mut nobody).is_pending() {
             self.groups.0.world.spawn.spawn(Lane::Data, releasing);
         }
     }
