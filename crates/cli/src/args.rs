@@ -3,9 +3,15 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+use crate::cluster::ClusterVerb;
+use crate::config::ConfigVerb;
+use crate::consume::ConsumeArgs;
+use crate::group::GroupVerb;
 use crate::log_dump::LogVerb;
+use crate::produce::ProduceArgs;
 use crate::start::StartArgs;
 use crate::storage::StorageVerb;
+use crate::topic::TopicVerb;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -28,9 +34,33 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
+    /// Show brokers, quorum, features and log dirs
+    #[command(subcommand, arg_required_else_help = true)]
+    Cluster(ClusterVerb),
+
+    /// Show and change settings of topics, brokers and groups
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigVerb),
+
+    /// Print a topic's records as they come
+    #[command(
+        after_help = "Examples:\n  strandline consume orders --from beginning -n 10 --key\n  strandline consume orders --group billing --json"
+    )]
+    Consume(ConsumeArgs),
+
+    /// List, describe, reset and delete consumer groups
+    #[command(subcommand, arg_required_else_help = true)]
+    Group(GroupVerb),
+
     /// Look into the files of a log
     #[command(subcommand, arg_required_else_help = true)]
     Log(LogVerb),
+
+    /// Send standard input to a topic, one record per line
+    #[command(
+        after_help = "Examples:\n  echo hello | strandline produce greetings\n  strandline produce orders -K : < orders.txt"
+    )]
+    Produce(ProduceArgs),
 
     /// Start a node: broker and controller
     ///
@@ -44,4 +74,8 @@ pub(crate) enum Verb {
     /// Format a node's directories, or tell whose they are
     #[command(subcommand, arg_required_else_help = true)]
     Storage(StorageVerb),
+
+    /// Create, list, describe, alter and delete topics
+    #[command(subcommand, arg_required_else_help = true)]
+    Topic(TopicVerb),
 }

@@ -7,14 +7,22 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod args;
+mod cluster;
+mod config;
 pub mod configuration;
+mod connect;
+mod consume;
 pub mod failure;
+mod group;
 mod log_dump;
 pub mod logging;
 pub mod output;
+mod produce;
 pub mod signals;
 mod start;
 mod storage;
+mod topic;
+mod when;
 pub mod world;
 
 use args::{Arguments, Verb};
@@ -25,9 +33,15 @@ pub fn run() -> ExitCode {
     let Arguments { json, verb } = Arguments::parse();
     let output = Output::new(json);
     let done = match verb {
+        Verb::Cluster(verb) => cluster::run(verb, &output),
+        Verb::Config(verb) => config::run(verb, &output),
+        Verb::Consume(args) => consume::run(args, &output),
+        Verb::Group(verb) => group::run(verb, &output),
         Verb::Log(verb) => log_dump::run(verb, &output),
+        Verb::Produce(args) => produce::run(args, &output),
         Verb::Start(args) => start::run(args, &output),
         Verb::Storage(verb) => storage::run(verb, &output),
+        Verb::Topic(verb) => topic::run(verb, &output),
     };
     match done {
         Ok(code) => code,
