@@ -96,7 +96,7 @@ pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
             + " | ratio"
     );
     text += &format!("\n|---|{}\n", "---|".repeat(brokers.len() + 1));
-    text += &line("idle resident MiB", &idle);
+    text += &line("resident MiB before the load", &idle);
     for (row, by_broker) in ROWS.iter().zip(figures) {
         let medians: Vec<f64> = by_broker.into_iter().map(median).collect();
         text += &line(row.title, &medians);
@@ -108,7 +108,11 @@ pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
 fn line(title: &str, values: &[f64]) -> String {
     let mut line = format!("| {title} |");
     for value in values {
-        let digits = if *value < 10.0 { 2 } else { 0 };
+        let digits = match *value {
+            ..1.0 => 3,
+            ..10.0 => 2,
+            _ => 0,
+        };
         line += &format!(" {value:.digits$} |");
     }
     let ratio = values[values.len() - 1] / values[0];
