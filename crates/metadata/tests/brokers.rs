@@ -522,8 +522,8 @@ fn a_broker_is_forgotten() {
     check(
         story.ask(unregister(2)),
         expect![[r#"
-        → UnregisterBrokerResponse { error_code: BROKER_ID_NOT_REGISTERED(102), error_message: Some("Broker ID 2 is not currently registered") }
-    "#]],
+            → UnregisterBrokerResponse { error_code: BROKER_ID_NOT_REGISTERED(102), error_message: Some("no broker is registered as 2") }
+        "#]],
     );
 }
 

@@ -197,21 +197,21 @@ fn what_cannot_be_set_says_why() {
     check(
         lines(text),
         expect![[r#"
-        → error_code: INVALID_CONFIG(40), error_message: Some("topic setting `retention.ms` is `x`; it must be a whole number, at least -1"), resource_type: 2, resource_name: "t" }, 
-        → error_code: UNKNOWN_TOPIC_OR_PARTITION(3), error_message: Some("The topic 'none' does not exist."), resource_type: 2, resource_name: "none" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("Default topic resources are not allowed."), resource_type: 2, resource_name: "" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("`num.partitions` cannot change at run time: set it in the configuration file and restart"), resource_type: 4, resource_name: "" }, 
-        → error_code: INVALID_CONFIG(40), error_message: Some("Broker-level min.insync.replicas cannot be altered while ELR is enabled."), resource_type: 4, resource_name: "1" }, 
-        → error_code: BROKER_ID_NOT_REGISTERED(102), error_message: Some("No node with id 9 found."), resource_type: 4, resource_name: "9" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("Invalid broker name one"), resource_type: 4, resource_name: "one" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("Default group resources are not allowed."), resource_type: 32, resource_name: "" }, 
-        → error_code: INVALID_CONFIG(40), error_message: Some("`consumer.session.timeout.ms` (1) must lie between `group.consumer.min.session.timeout.ms` (45000) and `group.consumer.max.session.timeout.ms` (60000)"), resource_type: 32, resource_name: "g" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("Subscription name can't be empty"), resource_type: 16, resource_name: "" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("client metrics setting `interval.ms` is `1`; it must be a whole number from 100 to 3600000"), resource_type: 16, resource_name: "m" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("Unknown resource type 8."), resource_type: 8, resource_name: "1" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("Each resource must appear at most once."), resource_type: 2, resource_name: "twice" }, 
-        → error_code: INVALID_REQUEST(42), error_message: Some("Each resource must appear at most once."), resource_type: 2, resource_name: "twice" }
-    "#]],
+            → error_code: INVALID_CONFIG(40), error_message: Some("topic setting `retention.ms` is `x`; it must be a whole number, at least -1"), resource_type: 2, resource_name: "t" }, 
+            → error_code: UNKNOWN_TOPIC_OR_PARTITION(3), error_message: Some("there is no topic none"), resource_type: 2, resource_name: "none" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("name a topic: there are no settings of all topics"), resource_type: 2, resource_name: "" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("`num.partitions` cannot change at run time: set it in the configuration file and restart"), resource_type: 4, resource_name: "" }, 
+            → error_code: INVALID_CONFIG(40), error_message: Some("min.insync.replicas cannot differ between brokers while eligible leader replicas are on"), resource_type: 4, resource_name: "1" }, 
+            → error_code: BROKER_ID_NOT_REGISTERED(102), error_message: Some("no broker or controller is registered as 9"), resource_type: 4, resource_name: "9" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("broker `one` is not a number"), resource_type: 4, resource_name: "one" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("name a group: there are no settings of all groups"), resource_type: 32, resource_name: "" }, 
+            → error_code: INVALID_CONFIG(40), error_message: Some("`consumer.session.timeout.ms` (1) must lie between `group.consumer.min.session.timeout.ms` (45000) and `group.consumer.max.session.timeout.ms` (60000)"), resource_type: 32, resource_name: "g" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("name a client metrics subscription"), resource_type: 16, resource_name: "" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("client metrics setting `interval.ms` is `1`; it must be a whole number from 100 to 3600000"), resource_type: 16, resource_name: "m" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("resource type 8 has no settings"), resource_type: 8, resource_name: "1" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("this resource is named twice in one request"), resource_type: 2, resource_name: "twice" }, 
+            → error_code: INVALID_REQUEST(42), error_message: Some("this resource is named twice in one request"), resource_type: 2, resource_name: "twice" }
+        "#]],
     );
     let mut one = |key: &str, operation, value| {
         lines(story.ask(alter(vec![resource(TOPIC, "t", &[(key, operation, value)])])))
@@ -237,8 +237,8 @@ fn what_cannot_be_set_says_why() {
     check(
         one("retention.ms", 9, Some("1")),
         expect![[r#"
-        → error_code: INVALID_REQUEST(42), error_message: Some("Unknown operation type 9"), resource_type: 2, resource_name: "t" }
-    "#]],
+            → error_code: INVALID_REQUEST(42), error_message: Some("operation 9 is none of 0 to 3"), resource_type: 2, resource_name: "t" }
+        "#]],
     );
     let both = [("retention.ms", SET, Some("1")), ("retention.ms", SET, Some("2"))];
     check(
@@ -319,15 +319,11 @@ fn settings_are_described_with_their_source() {
     );
     check(
         describe(BROKER, "2", &[]),
-        expect![[
-            r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("Unexpected broker id, expected 1 or empty string, but received 2"), resource_type: 4, resource_name: "2", configs: [] }"#
-        ]],
+        expect![[r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("this is broker 1; ask broker 2 for its own settings"), resource_type: 4, resource_name: "2", configs: [] }"#]],
     );
     check(
         describe(99, "t", &[]),
-        expect![[
-            r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("Unsupported resource type: 99"), resource_type: 99, resource_name: "t", configs: [] }"#
-        ]],
+        expect![[r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("resource type 99 has no settings"), resource_type: 99, resource_name: "t", configs: [] }"#]],
     );
     check(
         describe(BROKER, "", &[]),
@@ -384,8 +380,8 @@ fn features_change_together_or_not_at_all() {
     check(
         update(&[("group.version", 0, 1)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 0 for feature group.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: group.version cannot go to level 0: it is at level 1, and no downgrade was asked for"), results: [] }
+        "#]],
     );
     check(
         update(&[("group.version", 0, 2)]),
@@ -397,8 +393,8 @@ fn features_change_together_or_not_at_all() {
     check(
         update(&[("group.version", 1, 2)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 1 for feature group.version. Can't downgrade to a newer version."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: group.version cannot go to level 1: it is at level 0, and a downgrade was asked for"), results: [] }
+        "#]],
     );
     check(
         update(&[("group.version", 1, 1), ("group.version", 1, 1)]),
@@ -409,38 +405,38 @@ fn features_change_together_or_not_at_all() {
     check(
         update(&[("group.version", 1, 1), ("share.version", 1, 1)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 1 for feature share.version. Local controller 1 does not support this feature."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: share.version cannot go to level 1: this controller (1) does not know it"), results: [] }
+        "#]],
     );
     check(
         update(&[("group.version", 1, 9)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 1 for feature group.version. The controller does not support the given upgrade type."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: group.version cannot go to level 1: the upgrade type is none of 1 to 3"), results: [] }
+        "#]],
     );
     check(
         update(&[("metadata.version", 29, 2)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Unsupported metadata.version downgrade from 30 to 29. Refusing to perform the requested downgrade because it might delete metadata information."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: metadata.version cannot go from 30 to 29: there may be records that only the later level knows"), results: [] }
+        "#]],
     );
     check(
         update(&[("metadata.version", 29, 3)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Unsupported metadata.version downgrade from 30 to 29. Unsafe metadata downgrade is not supported in this version."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: metadata.version cannot go from 30 to 29: records cannot be dropped to allow it"), results: [] }
+        "#]],
     );
     check(
         update(&[("metadata.version", 6, 3)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 6 for feature metadata.version. Local controller 1 only supports versions 7-30"), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: metadata.version cannot go to level 6: this controller (1) knows levels 7 to 30"), results: [] }
+        "#]],
     );
     check(
         update(&[("kraft.version", 0, 2)]),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 0 for feature kraft.version. Can't downgrade the version of this feature."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: kraft.version cannot go to level 0: it never goes back from level 1"), results: [] }
+        "#]],
     );
     check(
         update(&[("kraft.version", 1, 1)]),
@@ -466,14 +462,14 @@ fn a_feature_needs_every_node() {
     check(
         story.ask(features(&[("group.version", 1, 1)], false)),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 1 for feature group.version. Broker 2 does not support this feature."), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: group.version cannot go to level 1: broker 2 does not know it"), results: [] }
+        "#]],
     );
     check(
         story.ask(features(&[("metadata.version", 30, 1)], false)),
         expect![[r#"
-        → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("The update failed for all features since the following feature had an error: Invalid update version 30 for feature metadata.version. Broker 2 only supports versions 7-29"), results: [] }
-    "#]],
+            → UpdateFeaturesResponse { error_code: INVALID_UPDATE_VERSION(95), error_message: Some("no feature was changed: metadata.version cannot go to level 30: broker 2 knows levels 7 to 29"), results: [] }
+        "#]],
     );
     check(
         story.ask(ControllerRegistrationRequest { controller_id: 3, ..Default::default() }),

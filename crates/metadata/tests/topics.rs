@@ -164,37 +164,37 @@ fn what_cannot_be_created_says_why() {
     check(
         reasons.collect(),
         expect![[r#"
-        "t", TOPIC_ALREADY_EXISTS(36), Some("Topic 't' already exists.")
-        "a_b", INVALID_TOPIC_EXCEPTION(17), Some("Topic 'a_b' collides with existing topic: a.b")
-        "", INVALID_TOPIC_EXCEPTION(17), Some("Topic name is invalid: the empty string is not allowed")
-        "..", INVALID_TOPIC_EXCEPTION(17), Some("Topic name is invalid: '..' is not allowed")
-        "a b", INVALID_TOPIC_EXCEPTION(17), Some("Topic name is invalid: 'a b' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
-        "xxx…", INVALID_TOPIC_EXCEPTION(17), Some("Topic name is invalid: the length of 'xxx…' is longer than the max allowed length 249")
-        "__cluster_metadata", INVALID_REQUEST(42), Some("Creation of internal topic __cluster_metadata is prohibited.")
-        "no-partitions", INVALID_PARTITIONS(37), Some("Number of partitions was set to an invalid non-positive value.")
-        "no-replicas", INVALID_REPLICATION_FACTOR(38), Some("Replication factor must be larger than 0, or -1 to use the default value.")
-        "too-few-brokers", INVALID_REPLICATION_FACTOR(38), Some("Unable to replicate the partition 4 time(s): The target replication factor of 4 cannot be reached because only 3 broker(s) are registered or some brokers have all their log directories cordoned.")
-        "unknown-key", INVALID_CONFIG(40), Some("unknown topic setting `no.such.key`")
-        "bad-value", INVALID_CONFIG(40), Some("topic setting `segment.bytes` is `1`; it must be a whole number from 1048576 to 2147483647")
-        "no-value", INVALID_CONFIG(40), Some("Null value not supported for topic configs: segment.bytes")
-        "gap", INVALID_REPLICA_ASSIGNMENT(39), Some("partitions should be a consecutive 0-based integer sequence")
-        "unknown-broker", INVALID_REPLICA_ASSIGNMENT(39), Some("The manual partition assignment includes broker 9, but no such broker is registered.")
-        "same-broker", INVALID_REPLICA_ASSIGNMENT(39), Some("The manual partition assignment includes the broker 1 more than once.")
-        "nobody", INVALID_REPLICA_ASSIGNMENT(39), Some("The manual partition assignment includes an empty replica list.")
-        "uneven", INVALID_REPLICA_ASSIGNMENT(39), Some("The manual partition assignment includes a partition with 2 replica(s), but this is not consistent with previous partitions, which have 1 replica(s).")
-        "same-partition", INVALID_REPLICA_ASSIGNMENT(39), Some("Found multiple manual partition assignments for partition 0")
-        "only-fenced", INVALID_REPLICA_ASSIGNMENT(39), Some("All brokers specified in the manual partition assignment for partition 0 are fenced or in controlled shutdown.")
-        "count-and-assignment", INVALID_REQUEST(42), Some("A manual partition assignment was specified, but numPartitions was not set to -1.")
-        "rf-and-assignment", INVALID_REQUEST(42), Some("A manual partition assignment was specified, but replication factor was not set to -1.")
-        "twice", INVALID_REQUEST(42), Some("Duplicate topic name.")
-    "#]],
+            "t", TOPIC_ALREADY_EXISTS(36), Some("there is a topic t already")
+            "a_b", INVALID_TOPIC_EXCEPTION(17), Some("`a_b` looks like topic a.b where metrics write `_` for `.`")
+            "", INVALID_TOPIC_EXCEPTION(17), Some("a topic name has at least one character")
+            "..", INVALID_TOPIC_EXCEPTION(17), Some("`..` cannot be a topic name")
+            "a b", INVALID_TOPIC_EXCEPTION(17), Some("a topic name has only the characters a-z, A-Z, 0-9, `.`, `_` and `-`; `a b` has others")
+            "xxx…", INVALID_TOPIC_EXCEPTION(17), Some("a topic name has at most 249 characters; `xxx…` has more")
+            "__cluster_metadata", INVALID_REQUEST(42), Some("__cluster_metadata belongs to the cluster: nobody can create it")
+            "no-partitions", INVALID_PARTITIONS(37), Some("a topic has at least 1 partition, or -1 for the broker's default")
+            "no-replicas", INVALID_REPLICATION_FACTOR(38), Some("a replication factor is at least 1, or -1 for the broker's default")
+            "too-few-brokers", INVALID_REPLICATION_FACTOR(38), Some("replication factor 4 cannot be met: brokers that take replicas: 3")
+            "unknown-key", INVALID_CONFIG(40), Some("unknown topic setting `no.such.key`")
+            "bad-value", INVALID_CONFIG(40), Some("topic setting `segment.bytes` is `1`; it must be a whole number from 1048576 to 2147483647")
+            "no-value", INVALID_CONFIG(40), Some("these settings come without a value: segment.bytes")
+            "gap", INVALID_REPLICA_ASSIGNMENT(39), Some("the partitions whose replicas are named must count up from 0 without a gap")
+            "unknown-broker", INVALID_REPLICA_ASSIGNMENT(39), Some("no broker is registered as 9")
+            "same-broker", INVALID_REPLICA_ASSIGNMENT(39), Some("broker 1 is named twice for one partition")
+            "nobody", INVALID_REPLICA_ASSIGNMENT(39), Some("a partition needs at least one replica")
+            "uneven", INVALID_REPLICA_ASSIGNMENT(39), Some("a partition would have 2 replicas where others of its topic have 1")
+            "same-partition", INVALID_REPLICA_ASSIGNMENT(39), Some("the replicas of partition 0 are named twice")
+            "only-fenced", INVALID_REPLICA_ASSIGNMENT(39), Some("none of the brokers named for partition 0 is active")
+            "count-and-assignment", INVALID_REQUEST(42), Some("the number of partitions must be -1 where the replicas are named")
+            "rf-and-assignment", INVALID_REQUEST(42), Some("the replication factor must be -1 where the replicas are named")
+            "twice", INVALID_REQUEST(42), Some("this topic is named twice in one request")
+        "#]],
     );
     let huge = create(vec![topic("p", 10_000, 1), topic("q", 1, 1)], false);
     check(
         story.ask(huge),
         expect![[r#"
-        → CreateTopicsResponse { topics: [CreatableTopicResult { name: "p", topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: POLICY_VIOLATION(44), error_message: Some("Excessively large number of partitions per request."), num_partitions: -1, replication_factor: -1, configs: Some([]) }, CreatableTopicResult { name: "q", topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: POLICY_VIOLATION(44), error_message: Some("Excessively large number of partitions per request."), num_partitions: -1, replication_factor: -1, configs: Some([]) }] }
-    "#]],
+            → CreateTopicsResponse { topics: [CreatableTopicResult { name: "p", topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: POLICY_VIOLATION(44), error_message: Some("one request makes at most 10000 partitions"), num_partitions: -1, replication_factor: -1, configs: Some([]) }, CreatableTopicResult { name: "q", topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: POLICY_VIOLATION(44), error_message: Some("one request makes at most 10000 partitions"), num_partitions: -1, replication_factor: -1, configs: Some([]) }] }
+        "#]],
     );
 }
 
@@ -234,32 +234,32 @@ fn partitions_are_added() {
     check(
         story.ask(more(4, None)),
         expect![[r#"
-        → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_PARTITIONS(37), error_message: Some("Topic already has 4 partition(s).") }] }
-    "#]],
+            → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_PARTITIONS(37), error_message: Some("topic t has 4 partitions already") }] }
+        "#]],
     );
     check(
         story.ask(more(1, None)),
         expect![[r#"
-        → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_PARTITIONS(37), error_message: Some("The topic t currently has 4 partition(s); 1 would not be an increase.") }] }
-    "#]],
+            → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_PARTITIONS(37), error_message: Some("topic t has 4 partitions, which cannot shrink to 1") }] }
+        "#]],
     );
     check(
         story.ask(more(6, Some(&[&[1, 2]]))),
         expect![[r#"
-        → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_REPLICA_ASSIGNMENT(39), error_message: Some("Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified.") }] }
-    "#]],
+            → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_REPLICA_ASSIGNMENT(39), error_message: Some("2 partitions are to be added, and replicas are named for 1") }] }
+        "#]],
     );
     check(
         story.ask(more(5, Some(&[&[1]]))),
         expect![[r#"
-        → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_REPLICA_ASSIGNMENT(39), error_message: Some("The manual partition assignment includes a partition with 1 replica(s), but this is not consistent with previous partitions, which have 2 replica(s).") }] }
-    "#]],
+            → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_REPLICA_ASSIGNMENT(39), error_message: Some("a partition would have 1 replicas where others of its topic have 2") }] }
+        "#]],
     );
     check(
         story.ask(more(2_000_000, None)),
         expect![[r#"
-        → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: POLICY_VIOLATION(44), error_message: Some("Excessively large number of partitions per request.") }] }
-    "#]],
+            → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: POLICY_VIOLATION(44), error_message: Some("one request makes at most 10000 partitions") }] }
+        "#]],
     );
     let mut request = more(5, None);
     request.validate_only = true;
@@ -278,8 +278,8 @@ fn partitions_are_added() {
     check(
         story.ask(request),
         expect![[r#"
-        → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_REQUEST(42), error_message: Some("Duplicate topic name.") }] }
-    "#]],
+            → CreatePartitionsResponse { results: [CreatePartitionsTopicResult { name: "t", error_code: INVALID_REQUEST(42), error_message: Some("this topic is named twice in one request") }] }
+        "#]],
     );
 }
 
@@ -318,13 +318,13 @@ fn topics_are_deleted_by_name_and_by_id() {
             → DeleteTopicsResponse { responses: [
                { name: Some("a"), topic_id: yEBsPfXUQLaIYvB9ECq60w }, 
                { name: Some("b"), topic_id: fEqtITzsSxukz4ysS6fwGQ }, 
-               { name: Some("c"), topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: INVALID_REQUEST(42), error_message: Some("This topic is named twice, by its name and by its id.") }, 
-               { name: None, topic_id: PSjElaNHRgmC8kpPBpintA, error_code: INVALID_REQUEST(42), error_message: Some("This topic is named twice, by its name and by its id.") }, 
+               { name: Some("c"), topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: INVALID_REQUEST(42), error_message: Some("this topic is named twice, by its name and by its id") }, 
+               { name: None, topic_id: PSjElaNHRgmC8kpPBpintA, error_code: INVALID_REQUEST(42), error_message: Some("this topic is named twice, by its name and by its id") }, 
                { name: Some("none"), topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: UNKNOWN_TOPIC_OR_PARTITION(3) }, 
                { name: None, topic_id: AAAAAAAAAAAAAAAAAAAAAQ, error_code: UNKNOWN_TOPIC_ID(100) }, 
-               { name: None, topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: INVALID_REQUEST(42), error_message: Some("Neither topic name nor id were specified.") }, 
-               { name: Some("a"), topic_id: AAAAAAAAAAAAAAAAAAAAAQ, error_code: INVALID_REQUEST(42), error_message: Some("You may not specify both topic name and topic id.") }, 
-               { name: Some("twice"), topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: INVALID_REQUEST(42), error_message: Some("Duplicate topic name.") }] }
+               { name: None, topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: INVALID_REQUEST(42), error_message: Some("give the name or the id of a topic") }, 
+               { name: Some("a"), topic_id: AAAAAAAAAAAAAAAAAAAAAQ, error_code: INVALID_REQUEST(42), error_message: Some("give a name or an id, not both") }, 
+               { name: Some("twice"), topic_id: AAAAAAAAAAAAAAAAAAAAAA, error_code: INVALID_REQUEST(42), error_message: Some("this topic is named twice in one request") }] }
         "#]],
     );
     let left: Vec<_> = story.image().topics.iter().map(|topic| topic.name.as_ref()).collect();
@@ -350,8 +350,8 @@ fn leaders_are_elected_on_request() {
     check(
         story.ask(elect(0, Some(&[0, 7]))),
         expect![[r#"
-        → ElectLeadersResponse { replica_election_results: [ReplicaElectionResult { topic: "t", partition_result: [PartitionResult { partition_id: 0, error_code: ELECTION_NOT_NEEDED(84) }, PartitionResult { partition_id: 7, error_code: UNKNOWN_TOPIC_OR_PARTITION(3), error_message: Some("No such partition as t-7") }] }] }
-    "#]],
+            → ElectLeadersResponse { replica_election_results: [ReplicaElectionResult { topic: "t", partition_result: [PartitionResult { partition_id: 0, error_code: ELECTION_NOT_NEEDED(84) }, PartitionResult { partition_id: 7, error_code: UNKNOWN_TOPIC_OR_PARTITION(3), error_message: Some("topic t has no partition 7") }] }] }
+        "#]],
     );
     let leave = BrokerHeartbeatRequest { want_fence: true, ..story.heartbeat(1) };
     story.ask(leave);

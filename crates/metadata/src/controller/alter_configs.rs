@@ -44,7 +44,7 @@ pub(super) fn decide_incremental(
                     let operation =
                         Operation::from_wire_id(config.config_operation).ok_or_else(|| {
                             let id = config.config_operation;
-                            invalid(format!("Unknown operation type {id}"))
+                            invalid(format!("operation {id} is none of 0 to 3"))
                         })?;
                     Ok(Change { key: &config.name, operation, value: config.value.as_deref() })
                 })
@@ -100,7 +100,7 @@ fn invalid(text: impl Into<String>) -> Denied {
 
 fn once(repeated: &BTreeSet<(i8, &str)>, key: (i8, &str)) -> Result<(), Denied> {
     match repeated.contains(&key) {
-        true => Err(invalid("Each resource must appear at most once.")),
+        true => Err(invalid("this resource is named twice in one request")),
         false => Ok(()),
     }
 }
@@ -113,7 +113,7 @@ fn alter_one(
     changes_of: impl FnOnce(Scope, &Overrides) -> Result<Changes, Denied>,
 ) -> Result<(), Denied> {
     let Some(scope) = Scope::from_resource_type(resource_type) else {
-        return Err(invalid(format!("Unknown resource type {resource_type}.")));
+        return Err(invalid(format!("resource type {resource_type} has no settings")));
     };
     let resource = ConfigResource::new(ResourceType(resource_type), name);
     let current = cx.image.configs.overrides(&resource);
@@ -148,8 +148,12 @@ fn check_min_insync_replicas(
         return Ok(());
     }
     let text = match (name.is_empty(), value) {
-        (false, _) => "Broker-level min.insync.replicas cannot be altered while ELR is enabled.",
-        (true, None) => "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.",
+        (false, _) => {
+            "min.insync.replicas cannot differ between brokers while eligible leader replicas are on"
+        }
+        (true, None) => {
+            "min.insync.replicas of the cluster must stay set while eligible leader replicas are on"
+        }
         (true, Some(_)) => return Ok(()),
     };
     Err(Denied::new(ErrorCode::INVALID_CONFIG, text))
@@ -157,16 +161,22 @@ fn check_min_insync_replicas(
 
 fn check_existence(cx: &Context<'_>, scope: Scope, name: &str) -> Result<(), Denied> {
     match scope {
-        Scope::Topic if name.is_empty() => Err(invalid("Default topic resources are not allowed.")),
-        Scope::Group if name.is_empty() => Err(invalid("Default group resources are not allowed.")),
-        Scope::ClientMetrics if name.is_empty() => Err(invalid("Subscription name can't be empty")),
+        Scope::Topic if name.is_empty() => {
+            Err(invalid("name a topic: there are no settings of all topics"))
+        }
+        Scope::Group if name.is_empty() => {
+            Err(invalid("name a group: there are no settings of all groups"))
+        }
+        Scope::ClientMetrics if name.is_empty() => {
+            Err(invalid("name a client metrics subscription"))
+        }
         Scope::Topic if cx.image.topics.by_name(name).is_none() => Err(Denied::new(
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            format!("The topic '{name}' does not exist."),
+            format!("there is no topic {name}"),
         )),
         Scope::Broker if !name.is_empty() => {
             let Ok(id) = name.parse::<i32>() else {
-                return Err(invalid(format!("Invalid broker name {name}")));
+                return Err(invalid(format!("broker `{name}` is not a number")));
             };
             let cluster = &cx.image.cluster;
             let exists = cluster.broker(NodeId(id)).is_some()
@@ -176,7 +186,7 @@ fn check_existence(cx: &Context<'_>, scope: Scope, name: &str) -> Result<(), Den
                 true => Ok(()),
                 false => Err(Denied::new(
                     ErrorCode::BROKER_ID_NOT_REGISTERED,
-                    format!("No node with id {id} found."),
+                    format!("no broker or controller is registered as {id}"),
                 )),
             }
         }

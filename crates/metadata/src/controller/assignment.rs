@@ -13,6 +13,11 @@ use crate::{Record, Records};
 /// One request may create this many partitions at most.
 pub(super) const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 
+pub(super) fn too_many_partitions() -> Denied {
+    let text = format!("one request makes at most {PARTITIONS_PER_REQUEST_MAX} partitions");
+    Denied::new(ErrorCode::POLICY_VIOLATION, text)
+}
+
 impl Context<'_> {
     /// Replicas for `count` partitions, striped over racks and brokers.
     pub(super) fn place(
@@ -22,18 +27,13 @@ impl Context<'_> {
         replication_factor: usize,
     ) -> Result<Vec<Partition>, Denied> {
         let deny = |why: &str| {
-            let text =
-                format!("Unable to replicate the partition {replication_factor} time(s): {why}");
+            let text = format!("replication factor {replication_factor} cannot be met: {why}");
             Denied::new(ErrorCode::INVALID_REPLICATION_FACTOR, text)
         };
         placement::place(&self.image.cluster, random, count, replication_factor)
             .map_err(|why| deny(&why))?
             .into_iter()
-            .map(|replicas| {
-                self.new_partition(replicas).ok_or_else(|| {
-                    deny("All brokers are currently fenced or in controlled shutdown.")
-                })
-            })
+            .map(|replicas| self.new_partition(replicas).ok_or_else(|| deny("no broker is active")))
             .collect()
     }
 
@@ -47,38 +47,30 @@ impl Context<'_> {
         let deny = |text| Err(Denied::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
         let replicas = node_ids(broker_ids.to_vec());
         if replicas.is_empty() {
-            return deny("The manual partition assignment includes an empty replica list.".into());
+            return deny("a partition needs at least one replica".into());
         }
         let mut ascending = replicas.clone();
         ascending.sort_unstable();
         let unknown = |id: &&NodeId| self.image.cluster.broker(**id).is_none();
         if let Some(id) = ascending.iter().find(unknown) {
-            return deny(format!(
-                "The manual partition assignment includes broker {id}, but no such broker is \
-                 registered."
-            ));
+            return deny(format!("no broker is registered as {id}"));
         }
         if has_duplicates(&ascending) {
             let twice = ascending.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
             return deny(format!(
-                "The manual partition assignment includes the broker {} more than once.",
+                "broker {} is named twice for one partition",
                 twice.unwrap_or(NodeId::NONE)
             ));
         }
         if let Some(expected) = replication_factor.filter(|expected| *expected != replicas.len()) {
             return deny(format!(
-                "The manual partition assignment includes a partition with {} replica(s), but \
-                 this is not consistent with previous partitions, which have {expected} \
-                 replica(s).",
+                "a partition would have {} replicas where others of its topic have {expected}",
                 replicas.len()
             ));
         }
         match self.new_partition(replicas) {
             Some(partition) => Ok(partition),
-            None => deny(format!(
-                "All brokers specified in the manual partition assignment for partition \
-                 {partition} are fenced or in controlled shutdown."
-            )),
+            None => deny(format!("none of the brokers named for partition {partition} is active")),
         }
     }
 

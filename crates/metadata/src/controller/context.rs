@@ -35,6 +35,11 @@ impl Denied {
         Self { code, message: Some(message.into()) }
     }
 
+    /// A topic stands twice in a request where it may stand once.
+    pub(crate) fn topic_named_twice() -> Self {
+        Self::new(ErrorCode::INVALID_REQUEST, "this topic is named twice in one request")
+    }
+
     pub(crate) fn bare(code: ErrorCode) -> Self {
         Self { code, message: None }
     }

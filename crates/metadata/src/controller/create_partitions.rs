@@ -11,7 +11,7 @@ use strandline_wire::messages::{
     create_partitions_response::CreatePartitionsTopicResult,
 };
 
-use super::assignment::PARTITIONS_PER_REQUEST_MAX;
+use super::assignment::{PARTITIONS_PER_REQUEST_MAX, too_many_partitions};
 use super::context::{Context, Denied, duplicates, split};
 use super::random::Random;
 use crate::Records;
@@ -36,7 +36,7 @@ pub(super) fn decide(
         });
     };
     for name in &repeated {
-        result(name, Err(Denied::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name.")));
+        result(name, Err(Denied::topic_named_twice()));
     }
     for topic in request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())) {
         result(&topic.name, grow(cx, topic, &mut random, &mut created));
@@ -59,9 +59,9 @@ fn grow(
     let present = topic.partitions.len() as i32;
     if asked.count <= present {
         let text = match asked.count == present {
-            true => format!("Topic already has {present} partition(s)."),
+            true => format!("topic {} has {present} partitions already", asked.name),
             false => format!(
-                "The topic {} currently has {present} partition(s); {} would not be an increase.",
+                "topic {} has {present} partitions, which cannot shrink to {}",
                 asked.name, asked.count
             ),
         };
@@ -73,8 +73,7 @@ fn grow(
     let partitions = match &asked.assignments {
         Some(assignments) if assignments.len() != additional => {
             let text = format!(
-                "Attempted to add {additional} additional partition(s), but only {} \
-                 assignment(s) were specified.",
+                "{additional} partitions are to be added, and replicas are named for {}",
                 assignments.len()
             );
             return Err(Denied::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
@@ -89,8 +88,7 @@ fn grow(
             .collect::<Result<Vec<_>, _>>()?,
         // Kafka fails here too, when the batch of records grows too large; it calls it unknown.
         None if additional + records.len() > PARTITIONS_PER_REQUEST_MAX => {
-            let text = "Excessively large number of partitions per request.";
-            return Err(Denied::new(ErrorCode::POLICY_VIOLATION, text));
+            return Err(too_many_partitions());
         }
         None => cx.place(random, additional, replication_factor)?,
     };

@@ -14,7 +14,7 @@ use strandline_wire::messages::{
     create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
 };
 
-use super::assignment::PARTITIONS_PER_REQUEST_MAX;
+use super::assignment::{PARTITIONS_PER_REQUEST_MAX, too_many_partitions};
 use super::context::{Context, Denied, duplicates, join};
 use super::random::Random;
 use super::topic_name;
@@ -37,17 +37,12 @@ pub(super) fn decide(
     let mut created = Records::new();
     for topic in request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())) {
         let result = match too_many {
-            true => Err(Denied::new(
-                ErrorCode::POLICY_VIOLATION,
-                "Excessively large number of partitions per request.",
-            )),
+            true => Err(too_many_partitions()),
             false => create(cx, topic, &mut random, &mut created),
         };
         topics.push(result.unwrap_or_else(|denied| refused(&topic.name, denied)));
     }
-    topics.extend(repeated.iter().map(|name| {
-        refused(name, Denied::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
-    }));
+    topics.extend(repeated.iter().map(|name| refused(name, Denied::topic_named_twice())));
     if !request.validate_only {
         records.append(&mut created);
     }
@@ -120,19 +115,21 @@ fn create(
 
 fn check_name(cx: &Context<'_>, name: &str) -> Result<(), Denied> {
     if name == topic_name::CLUSTER_METADATA {
-        let text = format!("Creation of internal topic {name} is prohibited.");
+        let text = format!("{name} belongs to the cluster: nobody can create it");
         return Err(Denied::new(ErrorCode::INVALID_REQUEST, text));
     }
     let invalid = |text| Err(Denied::new(ErrorCode::INVALID_TOPIC_EXCEPTION, text));
     if cx.image.topics.by_name(name).is_some() {
-        let text = format!("Topic '{name}' already exists.");
+        let text = format!("there is a topic {name} already");
         return Err(Denied::new(ErrorCode::TOPIC_ALREADY_EXISTS, text));
     }
     if let Some(objection) = topic_name::objection(name) {
         return invalid(objection);
     }
     match cx.image.topics.colliding_with(name) {
-        Some(other) => invalid(format!("Topic '{name}' collides with existing topic: {other}")),
+        Some(other) => {
+            invalid(format!("`{name}` looks like topic {other} where metrics write `_` for `.`"))
+        }
         None => Ok(()),
     }
 }
@@ -141,7 +138,7 @@ fn checked_settings(cx: &Context<'_>, topic: &CreatableTopic) -> Result<Override
     let valueless = topic.configs.iter().filter(|config| config.value.is_none());
     let valueless: Vec<&str> = valueless.map(|config| config.name.as_str()).collect();
     if !valueless.is_empty() {
-        let text = format!("Null value not supported for topic configs: {}", join(&valueless));
+        let text = format!("these settings come without a value: {}", join(&valueless));
         return Err(Denied::new(ErrorCode::INVALID_CONFIG, text));
     }
     if topic.configs.is_empty() {
@@ -154,15 +151,10 @@ fn checked_settings(cx: &Context<'_>, topic: &CreatableTopic) -> Result<Override
 fn assigned(cx: &Context<'_>, topic: &CreatableTopic) -> Result<Vec<Partition>, Denied> {
     let invalid = |text: &str| Err(Denied::new(ErrorCode::INVALID_REQUEST, text));
     if i32::from(topic.replication_factor) != DEFAULT {
-        return invalid(
-            "A manual partition assignment was specified, but replication factor was not set to \
-             -1.",
-        );
+        return invalid("the replication factor must be -1 where the replicas are named");
     }
     if topic.num_partitions != DEFAULT {
-        return invalid(
-            "A manual partition assignment was specified, but numPartitions was not set to -1.",
-        );
+        return invalid("the number of partitions must be -1 where the replicas are named");
     }
     let deny = |text: String| Err(Denied::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
     let mut by_index = alloc::collections::BTreeMap::new();
@@ -170,9 +162,7 @@ fn assigned(cx: &Context<'_>, topic: &CreatableTopic) -> Result<Vec<Partition>, 
     for assignment in &topic.assignments {
         let index = assignment.partition_index;
         if by_index.contains_key(&index) {
-            return deny(format!(
-                "Found multiple manual partition assignments for partition {index}"
-            ));
+            return deny(format!("the replicas of partition {index} are named twice"));
         }
         let partition =
             cx.assign_by_hand(PartitionId(index), &assignment.broker_ids, replication_factor)?;
@@ -180,7 +170,9 @@ fn assigned(cx: &Context<'_>, topic: &CreatableTopic) -> Result<Vec<Partition>, 
         by_index.insert(index, partition);
     }
     if !by_index.keys().copied().eq(0..by_index.len() as i32) {
-        return deny("partitions should be a consecutive 0-based integer sequence".into());
+        return deny(
+            "the partitions whose replicas are named must count up from 0 without a gap".into(),
+        );
     }
     Ok(by_index.into_values().collect())
 }
@@ -196,7 +188,7 @@ fn placed(
         _ => {
             return Err(Denied::new(
                 ErrorCode::INVALID_REPLICATION_FACTOR,
-                "Replication factor must be larger than 0, or -1 to use the default value.",
+                "a replication factor is at least 1, or -1 for the broker's default",
             ));
         }
     };
@@ -206,7 +198,7 @@ fn placed(
         _ => {
             return Err(Denied::new(
                 ErrorCode::INVALID_PARTITIONS,
-                "Number of partitions was set to an invalid non-positive value.",
+                "a topic has at least 1 partition, or -1 for the broker's default",
             ));
         }
     };

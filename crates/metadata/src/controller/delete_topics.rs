@@ -48,7 +48,7 @@ pub(super) fn decide(
         let result = match repeated.contains(&entry) {
             true => Err(twice(entry)),
             false => resolve(cx, entry).and_then(|id| match ids_of_two.contains(&id) {
-                true => Err(invalid("This topic is named twice, by its name and by its id.")),
+                true => Err(invalid("this topic is named twice, by its name and by its id")),
                 false => Ok(id),
             }),
         };
@@ -66,8 +66,8 @@ fn invalid(text: &str) -> Denied {
 
 fn twice(entry: Named<'_>) -> Denied {
     match entry {
-        Named::Id(_) => invalid("Duplicate topic id."),
-        _ => invalid("Duplicate topic name."),
+        Named::Id(_) => invalid("this topic id comes twice in one request"),
+        _ => Denied::topic_named_twice(),
     }
 }
 
@@ -81,8 +81,8 @@ fn resolve(cx: &Context<'_>, entry: Named<'_>) -> Result<Uuid, Denied> {
             Some(topic) => Ok(topic.id),
             None => Err(Denied::bare(ErrorCode::UNKNOWN_TOPIC_ID)),
         },
-        Named::Both(..) => Err(invalid("You may not specify both topic name and topic id.")),
-        Named::Neither => Err(invalid("Neither topic name nor id were specified.")),
+        Named::Both(..) => Err(invalid("give a name or an id, not both")),
+        Named::Neither => Err(invalid("give the name or the id of a topic")),
     }
 }
 

@@ -91,10 +91,10 @@ fn elect_named(
 ) -> Result<(), Denied> {
     let unknown = |text| Err(Denied::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, text));
     let Some(topic) = cx.image.topics.by_name(name) else {
-        return unknown(format!("No such topic as {name}"));
+        return unknown(format!("there is no topic {name}"));
     };
     let Some(partition) = topic.partition(id) else {
-        return unknown(format!("No such partition as {name}-{id}"));
+        return unknown(format!("topic {name} has no partition {id}"));
     };
     elect(cx, topic, id, partition, election, records)
 }

@@ -24,15 +24,11 @@ pub(crate) fn place(
 ) -> Result<Vec<Vec<NodeId>>, String> {
     let racks = Racks::of(cluster, random);
     if racks.unfenced_count() == 0 {
-        return Err("All brokers are currently fenced.".into());
+        return Err("no broker is active".into());
     }
     let usable = racks.broker_count();
     if replication_factor > usable {
-        return Err(format!(
-            "The target replication factor of {replication_factor} cannot be reached because \
-             only {usable} broker(s) are registered or some brokers have all their log \
-             directories cordoned."
-        ));
+        return Err(format!("brokers that take replicas: {usable}"));
     }
     let start = random.below(usable * racks.0.len());
     Ok((start..start + partition_count)

@@ -18,18 +18,14 @@ pub fn is_internal(name: &str) -> bool {
 pub fn objection(name: &str) -> Option<String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() {
-        Some("Topic name is invalid: the empty string is not allowed".into())
+        Some("a topic name has at least one character".into())
     } else if name == "." || name == ".." {
-        Some(format!("Topic name is invalid: '{name}' is not allowed"))
+        Some(format!("`{name}` cannot be a topic name"))
     } else if name.chars().count() > LENGTH_MAX {
-        Some(format!(
-            "Topic name is invalid: the length of '{name}' is longer than the max allowed length \
-             {LENGTH_MAX}"
-        ))
+        Some(format!("a topic name has at most {LENGTH_MAX} characters; `{name}` has more"))
     } else if !name.chars().all(is_legal) {
         Some(format!(
-            "Topic name is invalid: '{name}' contains one or more characters other than ASCII \
-             alphanumerics, '.', '_' and '-'"
+            "a topic name has only the characters a-z, A-Z, 0-9, `.`, `_` and `-`; `{name}` has others"
         ))
     } else {
         None

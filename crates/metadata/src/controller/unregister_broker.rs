@@ -21,7 +21,7 @@ pub(super) fn decide(
     let Some(broker) = cx.image.cluster.broker(id) else {
         return UnregisterBrokerResponse {
             error_code: ErrorCode::BROKER_ID_NOT_REGISTERED,
-            error_message: Some(format!("Broker ID {id} is not currently registered")),
+            error_message: Some(format!("no broker is registered as {id}")),
             ..Default::default()
         };
     };

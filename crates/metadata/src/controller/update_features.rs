@@ -75,9 +75,7 @@ fn update_all(cx: &Context<'_>, request: &UpdateFeaturesRequest) -> Result<Recor
     let mut records = Records::new();
     for update in &request.feature_updates {
         update_one(cx, update, &mut records).map_err(|why| {
-            let text = format!(
-                "The update failed for all features since the following feature had an error: {why}"
-            );
+            let text = format!("no feature was changed: {why}");
             Denied::new(ErrorCode::INVALID_UPDATE_VERSION, text)
         })?;
     }
@@ -90,13 +88,12 @@ fn update_one(
     records: &mut Records,
 ) -> Result<(), String> {
     let (name, level) = (update.feature.as_str(), update.max_version_level);
-    let deny =
-        |why: String| Err(format!("Invalid update version {level} for feature {name}. {why}"));
+    let deny = |why: String| Err(format!("{name} cannot go to level {level}: {why}"));
     let Some(upgrade_type) = UpgradeType::of(update) else {
-        return deny("The controller does not support the given upgrade type.".into());
+        return deny("the upgrade type is none of 1 to 3".into());
     };
     if level < 0 {
-        return deny("A feature version cannot be less than 0.".into());
+        return deny("levels begin at 0".into());
     }
     if let Some(why) = not_supported(cx, name, level) {
         return deny(why);
@@ -107,19 +104,15 @@ fn update_one(
         _ => cx.image.features.level(name),
     };
     if level < present && upgrade_type == UpgradeType::Upgrade {
-        return deny(
-            "Can't downgrade the version of this feature without setting the upgrade type to \
-             either safe or unsafe downgrade."
-                .into(),
-        );
+        return deny(format!("it is at level {present}, and no downgrade was asked for"));
     }
     if level > present && upgrade_type != UpgradeType::Upgrade {
-        return deny("Can't downgrade to a newer version.".into());
+        return deny(format!("it is at level {present}, and a downgrade was asked for"));
     }
     match name {
         // Its level stands in the quorum's own records, not among these.
         feature::KRAFT_VERSION if level < present => {
-            deny("Can't downgrade the version of this feature.".into())
+            deny(format!("it never goes back from level {present}"))
         }
         feature::KRAFT_VERSION if level > present => {
             deny("the voters of this quorum are static".into())
@@ -154,17 +147,10 @@ fn update_metadata_version(
     let wanted = MetadataVersion(level);
     if wanted < present && present.has_records_unknown_to(wanted) {
         let why = match upgrade_type {
-            UpgradeType::UnsafeDowngrade => {
-                "Unsafe metadata downgrade is not supported in this version."
-            }
-            _ => {
-                "Refusing to perform the requested downgrade because it might delete metadata information."
-            }
+            UpgradeType::UnsafeDowngrade => "records cannot be dropped to allow it",
+            _ => "there may be records that only the later level knows",
         };
-        return Err(format!(
-            "Unsupported metadata.version downgrade from {} to {level}. {why}",
-            present.0
-        ));
+        return Err(format!("metadata.version cannot go from {} to {level}: {why}", present.0));
     }
     records.push(level_record(feature::METADATA_VERSION, level));
     Ok(())
@@ -209,18 +195,18 @@ pub(super) fn begin_elr(cx: &Context<'_>, records: &mut Records) {
 /// Which node does not understand the level, and what it does understand.
 fn not_supported(cx: &Context<'_>, name: &str, level: i16) -> Option<String> {
     let only = |who: String, min: i16, max: i16| match (min, max) {
-        (0, 0) => format!("{who} does not support this feature."),
-        _ => format!("{who} only supports versions {min}-{max}"),
+        (0, 0) => format!("{who} does not know it"),
+        _ => format!("{who} knows levels {min} to {max}"),
     };
     let local = cx.settings.supported_features.iter().find(|range| range.name == name);
     let (min, max) = local.map_or((0, 0), |range| (range.min, range.max));
     if level < min || level > max || local.is_none() {
-        return Some(only(format!("Local controller {}", cx.settings.config.node_id), min, max));
+        return Some(only(format!("this controller ({})", cx.settings.config.node_id), min, max));
     }
     for broker in cx.image.cluster.brokers() {
         let (min, max) = broker.feature_range(name);
         if level < min || level > max {
-            return Some(only(format!("Broker {}", broker.id()), min, max));
+            return Some(only(format!("broker {}", broker.id()), min, max));
         }
     }
     let others = cx.image.cluster.controllers();
@@ -229,7 +215,7 @@ fn not_supported(cx: &Context<'_>, name: &str, level: i16) -> Option<String> {
         let (min, max) =
             range.map_or((0, 0), |f| (f.min_supported_version, f.max_supported_version));
         if level < min || level > max {
-            return Some(only(format!("Controller {}", controller.controller_id), min, max));
+            return Some(only(format!("controller {}", controller.controller_id), min, max));
         }
     }
     None

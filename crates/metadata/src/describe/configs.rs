@@ -90,18 +90,18 @@ fn described(
         Some(Scope::Broker) => match name.parse::<i32>() {
             Ok(id) if NodeId(id) == own.node_id => Ok(describe::broker(&own.layers(image))),
             Ok(id) => invalid(format!(
-                "Unexpected broker id, expected {} or empty string, but received {id}",
+                "this is broker {}; ask broker {id} for its own settings",
                 own.node_id
             )),
-            Err(_) => invalid(format!("Broker id must be an integer, but it is: {name}")),
+            Err(_) => invalid(format!("broker `{name}` is not a number")),
         },
-        Some(Scope::Group) if name.is_empty() => invalid("Group name must not be empty".into()),
+        Some(Scope::Group) if name.is_empty() => invalid("name a group".into()),
         Some(Scope::Group) => Ok(describe::group(&own.layers(image), overrides)),
         Some(Scope::ClientMetrics) if name.is_empty() => {
-            invalid("Client metrics subscription name must not be empty".into())
+            invalid("name a client metrics subscription".into())
         }
         Some(Scope::ClientMetrics) => Ok(describe::client_metrics(overrides)),
-        None => invalid(format!("Unsupported resource type: {}", asked.resource_type)),
+        None => invalid(format!("resource type {} has no settings", asked.resource_type)),
     }
 }
 
