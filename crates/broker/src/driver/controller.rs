@@ -106,6 +106,8 @@ pub(crate) struct ControllerTask {
     last_timestamp: Timestamp,
     /// Appends whose fate is open. One that fails ends the leadership.
     appending: VecDeque<Committing>,
+    /// A snapshot was asked for inside a metadata transaction, where none can be taken.
+    snapshot_is_due: bool,
 }
 
 enum Happening {
@@ -142,6 +144,7 @@ impl ControllerTask {
             next_offset: Offset::ZERO,
             last_timestamp: Timestamp::NONE,
             appending: VecDeque::new(),
+            snapshot_is_due: false,
         };
         (handle, task)
     }
@@ -222,6 +225,10 @@ impl ControllerTask {
                     let records = decode(batch.base_offset, &batch.records)?;
                     self.core.replay(batch.base_offset, records)?;
                     self.next_offset = batch.next_offset;
+                }
+                if self.snapshot_is_due {
+                    let id = SnapshotId { end_offset: batch.next_offset, epoch: batch.epoch };
+                    self.take_snapshot(id)?;
                 }
             }
             MetadataEvent::Leading { epoch } => self.lead(epoch)?,
@@ -308,9 +315,12 @@ impl ControllerTask {
         });
     }
 
-    fn take_snapshot(&self, id: SnapshotId) -> Result<(), ControllerFault> {
+    /// Within a metadata transaction there is no state to tell: the first commit behind it is the
+    /// next chance.
+    fn take_snapshot(&mut self, id: SnapshotId) -> Result<(), ControllerFault> {
         let image = self.core.committed();
-        if image.in_transaction() {
+        self.snapshot_is_due = image.in_transaction();
+        if self.snapshot_is_due {
             return Ok(());
         }
         let version = image.features.metadata_version();
