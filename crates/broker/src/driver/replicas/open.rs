@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strandline_config::TopicConfig;
-use strandline_log::{Log, LogConfig};
+use strandline_log::{Log, LogConfig, Recovered};
 use strandline_metadata::image::{Partition as PartitionImage, Topic};
 use strandline_ports::{World, random_uuid};
 use strandline_store::format::offset_checkpoint::Offsets;
@@ -50,6 +50,23 @@ fn checkpointed(offsets: &Offsets, partition: &TopicPartition) -> Offset {
     offsets.get(partition).copied().unwrap_or(Offset::ZERO)
 }
 
+/// Recovery goes on with what is there. That something is not there must not go unnoticed.
+fn tell_losses(partition: &TopicPartition, recovered: &Recovered) {
+    let log_end = recovered.log.log_end();
+    if recovered.was_wiped {
+        tracing::error!(
+            %partition, %log_end,
+            "the log ended before its start, so all of its records were dropped"
+        );
+    }
+    if let Some(recovery_point) = recovered.ends_before_recovery_point {
+        tracing::error!(
+            %partition, %log_end, %recovery_point,
+            "the log ends before its recovery point: records that were durable are gone"
+        );
+    }
+}
+
 /// What every opening needs; clones share it.
 #[derive(Clone)]
 pub(super) struct Opener {
@@ -84,6 +101,7 @@ impl Opener {
             None => {
                 let options = self.load_options(opening.dir, &name, config);
                 let (store, recovered) = log_dir.load_partition(&found.name, options).await?;
+                tell_losses(&name, &recovered);
                 (store, recovered.log)
             }
         };
