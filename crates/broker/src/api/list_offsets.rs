@@ -46,7 +46,7 @@ pub(crate) async fn handle(
                 true => Err(Refusal::AskedTwice),
                 false => look_up(cx, &topic.name, asked, reader).await,
             };
-            partitions.push(answer(asked.partition_index, found));
+            partitions.push(answer(cx.version, asked.partition_index, found));
         }
         let name = topic.name;
         response.topics.push(ListOffsetsTopicResponse { name, partitions, ..Default::default() });
@@ -138,7 +138,11 @@ async fn look_up(
     }))
 }
 
-fn answer(partition_index: i32, found: Result<Found, Refusal>) -> ListOffsetsPartitionResponse {
+fn answer(
+    version: i16,
+    partition_index: i32,
+    found: Result<Found, Refusal>,
+) -> ListOffsetsPartitionResponse {
     let (error_code, found) = match found {
         Ok(found) => (ErrorCode::NONE, found),
         Err(refusal) => (refusal.code(), Found::NOTHING),
@@ -148,7 +152,8 @@ fn answer(partition_index: i32, found: Result<Found, Refusal>) -> ListOffsetsPar
         error_code,
         timestamp: found.timestamp,
         offset: found.offset,
-        leader_epoch: found.leader_epoch.get(),
+        // Older clients have no use for it.
+        leader_epoch: if version >= 4 { found.leader_epoch.get() } else { -1 },
         ..Default::default()
     }
 }
