@@ -9,9 +9,9 @@ use strandline_wire::messages::{
 };
 
 use crate::cx::Cx;
-use crate::session::Hangup;
-
+use crate::forward::ask;
 use crate::internal_topics::{self, CONSUMER_OFFSETS};
+use crate::session::Hangup;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -87,12 +87,12 @@ fn coordinator_of(
     })
 }
 
-/// Whoever asks is told to ask again unless the topic is there right after.
+/// Whoever asks is told to ask again unless the topic is there afterwards.
 async fn create_offsets_topic(cx: &Cx) {
     let topic = internal_topics::creation(&cx.handles.config, CONSUMER_OFFSETS.into());
     let request =
         CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
-    let answer: Result<CreateTopicsResponse, _> = cx.handles.controller.ask(request).await;
+    let answer: Result<CreateTopicsResponse, _> = ask(cx, request).await;
     match answer {
         Ok(response) => {
             for topic in response.topics {
