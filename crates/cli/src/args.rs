@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use crate::cluster::ClusterVerb;
 use crate::config::ConfigVerb;
 use crate::consume::ConsumeArgs;
+use crate::demo::DemoArgs;
 use crate::group::GroupVerb;
 use crate::log_dump::LogVerb;
 use crate::produce::ProduceArgs;
@@ -47,6 +48,17 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  strandline consume orders --from beginning -n 10 --key\n  strandline consume orders --group billing --json"
     )]
     Consume(ConsumeArgs),
+
+    /// See Kafka's main job done on real data, every answer checked
+    ///
+    /// Starts a broker on a free port. Three sources publish the flights that left New York in 2013
+    /// (336,776 of them, within this binary), keyed by route; two groups read the topic
+    /// independently, one of three members, one of one. What they compute must be what the data
+    /// says: the exit code is 0 only then.
+    #[command(
+        after_help = "Examples:\n  strandline demo\n  strandline demo --data-dir ./demo-data\n  strandline demo --bootstrap localhost:9092"
+    )]
+    Demo(DemoArgs),
 
     /// List, describe, reset and delete consumer groups
     #[command(subcommand, arg_required_else_help = true)]

@@ -12,6 +12,7 @@ mod config;
 pub mod configuration;
 mod connect;
 mod consume;
+mod demo;
 pub mod failure;
 mod group;
 mod log_dump;
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
         Verb::Cluster(verb) => cluster::run(verb, &output),
         Verb::Config(verb) => config::run(verb, &output),
         Verb::Consume(args) => consume::run(args, &output),
+        Verb::Demo(args) => demo::run(args, &output),
         Verb::Group(verb) => group::run(verb, &output),
         Verb::Log(verb) => log_dump::run(verb, &output),
         Verb::Produce(args) => produce::run(args, &output),

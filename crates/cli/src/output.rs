@@ -19,6 +19,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether a machine reads along, which wants nothing but the result.
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints `json` if that was asked for, else `text`.
     ///
     /// # Errors
