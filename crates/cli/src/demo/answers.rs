@@ -195,10 +195,26 @@ mod tests {
     #[test]
     fn tells_what_differs() {
         check(|_| (), expect![[""]]);
-        check(|lines| lines.swap(0, 3), expect![[""]]);
-        check(|lines| drop(lines.remove(0)), expect![[""]]);
-        check(|lines| lines.push(lines[0].clone()), expect![[""]]);
-        check(|lines| lines[1] = lines[1].replace("\"day\":1", "\"day\":2"), expect![[""]]);
+        check(
+            |lines| lines.swap(0, 3),
+            expect!["route LGA-ATL: not the file's flights in its order"],
+        );
+        check(
+            |lines| drop(lines.remove(0)),
+            expect![[r#"
+            carrier UA: 1 flights, 0 cancelled, 0 minutes late in all; the file says 2, 0 and 2
+            route EWR-IAH: 1 flights; the file says 2"#]],
+        );
+        check(
+            |lines| lines.push(lines[0].clone()),
+            expect![[r#"
+            carrier UA: 3 flights, 0 cancelled, 4 minutes late in all; the file says 2, 0 and 2
+            route EWR-IAH: 3 flights; the file says 2"#]],
+        );
+        check(
+            |lines| lines[1] = lines[1].replace("\"day\":1", "\"day\":2"),
+            expect!["route LGA-ATL: not the file's flights in its order"],
+        );
     }
 
     #[test]

@@ -159,29 +159,30 @@ impl Play {
 
     /// Makes the topic. One that is there already is somebody's: it is left alone.
     async fn prepare(&self) -> Result<(), Failure> {
+        self.create_topic(true).await?;
         for group in &self.groups {
             let committed = self.committed(&group.group).await?;
-            if committed.iter().any(|(partition, _)| partition.topic == self.topic) {
-                return Err(Failure::new(format!(
-                    "group {} has read a topic {} before",
-                    group.group, self.topic
-                ))
-                .next("give another name with --topic, or delete the group"));
+            if committed.keys().any(|partition| partition.topic == self.topic) {
+                let (group, topic) = (&group.group, &self.topic);
+                return Err(Failure::new(format!("group {group} has read a topic {topic} before"))
+                    .next("give another name with --topic, or delete the group"));
             }
         }
+        self.create_topic(false).await
+    }
+
+    async fn create_topic(&self, validate_only: bool) -> Result<(), Failure> {
         let topic = NewTopic::new(&*self.topic, PARTITIONS as i32, -1);
-        let created = self.admin.create_topics(&[topic], false).await;
+        let created = self.admin.create_topics(&[topic], validate_only).await;
         let created = created.map_err(|error| self.unreachable(&error))?;
         let Some((_, Err(refusal))) = created.into_iter().next() else { return Ok(()) };
-        let next = match refusal.code {
-            ErrorCode::TOPIC_ALREADY_EXISTS => {
-                "the demo leaves topics alone that it has not made: give another name with --topic"
-            }
-            _ => "look at the broker's log",
-        };
-        Err(Failure::new(format!("cannot create topic {}", self.topic))
-            .because(&refusal)
-            .next(next))
+        let failure = Failure::new(format!("cannot create topic {}", self.topic)).because(&refusal);
+        Err(match refusal.code {
+            ErrorCode::TOPIC_ALREADY_EXISTS => failure.next(
+                "the demo writes only to a topic that it has made: give another name with --topic",
+            ),
+            _ => failure,
+        })
     }
 
     fn unreachable(&self, error: &ClientError) -> Failure {

@@ -123,19 +123,19 @@ impl Report {
             Next::Again => [
                 format!("{program} demo --data-dir ./demo-data"),
                 format!("{program} start --set log.dirs=./demo-data &"),
-                format!("{program} consume flights --from-beginning -n 3"),
+                format!("{program} consume flights --from beginning -n 3"),
             ],
             Next::Kept(dir) => [
                 format!("{program} start --set log.dirs={} &", dir.display()),
                 format!("{program} group describe {}", self.groups[0].read.group),
-                format!("{program} consume {topic} --from-beginning -n 3"),
+                format!("{program} consume {topic} --from beginning -n 3"),
             ],
             Next::Cluster(bootstrap) => [
                 format!(
                     "{program} group describe {} --bootstrap {bootstrap}",
                     self.groups[0].read.group
                 ),
-                format!("{program} consume {topic} --bootstrap {bootstrap} --from-beginning -n 3"),
+                format!("{program} consume {topic} --bootstrap {bootstrap} --from beginning -n 3"),
                 format!("{program} topic delete {topic} --bootstrap {bootstrap}"),
             ],
         }
@@ -252,7 +252,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
