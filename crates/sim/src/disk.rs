@@ -53,6 +53,8 @@ struct State {
     /// Name changes that the device does not have yet, oldest first.
     journal: Vec<NameChange>,
     locks: BTreeMap<PathBuf, u64>,
+    /// The machine's process is going down: what its destructors still ask for never happens.
+    halted: bool,
     next_lock: u64,
 }
 
@@ -114,6 +116,9 @@ impl NameChange {
 
 impl State {
     fn change(&mut self, change: NameChange) {
+        if self.halted {
+            return;
+        }
         change.apply(&mut self.names);
         self.journal.push(change);
     }
@@ -153,6 +158,11 @@ impl SimDisk {
         lock(&self.state).faults = faults;
     }
 
+    /// Bytes that all files take now.
+    pub fn used_bytes(&self) -> u64 {
+        lock(&self.state).used_bytes()
+    }
+
     /// Overwrites bytes behind everybody's back: bit rot.
     pub fn corrupt(&self, path: &Path, position: usize) {
         if let Some(content) = lock(&self.state).file(path) {
@@ -165,8 +175,14 @@ impl SimDisk {
         }
     }
 
+    /// From now on nothing reaches the disk, until [`SimDisk::crash`] is through.
+    pub(crate) fn halt(&self) {
+        lock(&self.state).halted = true;
+    }
+
     pub(crate) fn crash(&self, crash: Crash) {
         let mut state = lock(&self.state);
+        state.halted = false;
         state.locks.clear();
         if crash == Crash::Process {
             return;
@@ -309,7 +325,10 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
-        lock(&self.state).commit_names();
+        let mut state = lock(&self.state);
+        if !state.halted {
+            state.commit_names();
+        }
         Ok(())
     }
 
@@ -392,6 +411,9 @@ impl SimFile {
     }
 
     fn injected_error(&self) -> io::Result<()> {
+        if lock(&self.disk).halted {
+            return Err(io::Error::other("the process has crashed"));
+        }
         let faults = self.faults();
         let mut failed = lock(&self.failed);
         if *failed || self.sim.draw(|rng| rng.one_in(faults.error_one_in)) {
@@ -476,6 +498,9 @@ impl File for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if lock(&self.disk).halted {
+            return Err(io::Error::other("the process has crashed"));
+        }
         *lock(&self.failed) = false;
         let change = Change::SetLen(len as usize);
         let content = &mut *lock(&self.content);

@@ -1,7 +1,7 @@
 //! Virtual time and tasks: what is ready runs, in an order that the seed chooses; when nothing is
 //! ready, time jumps to the next event.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
@@ -32,6 +32,12 @@ struct Kernel {
     tasks: BTreeMap<u64, (NodeId, Task)>,
     /// What happens when, in order of time and then of asking.
     events: BTreeMap<(Instant, u64), (NodeId, Action)>,
+    steps: u64,
+    /// What happens between two steps, see [`Sim::after_steps`].
+    at_steps: BTreeMap<(u64, u64), Action>,
+    /// Nodes whose tasks are being dropped: what their destructors begin never happens.
+    dying: BTreeSet<NodeId>,
+    fingerprint: u64,
     trace: Option<String>,
 }
 
@@ -73,6 +79,10 @@ impl Sim {
             next_id: 0,
             tasks: BTreeMap::new(),
             events: BTreeMap::new(),
+            steps: 0,
+            at_steps: BTreeMap::new(),
+            dying: BTreeSet::new(),
+            fingerprint: 0,
             trace: None,
         };
         Self { kernel: Arc::new(Mutex::new(kernel)), ready: Arc::default() }
@@ -92,9 +102,28 @@ impl Sim {
     pub fn note(&self, text: &str) {
         let mut kernel = self.lock();
         let now = kernel.now;
+        kernel.mix(text.as_bytes());
         if let Some(trace) = &mut kernel.trace {
             writeln!(trace, "{now:?} {text}").expect("a string takes every line");
         }
+    }
+
+    /// Stands for everything that has happened: two runs of one seed must agree on it.
+    pub fn fingerprint(&self) -> u64 {
+        self.lock().fingerprint
+    }
+
+    /// How often something has happened so far.
+    pub fn steps(&self) -> u64 {
+        self.lock().steps
+    }
+
+    /// Does `action` after so many steps of whatever runs: faults are put anywhere by this, also
+    /// between two polls of one task.
+    pub fn after_steps(&self, steps: u64, action: impl FnOnce() + Send + 'static) {
+        let mut kernel = self.lock();
+        let key = (kernel.steps + steps, kernel.take_id());
+        kernel.at_steps.insert(key, Box::new(action));
     }
 
     pub fn now(&self) -> Instant {
@@ -131,6 +160,12 @@ impl Sim {
 
     /// Lets one thing happen; false when nothing can.
     fn step(&self) -> bool {
+        self.lock().steps += 1;
+        loop {
+            let due = self.lock().take_due();
+            let Some(action) = due else { break };
+            action();
+        }
         let chosen = {
             let rng = &mut self.lock().rng;
             self.ready.take(rng)
@@ -170,7 +205,13 @@ impl Sim {
     }
 
     fn note_step(&self, what: &str, node: NodeId, id: u64) {
-        if self.lock().trace.is_some() {
+        let mut kernel = self.lock();
+        let moment = kernel.now.as_nanos();
+        kernel.mix(&id.to_le_bytes());
+        kernel.mix(&moment.to_le_bytes());
+        let is_traced = kernel.trace.is_some();
+        drop(kernel);
+        if is_traced {
             self.note(&format!("{what} {node} #{id}"));
         }
     }
@@ -178,6 +219,10 @@ impl Sim {
     pub(crate) fn spawn(&self, node: NodeId, task: Task) {
         let id = {
             let mut kernel = self.lock();
+            if kernel.dying.contains(&node) {
+                drop(kernel);
+                return drop(task);
+            }
             let id = kernel.take_id();
             kernel.tasks.insert(id, (node, task));
             id
@@ -193,6 +238,10 @@ impl Sim {
 
     pub(crate) fn at(&self, node: NodeId, at: Instant, action: Action) {
         let mut kernel = self.lock();
+        if kernel.dying.contains(&node) {
+            drop(kernel);
+            return drop(action);
+        }
         let seq = kernel.take_id();
         kernel.events.insert((at, seq), (node, action));
     }
@@ -200,6 +249,7 @@ impl Sim {
     /// Ends everything that a node was doing.
     pub(crate) fn kill(&self, node: NodeId) {
         let mut kernel = self.lock();
+        kernel.dying.insert(node);
         let (dead, alive) =
             std::mem::take(&mut kernel.tasks).into_iter().partition(|(_, (at, _))| *at == node);
         kernel.tasks = alive;
@@ -210,6 +260,7 @@ impl Sim {
         drop(kernel);
         let dead: BTreeMap<u64, (NodeId, Task)> = dead;
         drop((dead, cancelled));
+        self.lock().dying.remove(&node);
     }
 
     /// Draws from the seed.
@@ -226,5 +277,17 @@ impl Kernel {
     fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    fn take_due(&mut self) -> Option<Action> {
+        let due = self.at_steps.first_entry().filter(|it| it.key().0 <= self.steps)?;
+        Some(due.remove())
+    }
+
+    /// FNV-1a.
+    fn mix(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
     }
 }

@@ -1,18 +1,26 @@
 //! The simulated world: one seed owns time, disk, network and the order of tasks.
 //!
-//! Brokers and clients run unchanged on [`Sim::node`]'s ports, single-threaded and in virtual
+//! Brokers and clients run unchanged on the ports of a [`Node`], single-threaded and in virtual
 //! time, so that a run is a function of its seed: the same seed gives the same trace. Faults are
 //! drawn from the seed too, or asked for by a scenario.
 #![forbid(unsafe_code)]
 
+mod client;
 mod disk;
 mod executor;
 mod net;
 mod node;
+mod oracle;
+mod process;
 mod rng;
+pub mod scenario;
+mod workload;
 
+pub use client::{Client, ClientError};
 pub use disk::{DiskFaults, SimDisk};
 pub use executor::Sim;
 pub use net::{NetFaults, Network};
 pub use node::{Crash, Node, NodeId};
+pub use oracle::{Oracle, PartitionKey, Value, Violation};
+pub use process::{BROKER_PORT, BrokerProcess, Status};
 pub use rng::Rng;

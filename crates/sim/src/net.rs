@@ -248,7 +248,7 @@ impl Net for SimNet {
 
 async fn elapse(sim: &Sim, node: NodeId, delay: Duration) {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    sim.after(node, delay, Box::new(move || drop(sender.send(()))));
+    sim.after(node, delay, Box::new(move || sender.send(()).unwrap_or_default()));
     // An error means that the node has crashed, and this task with it.
     let _ = receiver.await;
 }

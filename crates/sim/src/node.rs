@@ -143,6 +143,7 @@ impl Node {
     /// Ends every task of the node at once and resets its connections.
     pub fn crash(&self, crash: Crash) {
         self.sim.note(&format!("{} crashes: {crash:?}", self.id));
+        self.disk.halt();
         self.sim.kill(self.id);
         self.network.drop_node(self.id);
         self.disk.crash(crash);

@@ -1,0 +1,500 @@
+//! Clients of a scenario: producers of numbered values, and readers who believe nothing.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use strandline_ports::World;
+use strandline_types::{Compression, ErrorCode, ProducerEpoch, ProducerId, Timestamp};
+use strandline_wire::compression::CompressionChoice;
+use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use strandline_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use strandline_wire::messages::{
+    FetchRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest, Records as RecordBytes,
+};
+use strandline_wire::records::{
+    BatchBuilder, BatchHeader, BatchOptions, BatchTail, InspectLimits, NewRecord, ProducerFields,
+    Records, batches, inspect,
+};
+use tokio::sync::watch;
+
+use crate::client::{Client, ClientError};
+use crate::oracle::{Oracle, PartitionKey, Value};
+use crate::process::BROKER_PORT;
+use crate::rng::Rng;
+
+const PRODUCE_VERSION: i16 = 11;
+const FETCH_VERSION: i16 = 12;
+const LATEST: i64 = -1;
+const CODECS: [Compression; 5] = [
+    Compression::None,
+    Compression::Gzip,
+    Compression::Snappy,
+    Compression::Lz4,
+    Compression::Zstd,
+];
+
+/// What the clients of a scenario share.
+pub(crate) struct Field {
+    pub(crate) oracle: Mutex<Oracle>,
+    /// Closed from a power loss until everything that is left has been read.
+    pub(crate) gate: watch::Sender<bool>,
+    pub(crate) is_over: AtomicBool,
+    pub(crate) power_losses: AtomicU64,
+    next_producer: AtomicU32,
+}
+
+impl Default for Field {
+    fn default() -> Self {
+        Self {
+            oracle: Mutex::default(),
+            gate: watch::channel(true).0,
+            is_over: AtomicBool::new(false),
+            power_losses: AtomicU64::new(0),
+            next_producer: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Field {
+    pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {
+        self.oracle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
+    async fn pass(&self) {
+        // The gate lives as long as the field.
+        let _ = self.gate.subscribe().wait_for(|is_open| *is_open).await;
+    }
+}
+
+/// How a producer works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProducerPlan {
+    pub(crate) key: PartitionKey,
+    pub(crate) is_idempotent: bool,
+    pub(crate) acks: i16,
+    /// Batches under way at once.
+    pub(crate) window: usize,
+    pub(crate) batch_records_max: u64,
+    pub(crate) padding_max: u64,
+    pub(crate) pause_max: Duration,
+}
+
+pub(crate) fn topic_name(topic: usize) -> String {
+    format!("topic-{topic}")
+}
+
+struct Batch {
+    first_number: u32,
+    count: u32,
+    bytes: Bytes,
+}
+
+/// Sends values until the scenario is over. An idempotent producer repeats what was not answered;
+/// another one leaves it and goes on under a new number, because its stragglers may come later.
+pub(crate) struct Producer {
+    field: Arc<Field>,
+    world: World,
+    client: Client,
+    rng: Rng,
+    plan: ProducerPlan,
+    number: u32,
+    next_value: u32,
+    identity: Option<(ProducerId, ProducerEpoch)>,
+    next_sequence: i32,
+    pending: VecDeque<Batch>,
+}
+
+impl Producer {
+    pub(crate) fn new(field: &Arc<Field>, world: &World, rng: Rng, plan: ProducerPlan) -> Self {
+        let client = Client::new(world.clone(), BROKER_PORT, "producer");
+        let mut producer = Self {
+            field: Arc::clone(field),
+            world: world.clone(),
+            client,
+            rng,
+            plan,
+            number: 0,
+            next_value: 0,
+            identity: None,
+            next_sequence: 0,
+            pending: VecDeque::new(),
+        };
+        producer.begin_anew();
+        producer
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.field.is_over() || !self.pending.is_empty() {
+            self.field.pass().await;
+            let worked = self.work().await;
+            let longest = match worked {
+                Ok(()) => self.plan.pause_max,
+                Err(Trouble::Lost) => Duration::from_millis(100),
+            };
+            if worked.is_err() {
+                self.client.hang_up();
+                if !self.plan.is_idempotent {
+                    self.begin_anew();
+                }
+            }
+            let nanos = self.rng.between(1, longest.as_nanos().max(1) as u64);
+            self.world.clock.sleep(Duration::from_nanos(nanos)).await;
+        }
+    }
+
+    /// Whatever was under way may or may not be in the log.
+    fn begin_anew(&mut self) {
+        self.number = self.field.next_producer.fetch_add(1, Relaxed);
+        self.next_value = 0;
+        self.identity = None;
+        self.next_sequence = 0;
+        self.pending.clear();
+    }
+
+    async fn work(&mut self) -> Result<(), Trouble> {
+        if self.plan.is_idempotent && self.identity.is_none() {
+            let request =
+                InitProducerIdRequest { producer_id: -1, producer_epoch: -1, ..Default::default() };
+            let answer = self.client.ask(&request, 4).await?;
+            if answer.error_code != ErrorCode::NONE {
+                return Err(Trouble::Lost);
+            }
+            self.identity =
+                Some((ProducerId(answer.producer_id), ProducerEpoch(answer.producer_epoch)));
+        }
+        while self.pending.len() < self.plan.window && !self.field.is_over() {
+            let batch = self.next_batch();
+            self.pending.push_back(batch);
+        }
+        self.client.connect().await?;
+        // Nothing may be said to a broker whose losses have not been counted.
+        if !*self.field.gate.borrow() {
+            return Ok(());
+        }
+        for index in 0..self.pending.len() {
+            let request = self.request(self.pending[index].bytes.clone());
+            self.client.send(&request, PRODUCE_VERSION).await?;
+        }
+        if self.plan.acks == 0 {
+            self.pending.clear();
+            return Ok(());
+        }
+        while !self.pending.is_empty() {
+            let answer = self.client.receive::<ProduceRequest>(PRODUCE_VERSION).await?;
+            let answer = &answer.responses[0].partition_responses[0];
+            self.answered(answer.error_code, answer.base_offset)?;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, code: ErrorCode, base_offset: i64) -> Result<(), Trouble> {
+        let Some(batch) = self.pending.front() else { return Ok(()) };
+        let key = self.plan.key;
+        if code == ErrorCode::NONE {
+            let values: Vec<Value> = (batch.first_number..batch.first_number + batch.count)
+                .map(|number| Value { producer: self.number, number })
+                .collect();
+            self.field.oracle().acked(key, base_offset, &values);
+            self.pending.pop_front();
+            return Ok(());
+        }
+        match code {
+            // A power loss took batches that were acked, and with them the sequence.
+            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID => {
+                self.begin_anew();
+            }
+            code if code.is_retriable() => {}
+            code => {
+                let detail = format!("{key:?}: produce was refused with {code}");
+                self.field.oracle().violate("WORLD-10", detail);
+                self.begin_anew();
+            }
+        }
+        Err(Trouble::Lost)
+    }
+
+    fn next_batch(&mut self) -> Batch {
+        let count = self.rng.between(1, self.plan.batch_records_max) as u32;
+        let first_number = self.next_value;
+        self.next_value += count;
+        let base_sequence = self.next_sequence;
+        self.next_sequence += count as i32;
+        let producer = match self.identity {
+            Some((id, epoch)) => ProducerFields { id, epoch, base_sequence },
+            None => ProducerFields::NONE,
+        };
+        let codec = CODECS[self.rng.below(2 * CODECS.len() as u64) as usize % CODECS.len()];
+        let compression = CompressionChoice { codec, level: None };
+        let mut batch =
+            BatchBuilder::new(BatchOptions { producer, compression, ..BatchOptions::default() });
+        let timestamp: Timestamp = self.world.clock.now().timestamp;
+        for number in first_number..first_number + count {
+            let value = Value { producer: self.number, number };
+            self.field.oracle().sent(self.plan.key, value);
+            let padding = self.rng.below(self.plan.padding_max + 1) as usize;
+            let content = encode(value, padding);
+            let record = NewRecord { timestamp, value: Some(&content), ..NewRecord::default() };
+            batch.append(&record).expect("it is small");
+        }
+        Batch { first_number, count, bytes: batch.build() }
+    }
+
+    fn request(&self, batch: Bytes) -> ProduceRequest {
+        let data = PartitionProduceData {
+            index: self.plan.key.index,
+            records: RecordBytes::Bytes(batch),
+            ..Default::default()
+        };
+        let topic = TopicProduceData {
+            name: topic_name(self.plan.key.topic),
+            partition_data: vec![data],
+            ..Default::default()
+        };
+        ProduceRequest {
+            acks: self.plan.acks,
+            timeout_ms: 30_000,
+            topic_data: vec![topic],
+            ..Default::default()
+        }
+    }
+}
+
+/// Why a client has to try again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    Lost,
+}
+
+impl From<ClientError> for Trouble {
+    fn from(_: ClientError) -> Self {
+        Self::Lost
+    }
+}
+
+/// Reads one partition, forward, and now and then from its beginning.
+pub(crate) struct Reader {
+    field: Arc<Field>,
+    world: World,
+    client: Client,
+    rng: Rng,
+    key: PartitionKey,
+    /// The partition may lose its tail when the power goes.
+    may_lose: bool,
+    losses: u64,
+    position: i64,
+    high_watermark: i64,
+    read: Vec<(i64, Value)>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        field: &Arc<Field>,
+        world: &World,
+        rng: Rng,
+        key: PartitionKey,
+        may_lose: bool,
+    ) -> Self {
+        let (field, client) =
+            (Arc::clone(field), Client::new(world.clone(), BROKER_PORT, "reader"));
+        Self {
+            field,
+            world: world.clone(),
+            client,
+            rng,
+            key,
+            may_lose,
+            losses: 0,
+            position: 0,
+            high_watermark: 0,
+            read: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.field.is_over() {
+            self.field.pass().await;
+            if self.work().await.is_err() {
+                self.client.hang_up();
+                self.high_watermark = 0;
+                let millis = self.rng.between(1, 100);
+                self.world.clock.sleep(Duration::from_millis(millis)).await;
+            }
+            self.read.clear();
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), Trouble> {
+        self.client.connect().await?;
+        if !*self.field.gate.borrow() {
+            return Ok(());
+        }
+        let losses = self.field.power_losses.load(Relaxed);
+        let has_lost = self.may_lose && losses > self.losses;
+        self.losses = losses;
+        if has_lost || self.rng.one_in(40) {
+            self.position = 0;
+        }
+        self.fetch(500).await
+    }
+
+    /// The whole log as it stands now.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked.
+    pub(crate) async fn read_whole(&mut self) -> Result<Vec<(i64, Value)>, Trouble> {
+        let end = self.end().await?;
+        self.position = 0;
+        self.read.clear();
+        while self.position < end {
+            self.fetch(0).await?;
+        }
+        Ok(std::mem::take(&mut self.read))
+    }
+
+    async fn end(&mut self) -> Result<i64, Trouble> {
+        let partition = ListOffsetsPartition {
+            partition_index: self.key.index,
+            current_leader_epoch: -1,
+            timestamp: LATEST,
+            ..Default::default()
+        };
+        let topic = ListOffsetsTopic {
+            name: topic_name(self.key.topic),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let request =
+            ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+        let answer = self.client.ask(&request, 7).await?;
+        let partition = &answer.topics[0].partitions[0];
+        match partition.error_code {
+            ErrorCode::NONE => Ok(partition.offset),
+            _ => Err(Trouble::Lost),
+        }
+    }
+
+    async fn fetch(&mut self, max_wait_ms: i32) -> Result<(), Trouble> {
+        let partition = FetchPartition {
+            partition: self.key.index,
+            current_leader_epoch: -1,
+            fetch_offset: self.position,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+            partition_max_bytes: self.rng.between(1, 64 * 1024) as i32,
+            ..Default::default()
+        };
+        let topic = FetchTopic {
+            topic: topic_name(self.key.topic),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let request = FetchRequest {
+            replica_id: -1,
+            max_wait_ms,
+            min_bytes: self.rng.between(1, 10_000) as i32,
+            max_bytes: 1 << 20,
+            session_epoch: -1,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        let mut answer = self.client.ask(&request, FETCH_VERSION).await?;
+        if answer.error_code != ErrorCode::NONE {
+            return Err(Trouble::Lost);
+        }
+        let partition = answer.responses.remove(0).partitions.remove(0);
+        match partition.error_code {
+            ErrorCode::NONE => self.take(partition.high_watermark, partition.records),
+            ErrorCode::OFFSET_OUT_OF_RANGE => {
+                let detail = format!("{:?}: {} is out of range", self.key, self.position);
+                self.field.oracle().violate("WORLD-1", detail);
+                self.position = 0;
+            }
+            _ => return Err(Trouble::Lost),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, high_watermark: i64, records: RecordBytes) {
+        let (key, field) = (self.key, Arc::clone(&self.field));
+        let mut oracle = field.oracle();
+        let before = std::mem::replace(&mut self.high_watermark, high_watermark);
+        if high_watermark < before {
+            let detail = format!("{key:?}: high watermark {high_watermark} after {before}");
+            oracle.violate("WORLD-8", detail);
+        }
+        let RecordBytes::Bytes(bytes) = records else { return };
+        for batch in batches(&bytes) {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(BatchTail::Incomplete { .. }) => break,
+                Err(tail) => {
+                    oracle.violate("WORLD-7", format!("{key:?} at {}: {tail:?}", self.position));
+                    break;
+                }
+            };
+            if let Err(refusal) = inspect(batch.clone(), &InspectLimits::default()) {
+                oracle.violate("WORLD-7", format!("{key:?} at {}: {refusal}", self.position));
+                break;
+            }
+            let Some(header) = BatchHeader::parse(&batch) else { break };
+            let (first, last) = (header.base_offset().get(), header.last_offset().get());
+            if first > self.position || last < self.position {
+                let detail = format!("{key:?}: {first} to {last} follow {}", self.position);
+                oracle.violate("WORLD-5", detail);
+            }
+            if last >= high_watermark {
+                let detail = format!("{key:?}: {last} served, high watermark {high_watermark}");
+                oracle.violate("WORLD-8", detail);
+            }
+            self.take_records(&mut oracle, &batch);
+        }
+    }
+
+    fn take_records(&mut self, oracle: &mut Oracle, batch: &Bytes) {
+        let key = self.key;
+        let Ok(records) = Records::open(batch, &InspectLimits::default()) else { return };
+        for record in records.iter().flatten() {
+            let offset = record.offset.get();
+            if offset < self.position {
+                continue;
+            }
+            if offset > self.position {
+                let detail = format!("{key:?}: {offset} follows {}", self.position);
+                oracle.violate("WORLD-5", detail);
+            }
+            self.position = offset + 1;
+            match record.value.and_then(decode) {
+                Some(value) => {
+                    oracle.read(key, offset, value);
+                    self.read.push((offset, value));
+                }
+                None => oracle.violate("WORLD-6", format!("{key:?}: nobody wrote what {offset} is")),
+            }
+        }
+    }
+}
+
+/// The numbers, then padding that they determine.
+fn encode(value: Value, padding: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + padding);
+    bytes.extend(value.producer.to_be_bytes());
+    bytes.extend(value.number.to_be_bytes());
+    bytes.resize(8 + padding, value.number as u8);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Value> {
+    let (producer, rest) = bytes.split_first_chunk()?;
+    let (number, padding) = rest.split_first_chunk()?;
+    let (producer, number) = (u32::from_be_bytes(*producer), u32::from_be_bytes(*number));
+    let is_whole = padding.iter().all(|byte| *byte == number as u8);
+    is_whole.then_some(Value { producer, number })
+}
