@@ -80,11 +80,7 @@ impl Client {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn send<R: Request>(
-        &mut self,
-        request: &R,
-        version: i16,
-    ) -> Result<(), ClientError> {
+    pub async fn send<R: Request>(&mut self, request: &R, version: i16) -> Result<(), ClientError> {
         self.next_id += 1;
         let id = self.next_id;
         let framed = frame::request(request, version, id, Some(&self.name))?;

@@ -68,8 +68,7 @@ impl BrokerProcess {
         let (stop_in, stop) = oneshot::channel();
         *self.stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(stop_in);
         self.status.send_replace(Status::Starting);
-        let (world, config, status) =
-            (self.node.world(), self.config.clone(), self.status.clone());
+        let (world, config, status) = (self.node.world(), self.config.clone(), self.status.clone());
         self.sim.spawn(
             self.node.id,
             Box::pin(async move {
@@ -97,8 +96,7 @@ impl BrokerProcess {
     /// Waits until the process has ended, in whatever way.
     pub async fn ended(&self) -> Status {
         let mut watching = self.status.subscribe();
-        let is_over =
-            |status: &Status| !matches!(status, Status::Starting | Status::Serving(_));
+        let is_over = |status: &Status| !matches!(status, Status::Starting | Status::Serving(_));
         watching.wait_for(is_over).await.map(|status| status.clone()).unwrap_or(Status::Down)
     }
 

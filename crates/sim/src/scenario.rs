@@ -152,8 +152,7 @@ struct Stage {
 
 impl Stage {
     async fn play(mut self) -> Vec<Fault> {
-        let topics =
-            [TopicPlan::draw(&mut self.rng, true), TopicPlan::draw(&mut self.rng, false)];
+        let topics = [TopicPlan::draw(&mut self.rng, true), TopicPlan::draw(&mut self.rng, false)];
         let mut faults = Vec::new();
         if !self.start().await {
             return faults;
@@ -233,9 +232,10 @@ impl Stage {
         };
         let mut client = Client::new(self.world.clone(), BROKER_PORT, "admin");
         let answer = client.ask(&request, 7).await.ok();
-        let is_created = |topic: &strandline_wire::messages::create_topics_response::CreatableTopicResult| {
-            topic.error_code == ErrorCode::NONE
-        };
+        let is_created =
+            |topic: &strandline_wire::messages::create_topics_response::CreatableTopicResult| {
+                topic.error_code == ErrorCode::NONE
+            };
         match answer {
             Some(answer) if answer.topics.iter().all(is_created) => {
                 Some(answer.topics.iter().map(|topic| topic.topic_id).collect())

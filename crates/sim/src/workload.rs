@@ -161,8 +161,12 @@ impl Producer {
 
     async fn work(&mut self) -> Result<(), Trouble> {
         if self.plan.is_idempotent && self.identity.is_none() {
-            let request =
-                InitProducerIdRequest { producer_id: -1, producer_epoch: -1, ..Default::default() };
+            let request = InitProducerIdRequest {
+                transactional_id: None,
+                producer_id: -1,
+                producer_epoch: -1,
+                ..Default::default()
+            };
             let answer = self.client.ask(&request, 4).await?;
             if answer.error_code != ErrorCode::NONE {
                 return Err(Trouble::Lost);
@@ -259,6 +263,7 @@ impl Producer {
             ..Default::default()
         };
         ProduceRequest {
+            transactional_id: None,
             acks: self.plan.acks,
             timeout_ms: 30_000,
             topic_data: vec![topic],
@@ -476,7 +481,9 @@ impl Reader {
                     oracle.read(key, offset, value);
                     self.read.push((offset, value));
                 }
-                None => oracle.violate("WORLD-6", format!("{key:?}: nobody wrote what {offset} is")),
+                None => {
+                    oracle.violate("WORLD-6", format!("{key:?}: nobody wrote what {offset} is"))
+                }
             }
         }
     }

@@ -19,7 +19,8 @@ fn number(variable: &str) -> Option<u64> {
 /// Plays one seed; what is wrong with it.
 fn play(seed: u64) -> Result<Outcome, String> {
     let played = catch_unwind(AssertUnwindSafe(|| scenario::run(seed)));
-    let replay = format!("replay: SEED={seed} cargo test -p strandline-sim --test seeds -- --nocapture");
+    let replay =
+        format!("replay: SEED={seed} cargo test -p strandline-sim --test seeds -- --nocapture");
     match played {
         Ok(outcome) if outcome.violations.is_empty() => Ok(outcome),
         Ok(outcome) => Err(format!("{outcome}\n  {replay}")),
@@ -41,7 +42,10 @@ fn log_to_stderr() {
         .try_init();
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long the test itself takes, not the simulated world")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the test itself takes, not the simulated world"
+)]
 fn wall_clock() -> Instant {
     Instant::now()
 }

@@ -11,6 +11,7 @@ mod config_docs;
 mod fuzz;
 mod golden;
 mod interop;
+mod soak;
 mod test;
 mod tidy;
 
@@ -22,6 +23,8 @@ Usage: cargo xtask TASK
   fuzz [--seconds N]      build every fuzz target and run each for N seconds (20)
   golden [--check]        ask Apache Kafka for the golden vectors, or check ours (needs mvn and java)
   test [NAME...]          everything that must hold, or the steps with these names
+  soak [--seeds N] [--from SEED]
+                          play N (1000) scenarios of the simulator, from SEED (0) on
   tidy                    layers, purity of the cores, file sizes
   bench [--rounds N]      Apache Kafka and Strandline side by side, N (3) times each load (needs mvn and java)
   interop [--help]        run the clients of interop/ against a broker
@@ -47,6 +50,12 @@ fn run(args: &[&str]) -> Result<()> {
         ["fuzz"] => fuzz::run(&root(), 20),
         ["fuzz", "--seconds", seconds] => fuzz::run(&root(), seconds.parse()?),
         ["test", names @ ..] => test::run(&root(), names),
+        ["soak"] => soak::run(&root(), 1_000, 0),
+        ["soak", "--seeds", seeds] => soak::run(&root(), seeds.parse()?, 0),
+        ["soak", "--from", from] => soak::run(&root(), 1_000, from.parse()?),
+        ["soak", "--seeds", seeds, "--from", from] => {
+            soak::run(&root(), seeds.parse()?, from.parse()?)
+        }
         ["tidy"] => tidy::run(&root()),
         ["bench"] => interop::bench::run(3),
         ["bench", "--rounds", rounds] => interop::bench::run(rounds.parse()?),
