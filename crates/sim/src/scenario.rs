@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use strandline_ports::{Clock, TimedOut, World, timeout};
+use strandline_ports::{Clock, World, timeout};
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use strandline_wire::messages::{CreateTopicsRequest, MetadataRequest};
@@ -187,10 +187,7 @@ impl Stage {
 
     async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let deadline = self.world.clock.now().instant + PATIENCE;
-        match timeout(&*self.world.clock, deadline, work).await {
-            Ok(value) => Some(value),
-            Err(TimedOut) => None,
-        }
+        timeout(&*self.world.clock, deadline, work).await.ok()
     }
 
     async fn sleep(&self, wait: Duration) {
