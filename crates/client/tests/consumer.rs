@@ -385,3 +385,75 @@ fn commits_are_resumed_and_moved() {
         consumer.close().await.unwrap();
     });
 }
+
+/// A member that Kafka's own client library provides, ended when dropped.
+struct JavaMember(std::process::Child);
+
+impl JavaMember {
+    fn start(libs: &str, bootstrap: &str, group: &str, topic: &str, strategy: &str) -> Self {
+        let strategy =
+            format!("partition.assignment.strategy=org.apache.kafka.clients.consumer.{strategy}");
+        let child = std::process::Command::new("java")
+            .args(["-XX:TieredStopAtLevel=1", "-cp", &format!("{libs}/*")])
+            .arg("org.apache.kafka.tools.consumer.ConsoleConsumer")
+            .args(["--bootstrap-server", bootstrap, "--group", group, "--topic", topic])
+            .args(["--command-property", &strategy])
+            .args(["--command-property", "heartbeat.interval.ms=100"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for JavaMember {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Partitions by client id, once the group is settled.
+async fn shares(admin: &Admin, group: &str) -> BTreeMap<String, usize> {
+    let described = admin.describe_groups(&[group.to_owned()]).await.unwrap();
+    let Ok(described) = described[0].1.clone() else { return BTreeMap::new() };
+    let members = described.members.into_iter().filter(|_| described.state == "Stable");
+    members.map(|member| (member.client_id, member.assignment.len())).collect()
+}
+
+#[test]
+fn members_of_java_and_ours_share_whoever_leads() {
+    let Ok(libs) = std::env::var("STRANDLINE_TEST_KAFKA_LIBS") else { return common::skip() };
+    with_broker(async |bootstrap| {
+        let client = client(&bootstrap);
+        let admin = Admin::new(client.clone());
+        for (assignor, strategy) in [
+            (Assignor::Range, "RangeAssignor"),
+            (Assignor::CooperativeSticky, "CooperativeStickyAssignor"),
+        ] {
+            let topic = new_topic(&client, "mixed", 4).await;
+            let group = unique("mixed");
+            let both = BTreeMap::from([("console-consumer".into(), 2), ("strandline".into(), 2)]);
+            // Whoever is there first leads, also when others join.
+            let ours = || {
+                let consumer = Consumer::new(client.clone(), in_group(&group, assignor));
+                Reader::start(consumer, &topic)
+            };
+            let first = ours();
+            until_shared(&[&first], &[4]).await;
+            let java = JavaMember::start(&libs, &bootstrap, &group, &topic, strategy);
+            eventually(async || shares(&admin, &group).await == both).await;
+            until_shared(&[&first], &[2]).await;
+            first.stop().await;
+            let alone = BTreeMap::from([("console-consumer".into(), 4)]);
+            eventually(async || shares(&admin, &group).await == alone).await;
+            let second = ours();
+            until_shared(&[&second], &[2]).await;
+            eventually(async || shares(&admin, &group).await == both).await;
+            drop(java);
+            second.stop().await;
+        }
+    });
+}
