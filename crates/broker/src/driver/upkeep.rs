@@ -24,9 +24,9 @@ pub(crate) struct Upkeep {
     pub(crate) world: World,
     pub(crate) dirs: Arc<Dirs>,
     pub(crate) partitions: Partitions,
-    /// Recovery point of the metadata log, whose file shares the directory's checkpoint.
     pub(crate) settings: LogSettings,
     pub(crate) producers: ProducerSettings,
+    pub(crate) replica_lag_time_max: Duration,
 }
 
 impl Upkeep {
@@ -53,6 +53,9 @@ impl Upkeep {
         let expiry = i64::from(self.producers.expiration_check_interval_ms);
         self.every(millis(expiry), |it| async move {
             it.for_each(Partition::expire_producers);
+        });
+        self.every(self.replica_lag_time_max / 2, |it| async move {
+            it.for_each(Partition::check_isr);
         });
         self.every(FULL_DIR_INTERVAL, |it| async move { it.resume_full_dirs().await });
     }

@@ -1,17 +1,16 @@
 //! Brings a node up, step by step, and down again.
 
 mod bind;
+mod close;
 mod open_dirs;
 mod settings;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use strandline_config::{BrokerConfig, HostPort, Listener};
-use strandline_log::LogImage;
 use strandline_metadata::{Controller, Image, Record};
 use strandline_ports::{Lane, World, random_uuid};
 use strandline_quorum::{Endpoint, ReplicaKey};
@@ -23,8 +22,9 @@ use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::controller::{ControllerHandle, ControllerTask};
 use crate::driver::groups::Groups;
+use crate::driver::isr::IsrProposals;
 use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
-use crate::driver::partition::PartitionContext;
+use crate::driver::partition::{IsrProposal, PartitionContext};
 use crate::driver::quorum::{self, OpenError, QuorumHandle, StartedQuorum};
 use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::upkeep::Upkeep;
@@ -34,6 +34,7 @@ use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::session::Connections;
 use bind::{bind, bind_metrics, connection_limits, request_memory};
+use close::ClosedDir;
 use settings::{controller_settings, quorum_options, refuse_what_is_not_served};
 
 pub use open_dirs::DirError;
@@ -152,6 +153,7 @@ impl Broker {
         let metrics = Arc::new(Metrics::new(names));
         let (applied_in, applied) = watch::channel(Arc::new(Image::default()));
         let (broker_epoch_in, broker_epoch) = watch::channel(BrokerEpoch::NONE);
+        let (isr_proposals, proposed) = mpsc::unbounded_channel();
         let lifecycle = Arc::new(Lifecycle {
             clock: Arc::clone(&world.clock),
             controller: control.handle.clone(),
@@ -165,11 +167,27 @@ impl Broker {
         lifecycle.register_controller(&controllers).await?;
         let brokers = advertised(&config.advertised_listeners);
         lifecycle.register_broker(&brokers, opened.previous_epoch).await?;
-        let replicas = replicas(&world, &config, &dirs, &partitions, &metrics, found);
+        let shared = PartitionContext {
+            node: config.node_id,
+            clock: Arc::clone(&world.clock),
+            spawn: Arc::clone(&world.spawn),
+            isr_proposals,
+            metrics: Arc::clone(&metrics),
+        };
+        let replicas = replicas(&world, &config, &dirs, &partitions, shared, found);
         let images = control.handle.watch_image();
         follow_metadata(&world, replicas, images, applied_in, &dirs).await?;
         become_available(&lifecycle, applied.clone(), config.node_id).await?;
         world.spawn.spawn(Lane::Control, Box::pin(Arc::clone(&lifecycle).keep_alive()));
+        let proposals = IsrProposals {
+            clock: Arc::clone(&world.clock),
+            node_id: config.node_id,
+            broker_epoch: broker_epoch.clone(),
+            controller: control.handle.clone(),
+            partitions: partitions.clone(),
+            proposed,
+        };
+        world.spawn.spawn(Lane::Control, Box::pin(proposals.run()));
 
         let groups = Groups::start(&world, &config, partitions.clone(), applied.clone());
         let handles = Arc::new(Handles {
@@ -196,9 +214,10 @@ impl Broker {
             partitions: partitions.clone(),
             settings: config.log.clone(),
             producers: config.producers.clone(),
+            replica_lag_time_max: REPLICA_LAG_TIME_MAX,
         };
         upkeep.start();
-        watch_dirs(&world, &dirs, &fatal_in);
+        watch_dirs(&world, &dirs, &partitions, &fatal_in);
         let connections = Connections::new(connection_limits(&config));
         let sweeping = connections.clone().sweep(Arc::clone(&world.clock));
         world.spawn.spawn(Lane::Data, Box::pin(sweeping));
@@ -255,30 +274,34 @@ impl Broker {
         self.metrics.enter(BrokerState::PendingControlledShutdown);
         self.lifecycle.leave(LEAVE_PATIENCE).await;
         self.connections.close_all();
-        let mut images: BTreeMap<DirIndex, BTreeMap<String, LogImage>> = BTreeMap::new();
-        for held in self.partitions.all() {
-            let image = held.partition.close().await?;
-            let name = held.partition.name().to_string();
-            images.entry(held.dir).or_default().insert(name, image);
+        let mut open = self.partitions.all();
+        open.retain(|held| self.dirs.get(held.dir).is_usable());
+        let mut closed = close::close_all(&self.upkeep.world, open).await;
+        let metadata = self.quorum.stop().await.transpose();
+        let mut first_fault = None;
+        for (index, dir) in self.dirs.iter().filter(|(_, dir)| dir.is_usable()) {
+            let mut closed = closed.remove(&index).unwrap_or_default();
+            if index == self.metadata_dir {
+                closed.add(quorum::METADATA_DIR.into(), metadata.clone());
+            }
+            // The next start recovers this directory; that is no reason to recover the others.
+            if let Err(fault) = self.finish(index, closed).await {
+                tracing::error!(dir = %dir.log.path().display(), %fault, "no clean stop");
+                first_fault.get_or_insert(fault);
+            }
         }
+        first_fault.map_or(Ok(()), Err)
+    }
+
+    /// Leaves one directory as the next start may take it.
+    async fn finish(&self, index: DirIndex, closed: ClosedDir) -> Result<(), StoreFault> {
         let checkpoints =
             [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark];
-        for (index, dir) in self.dirs.iter().filter(|(_, dir)| dir.is_usable()) {
-            for checkpoint in checkpoints {
-                self.upkeep.checkpoint(index, checkpoint).await?;
-            }
-            tracing::debug!(dir = %dir.log.path().display(), "checkpointed");
+        for checkpoint in checkpoints {
+            self.upkeep.checkpoint(index, checkpoint).await?;
         }
-        let metadata = self.quorum.stop().await.transpose()?;
         let epoch = *self.lifecycle.broker_epoch.borrow();
-        for (index, dir) in self.dirs.iter().filter(|(_, dir)| dir.is_usable()) {
-            let mut images = images.remove(&index).unwrap_or_default();
-            if let Some(image) = metadata.as_ref().filter(|_| index == self.metadata_dir) {
-                images.insert(quorum::METADATA_DIR.into(), image.clone());
-            }
-            dir.log.finish(epoch, &images).await?;
-        }
-        Ok(())
+        self.dirs.get(index).log.finish(epoch, &closed.images()?).await
     }
 }
 
@@ -350,18 +373,9 @@ fn replicas(
     config: &BrokerConfig,
     dirs: &Arc<Dirs>,
     partitions: &Partitions,
-    metrics: &Arc<Metrics>,
+    context: PartitionContext,
     found: FoundOnDisk,
 ) -> Replicas {
-    // One replica is its own ISR: nothing is ever proposed.
-    let (isr_proposals, _) = mpsc::unbounded_channel();
-    let context = PartitionContext {
-        node: config.node_id,
-        clock: Arc::clone(&world.clock),
-        spawn: Arc::clone(&world.spawn),
-        isr_proposals,
-        metrics: Arc::clone(metrics),
-    };
     let settings = ReplicaSettings {
         topic_defaults: Arc::clone(&config.topic_defaults),
         lag_time_max: REPLICA_LAG_TIME_MAX,
@@ -425,11 +439,17 @@ async fn become_available(
     }
 }
 
-/// A process without a directory that works has nothing to serve.
-fn watch_dirs(world: &World, dirs: &Arc<Dirs>, fatal: &mpsc::UnboundedSender<Fatal>) {
-    for (_, dir) in dirs.iter() {
+/// What lies in a directory goes offline with it: also what nobody writes to just now must not be
+/// served any more. A process without a directory that works has nothing to serve.
+fn watch_dirs(
+    world: &World,
+    dirs: &Arc<Dirs>,
+    partitions: &Partitions,
+    fatal: &mpsc::UnboundedSender<Fatal>,
+) {
+    for (index, dir) in dirs.iter() {
         let mut states = dir.log.watch_state();
-        let (dirs, fatal) = (Arc::clone(dirs), fatal.clone());
+        let (dirs, partitions, fatal) = (Arc::clone(dirs), partitions.clone(), fatal.clone());
         let path = dir.log.path().display().to_string();
         world.spawn.spawn(
             Lane::Data,
@@ -437,6 +457,9 @@ fn watch_dirs(world: &World, dirs: &Arc<Dirs>, fatal: &mpsc::UnboundedSender<Fat
                 let gone = states.wait_for(|state| *state == DirState::Offline).await.is_ok();
                 if gone {
                     tracing::error!(dir = path, "log directory is offline");
+                    for held in partitions.all().iter().filter(|held| held.dir == index) {
+                        held.partition.take_offline();
+                    }
                     if dirs.log_dirs().all(|(_, dir)| !dir.is_usable()) {
                         // Without a receiver the process is ending already.
                         let _ = fatal.send(Fatal::NoLogDir);

@@ -32,7 +32,7 @@ pub(super) fn refuse_what_is_not_served(config: &BrokerConfig) -> Result<(), Sta
         );
     }
     let voters = &config.quorum.voters;
-    if !voters.is_empty() && !(voters.len() == 1 && voters[0].id == config.node_id) {
+    if voters.len() > 1 || voters.iter().any(|voter| voter.id != config.node_id) {
         return refuse(
             "controller.quorum.voters names other nodes: a quorum of several is not served yet",
         );

@@ -11,18 +11,19 @@ use std::time::Duration;
 use strandline_config::TopicConfig;
 use strandline_log::LogConfig;
 use strandline_metadata::image::{
-    ConfigResource, Partition as PartitionImage, PartitionDelta, ResourceType, Topic,
+    ConfigResource, LeaderRecoveryState, Partition as PartitionImage, PartitionDelta, ResourceType,
+    Topic,
 };
 use strandline_metadata::{Delta, Image};
 use strandline_ports::{Lane, World, random_uuid};
-use strandline_replica::{Leadership, ReplicaConfig};
+use strandline_replica::{IsrMember, Leadership, ReplicaConfig};
 use strandline_store::format::names::PartitionDir;
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{DirState, FoundPartition, StoreFault};
-use strandline_types::{NodeId, PartitionId, TopicIdPartition, TopicPartition};
+use strandline_types::{BrokerEpoch, NodeId, PartitionId, TopicIdPartition, TopicPartition};
 use tokio::sync::mpsc;
 
-use super::partition::{Partition, PartitionContext};
+use super::partition::{IsrProposal, Partition, PartitionContext};
 use super::quorum::metadata_partition;
 use crate::dirs::{DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
@@ -240,9 +241,29 @@ impl Replicas {
                 replicas: assigned.replicas.clone(),
                 in_sync: assigned.isr.clone(),
             });
+            if assigned.leader_recovery_state == LeaderRecoveryState::Recovering {
+                self.end_recovery(partition.id(), assigned);
+            }
         } else {
             partition.become_follower(assigned.leader_epoch, assigned.partition_epoch);
         }
+    }
+
+    /// An unclean election made this node the leader. Whatever it holds is the log from here on, and
+    /// until the controller knows that, it lets nobody else into the ISR (KIP-704).
+    fn end_recovery(&self, partition: TopicIdPartition, assigned: &PartitionImage) {
+        let in_sync = assigned.isr.iter().map(|&node| {
+            // Nobody but the leader is in the ISR of such a partition, and the request names its
+            // incarnation already.
+            IsrMember { node, broker_epoch: BrokerEpoch::NONE }
+        });
+        // Without a receiver the node is stopping.
+        let _ = self.context.isr_proposals.send(IsrProposal {
+            partition,
+            leader_epoch: assigned.leader_epoch,
+            partition_epoch: assigned.partition_epoch,
+            in_sync: in_sync.collect(),
+        });
     }
 
     /// Gone for clients at once; its files a little later.
