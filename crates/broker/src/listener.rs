@@ -89,8 +89,9 @@ fn log_end(peer: std::net::SocketAddr, end: &SessionEnd) {
             tracing::warn!(%peer, size, "closed: a frame of this size is not allowed");
         }
         SessionEnd::Hangup(reason) => tracing::warn!(%peer, "closed: {}", reason.0),
-        SessionEnd::Client(_) | SessionEnd::Write(_) => {
-            tracing::debug!(%peer, ?end, "connection lost");
+        SessionEnd::Client(End::Torn) => tracing::debug!(%peer, "client left inside a request"),
+        SessionEnd::Client(End::Io(error)) | SessionEnd::Write(error) => {
+            tracing::debug!(%peer, %error, "connection lost");
         }
     }
 }

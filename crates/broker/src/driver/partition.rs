@@ -88,6 +88,11 @@ struct Core {
 /// What the holder of the append token does, in order.
 enum Work {
     Append(Admission, Vec<InspectedBatch>),
+    Chore(Box<Chore>),
+}
+
+/// What has its place among the appends, and is rare.
+enum Chore {
     WriteEpochs(Vec<EpochStart>),
     Delete(Deletion, oneshot::Sender<RetiredSegments>),
     /// Go on after a full disk.
@@ -95,16 +100,16 @@ enum Work {
     Close(oneshot::Sender<Result<(), StoreFault>>),
 }
 
+/// An answer and who waits for it.
+type Due<T> = (oneshot::Sender<T>, T);
+
 /// What is left to do after a step, outside the lock.
 #[derive(Default)]
 struct Aftermath {
     takes_token: bool,
     sync: Option<SyncPlan>,
-    produces: Vec<(
-        oneshot::Sender<Result<ProduceAnswer, ProduceRefusal>>,
-        Result<ProduceAnswer, ProduceRefusal>,
-    )>,
-    deletes: Vec<(oneshot::Sender<Result<Offset, DeleteRefusal>>, Result<Offset, DeleteRefusal>)>,
+    produces: Vec<Due<Result<ProduceAnswer, ProduceRefusal>>>,
+    deletes: Vec<Due<Result<Offset, DeleteRefusal>>>,
     gained: waiters::Gained,
 }
 
@@ -172,11 +177,6 @@ impl Partition {
         look(self.core().replica.log())
     }
 
-    /// The ISR, while this node leads.
-    pub(crate) fn in_sync(&self) -> Vec<NodeId> {
-        self.core().replica.in_sync().to_vec()
-    }
-
     pub(crate) fn become_leader(&self, leadership: Leadership) {
         self.step(Event::BecomeLeader(leadership));
     }
@@ -195,7 +195,9 @@ impl Partition {
 
     /// The log dir failed: nothing of the partition can be trusted until the next start.
     pub(crate) fn take_offline(&self) {
-        self.core().work.retain(|work| matches!(work, Work::Close(_)));
+        self.core().work.retain(
+            |work| matches!(work, Work::Chore(chore) if matches!(**chore, Chore::Close(_))),
+        );
         self.step(Event::Faulted);
     }
 
@@ -232,11 +234,11 @@ impl Partition {
                     core.work.push_back(Work::Append(admission, batches));
                 }
                 Effect::LogStartRaised(raised) => {
-                    core.work.extend(raised.epochs.map(Work::WriteEpochs));
+                    core.add_chores(raised.epochs.map(Chore::WriteEpochs));
                 }
                 Effect::Delete(deletion) => {
                     let sender = core.retaining.take().expect("only `retain` applies retention");
-                    core.work.push_back(Work::Delete(deletion, sender));
+                    core.add_chores([Chore::Delete(deletion, sender)]);
                 }
                 Effect::Sync(plan) => after.sync = Some(plan),
                 Effect::Answer { ticket, answer } => {
@@ -311,7 +313,7 @@ impl Partition {
         let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
         // Whatever wakes it before the task first runs is seen by that first run.
         let mut nobody = Context::from_waker(Waker::noop());
-        if let Poll::Pending = work.as_mut().poll(&mut nobody) {
+        if work.as_mut().poll(&mut nobody).is_pending() {
             self.context.spawn.spawn(Lane::Data, work);
         }
     }
@@ -356,6 +358,10 @@ impl Partition {
 }
 
 impl Core {
+    fn add_chores(&mut self, chores: impl IntoIterator<Item = Chore>) {
+        self.work.extend(chores.into_iter().map(|chore| Work::Chore(Box::new(chore))));
+    }
+
     fn new_ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         Ticket(self.next_ticket)

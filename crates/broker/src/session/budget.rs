@@ -13,7 +13,9 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of one frame, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Charge(OwnedSemaphorePermit);
+pub(crate) struct Charge {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// The broker-wide budget; clones share it.
 #[derive(Clone, Debug)]
@@ -57,7 +59,7 @@ impl Charging {
         let permit = match &mut self.waiting {
             Some(waiting) => ready!(waiting.as_mut().poll(cx)),
             None => match Arc::clone(&self.memory.bytes).try_acquire_many_owned(len) {
-                Ok(permit) => return Poll::Ready(Charge(permit)),
+                Ok(permit) => return Poll::Ready(Charge { _permit: permit }),
                 Err(_) => {
                     let acquire = Arc::clone(&self.memory.bytes).acquire_many_owned(len);
                     let waiting = self.waiting.insert(Box::pin(acquire));
@@ -66,7 +68,7 @@ impl Charging {
             },
         };
         self.waiting = None;
-        Poll::Ready(Charge(permit.expect("the budget is never closed")))
+        Poll::Ready(Charge { _permit: permit.expect("the budget is never closed") })
     }
 }
 

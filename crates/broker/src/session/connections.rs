@@ -87,10 +87,6 @@ impl Connections {
         Self { shared: Arc::new(Shared { limits, open: Mutex::default(), is_closed }) }
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.lock().by_id.len()
-    }
-
     pub(crate) fn register(&self, now: Instant, conn: &Arc<dyn Conn>) -> Result<Registered, Full> {
         let ip = conn.peer_addr().ip();
         let limits = &self.shared.limits;

@@ -56,11 +56,6 @@ impl Inbox {
         Self { buf: BytesMut::new(), charging, charge: None, frame_max_bytes, last_frame_bytes: 0 }
     }
 
-    /// True when the beginning of another frame has been read already.
-    pub(crate) fn has_bytes(&self) -> bool {
-        !self.buf.is_empty()
-    }
-
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,

@@ -15,7 +15,7 @@ use strandline_types::{BatchFacts, Now, Offset};
 use strandline_wire::records::{InspectedBatch, StampedBatch};
 use tokio::sync::oneshot;
 
-use super::{Partition, Work};
+use super::{Chore, Partition, Work};
 
 /// So many appends are written before others get their turn.
 const ROUNDS_AT_ONCE: u32 = 4;
@@ -137,43 +137,48 @@ impl Partition {
             }
             match work {
                 Next::Append(appends) => self.write(appends).await,
-                Next::Other(Work::WriteEpochs(epochs)) => {
-                    if let Err(fault) = self.store.write_epochs(&epochs).await {
-                        self.refused(fault).await;
-                    }
-                }
-                Next::Other(Work::Resume) => self.go_on().await,
-                Next::Other(Work::Delete(deletion, sender)) => {
-                    self.begin_deletion(deletion, sender).await;
-                }
-                Next::Other(Work::Close(sender)) => {
-                    let closed = self.close_files().await;
-                    // Whoever wanted it closed may have gone.
-                    let _ = sender.send(closed);
-                }
-                Next::Other(Work::Append(..)) => unreachable!("appends are taken together"),
+                Next::Chore(chore) => self.do_chore(*chore).await,
             }
         }
     }
 
-    /// Everything admitted so far, or the next other thing. Without work the token is free again.
+    async fn do_chore(&self, chore: Chore) {
+        match chore {
+            Chore::WriteEpochs(epochs) => {
+                if let Err(fault) = self.store.write_epochs(&epochs).await {
+                    self.refused(fault).await;
+                }
+            }
+            Chore::Resume => self.go_on().await,
+            Chore::Delete(deletion, sender) => self.begin_deletion(deletion, sender).await,
+            Chore::Close(sender) => {
+                let closed = self.close_files().await;
+                // Whoever wanted it closed may have gone.
+                let _ = sender.send(closed);
+            }
+        }
+    }
+
+    /// Everything admitted so far, or the next chore. Without work the token is free again.
     fn next_work(&self) -> Option<Next> {
         let mut core = self.core();
         let mut appends = Vec::new();
-        while let Some(Work::Append(..)) = core.work.front() {
-            if let Some(Work::Append(plan, batches)) = core.work.pop_front() {
-                appends.push((plan, batches));
+        loop {
+            match core.work.pop_front() {
+                Some(Work::Append(plan, batches)) => appends.push((plan, batches)),
+                Some(chore @ Work::Chore(_)) if !appends.is_empty() => {
+                    core.work.push_front(chore);
+                    return Some(Next::Append(appends));
+                }
+                Some(Work::Chore(chore)) => return Some(Next::Chore(chore)),
+                None if !appends.is_empty() => return Some(Next::Append(appends)),
+                None => {
+                    core.token_is_taken = false;
+                    core.work = VecDeque::new();
+                    return None;
+                }
             }
         }
-        if !appends.is_empty() {
-            return Some(Next::Append(appends));
-        }
-        let next = core.work.pop_front();
-        if next.is_none() {
-            core.token_is_taken = false;
-            core.work = VecDeque::new();
-        }
-        next.map(Next::Other)
     }
 
     async fn write(&self, admitted: Vec<Admitted>) {
@@ -277,7 +282,7 @@ type Admitted = (strandline_log::Admission, Vec<InspectedBatch>);
 
 enum Next {
     Append(Vec<Admitted>),
-    Other(Work),
+    Chore(Box<Chore>),
 }
 
 fn stamped((plan, batches): Admitted) -> Append {

@@ -6,7 +6,7 @@ use strandline_store::{DeletedFiles, StoreFault};
 use strandline_types::Offset;
 use tokio::sync::oneshot;
 
-use super::{Partition, Work};
+use super::{Chore, Partition};
 
 /// Segments that the log no longer has and whose files are still there. Checkpoint the log starts
 /// first, then hand them to [`Partition::remove_segments`]: a crash between the two would bring the
@@ -89,7 +89,7 @@ impl Partition {
             if !core.replica.is_suspended() {
                 return;
             }
-            core.work.push_back(Work::Resume);
+            core.add_chores([Chore::Resume]);
             self.route(&mut core, Vec::new(), Vec::new())
         };
         self.settle(after);
@@ -111,7 +111,7 @@ impl Partition {
                 leader_epoch: view.leader_epoch,
                 partition_epoch: i32::MAX,
             };
-            core.work.push_back(Work::Close(sender));
+            core.add_chores([Chore::Close(sender)]);
             self.decide(&mut core, now, event)
         };
         self.settle(after);
