@@ -319,11 +319,15 @@ fn settings_are_described_with_their_source() {
     );
     check(
         describe(BROKER, "2", &[]),
-        expect![[r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("this is broker 1; ask broker 2 for its own settings"), resource_type: 4, resource_name: "2", configs: [] }"#]],
+        expect![[
+            r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("this is broker 1; ask broker 2 for its own settings"), resource_type: 4, resource_name: "2", configs: [] }"#
+        ]],
     );
     check(
         describe(99, "t", &[]),
-        expect![[r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("resource type 99 has no settings"), resource_type: 99, resource_name: "t", configs: [] }"#]],
+        expect![[
+            r#"DescribeConfigsResult { error_code: INVALID_REQUEST(42), error_message: Some("resource type 99 has no settings"), resource_type: 99, resource_name: "t", configs: [] }"#
+        ]],
     );
     check(
         describe(BROKER, "", &[]),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use strandline_log::{Admission, Deletion, EpochStart, Log, LogConfig, SyncPlan};
 use strandline_ports::{Clock, Lane, Spawn};
@@ -86,6 +86,7 @@ struct Core {
 }
 
 /// What the holder of the append token does, in order.
+#[expect(clippy::large_enum_variant, reason = "appends are the rule: a box each would cost")]
 enum Work {
     Append(Admission, Vec<InspectedBatch>),
     Chore(Box<Chore>),

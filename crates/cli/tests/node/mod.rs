@@ -3,7 +3,7 @@
 
 // Each test program uses a part of this.
 #![allow(dead_code)]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
 pub mod frames;
 
