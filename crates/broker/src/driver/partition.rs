@@ -178,6 +178,11 @@ impl Partition {
         look(self.core().replica.log())
     }
 
+    /// The ISR, while this node leads.
+    pub(crate) fn in_sync(&self) -> Vec<NodeId> {
+        self.core().replica.in_sync().to_vec()
+    }
+
     pub(crate) fn become_leader(&self, leadership: Leadership) {
         self.step(Event::BecomeLeader(leadership));
     }

@@ -24,7 +24,7 @@ use crate::driver::controller::{ControllerHandle, ControllerTask};
 use crate::driver::groups::Groups;
 use crate::driver::isr::IsrProposals;
 use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
-use crate::driver::partition::{IsrProposal, PartitionContext};
+use crate::driver::partition::PartitionContext;
 use crate::driver::quorum::{self, OpenError, QuorumHandle, StartedQuorum};
 use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::upkeep::Upkeep;
