@@ -85,7 +85,8 @@ impl Scrape {
                 }
             }
         }
-        let times: [(&Metric, fn(&OfApi) -> &Durations); 3] = [
+        type Part = fn(&OfApi) -> &Durations;
+        let times: [(&Metric, Part); 3] = [
             (&table::TOTAL_TIME, |it| &it.total),
             (&table::LOCAL_TIME, |it| &it.local),
             (&table::REMOTE_TIME, |it| &it.remote),
@@ -234,7 +235,8 @@ fn replicas(text: &mut Text, image: &Image, partitions: &[Held]) {
 }
 
 fn logs(text: &mut Text, partitions: &[Held]) {
-    let series: [(&Metric, fn(&Held) -> u64); 4] = [
+    type Read = fn(&Held) -> u64;
+    let series: [(&Metric, Read); 4] = [
         (&table::LOG_SIZE, |it| it.partition.store().size_bytes()),
         (&table::LOG_START_OFFSET, |it| it.partition.view().log_start.get() as u64),
         (&table::LOG_END_OFFSET, |it| it.partition.view().log_end.get() as u64),
