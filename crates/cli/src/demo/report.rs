@@ -118,6 +118,7 @@ impl Report {
     /// Commands that work as they are printed, under the name that this program was called by.
     fn commands(&self) -> [String; 3] {
         let program = std::env::args().next().unwrap_or_else(|| "strandline".to_owned());
+        let program = quoted(&program);
         let topic = &self.topic;
         match &self.next {
             Next::Again => [
@@ -126,7 +127,10 @@ impl Report {
                 format!("{program} consume flights --from beginning -n 3"),
             ],
             Next::Kept(dir) => [
-                format!("{program} start --set log.dirs={} &", dir.display()),
+                format!(
+                    "{program} start --set {} &",
+                    quoted(&format!("log.dirs={}", dir.display()))
+                ),
                 format!("{program} group describe {}", self.groups[0].read.group),
                 format!("{program} consume {topic} --from beginning -n 3"),
             ],
@@ -247,6 +251,16 @@ impl Rate {
     }
 }
 
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-=:,@+".contains(c);
+    if text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// `336,776`
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -258,4 +272,22 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_groups_of_three() {
+        let all = [0, 999, 1_000, 336_776, 1_234_567].map(grouped);
+        assert_eq!(all, ["0", "999", "1,000", "336,776", "1,234,567"]);
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("log.dirs=./demo-data"), "log.dirs=./demo-data");
+        assert_eq!(quoted("my data"), "'my data'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
 }
