@@ -1,5 +1,7 @@
 //! What Prometheus reads of a broker that has done a little work.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
