@@ -69,7 +69,8 @@ impl Acceptor {
         let session = Arc::new(SessionFacts { listener: self.name.clone(), role: self.role, peer });
         let dispatcher =
             Dispatcher::new(Arc::clone(&self.handles), session, Arc::clone(&registered.activity));
-        let session = Session::new(conn, dispatcher, &self.memory, self.frame_max_bytes);
+        let activity = Arc::clone(&registered.activity);
+        let session = Session::new(conn, dispatcher, activity, &self.memory, self.frame_max_bytes);
         self.world.spawn.spawn(
             lane,
             Box::pin(async move {

@@ -140,7 +140,7 @@ fn one_line_per_bad_connection() {
         let size = (frame.len() as i32).to_be_bytes();
         client.stream.write_all(&[&size, frame].concat()).unwrap();
         assert!(client.is_closed(), "{said}");
-        eventually("the line is there", || lines_about(&node, said) > 0);
+        eventually(said, || lines_about(&node, said) > 0);
         assert_eq!(lines_about(&node, said), 1);
     }
     let mut client = node.client();

@@ -1,21 +1,25 @@
 //! One budget for all request bytes in flight over all connections.
 //!
-//! A frame is charged in full before its body is read and released once it is answered, so that
-//! neither many clients nor large frames can make the broker grow past the budget: a connection
-//! that does not get its share is simply not read from, and TCP slows the client down.
+//! Bytes are charged before there is room for them and released once the request is answered, so
+//! that neither many clients nor large frames can make the broker grow past the budget: a
+//! connection that does not get its share is simply not read from, and TCP slows the client down.
+//!
+//! A frame is charged as it arrives, at most twice what has come: a size that is only declared
+//! would otherwise take the budget from all others. Frames that have come in part can then hold
+//! each other up; the sweep over all connections ends those that stand still for too long.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connections::Activity;
 
 /// Bytes of one frame, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Charge {
-    _permit: OwnedSemaphorePermit,
-}
+pub(crate) struct Charge(OwnedSemaphorePermit);
 
 /// The broker-wide budget; clones share it.
 #[derive(Clone, Debug)]
@@ -24,11 +28,26 @@ pub(crate) struct RequestMemory {
     capacity_bytes: usize,
 }
 
-type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+impl Charge {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.num_permits()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.0.merge(other.0);
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+
+/// The connection was closed while it waited for its share.
+#[derive(Debug)]
+pub(crate) struct Abandoned;
 
 /// One connection's place in the queue for the budget.
 pub(crate) struct Charging {
     memory: RequestMemory,
+    activity: Arc<Activity>,
     waiting: Option<Waiting>,
 }
 
@@ -48,27 +67,49 @@ impl RequestMemory {
         self.bytes.available_permits()
     }
 
-    pub(crate) fn charging(&self) -> Charging {
-        Charging { memory: self.clone(), waiting: None }
+    pub(crate) fn charging(&self, activity: Arc<Activity>) -> Charging {
+        Charging { memory: self.clone(), activity, waiting: None }
     }
 }
 
 impl Charging {
-    /// Charges `len` bytes, first come first served. After `Pending`, ask again with the same `len`.
-    pub(crate) fn poll_charge(&mut self, cx: &mut Context<'_>, len: u32) -> Poll<Charge> {
+    /// Brings `charge` to `bytes`, first come first served. After `Pending`, ask again for as many.
+    pub(crate) fn poll_charge(
+        &mut self,
+        cx: &mut Context<'_>,
+        charge: &mut Option<Charge>,
+        bytes: usize,
+    ) -> Poll<Result<(), Abandoned>> {
+        let missing = bytes - charge.as_ref().map_or(0, Charge::bytes);
         let permit = match &mut self.waiting {
             Some(waiting) => ready!(waiting.as_mut().poll(cx)),
-            None => match Arc::clone(&self.memory.bytes).try_acquire_many_owned(len) {
-                Ok(permit) => return Poll::Ready(Charge { _permit: permit }),
+            None => match Arc::clone(&self.memory.bytes).try_acquire_many_owned(missing as u32) {
+                Ok(permit) => Some(permit),
                 Err(_) => {
-                    let acquire = Arc::clone(&self.memory.bytes).acquire_many_owned(len);
-                    let waiting = self.waiting.insert(Box::pin(acquire));
-                    ready!(waiting.as_mut().poll(cx))
+                    let waiting = self.wait_for(missing as u32);
+                    ready!(self.waiting.insert(waiting).as_mut().poll(cx))
                 }
             },
         };
         self.waiting = None;
-        Poll::Ready(Charge { _permit: permit.expect("the budget is never closed") })
+        let more = Charge(permit.ok_or(Abandoned)?);
+        match charge {
+            Some(charge) => charge.add(more),
+            None => *charge = Some(more),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wait_for(&self, bytes: u32) -> Waiting {
+        let acquire = Arc::clone(&self.memory.bytes).acquire_many_owned(bytes);
+        let activity = Arc::clone(&self.activity);
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = activity.abandoned() => None,
+                permit = acquire => permit.ok(),
+            }
+        })
     }
 }
 
@@ -78,29 +119,53 @@ mod tests {
     use std::future::poll_fn;
     use std::task::Waker;
 
+    fn poll(charging: &mut Charging, held: &mut Option<Charge>, bytes: usize) -> bool {
+        let cx = &mut Context::from_waker(Waker::noop());
+        match charging.poll_charge(cx, held, bytes) {
+            Poll::Ready(charged) => charged.is_ok(),
+            Poll::Pending => false,
+        }
+    }
+
     #[test]
     fn a_frame_waits_until_another_is_answered() {
         let memory = RequestMemory::new(100);
-        let cx = &mut Context::from_waker(Waker::noop());
-        let (mut first, mut second) = (memory.charging(), memory.charging());
-        let Poll::Ready(charge) = first.poll_charge(cx, 80) else { panic!("there was room") };
-        assert!(second.poll_charge(cx, 30).is_pending());
-        drop(charge);
-        assert!(second.poll_charge(cx, 30).is_ready());
+        let (mut first, mut second) =
+            (memory.charging(Arc::default()), memory.charging(Arc::default()));
+        let (mut held, mut wanted) = (None, None);
+        assert!(poll(&mut first, &mut held, 50));
+        assert!(poll(&mut first, &mut held, 80));
+        assert_eq!(held.as_ref().map(Charge::bytes), Some(80));
+        assert!(!poll(&mut second, &mut wanted, 30));
+        drop(held);
+        assert!(poll(&mut second, &mut wanted, 30));
     }
 
     #[tokio::test]
     async fn a_large_frame_is_not_starved_by_small_ones() {
         let memory = RequestMemory::new(100);
-        let cx = &mut Context::from_waker(Waker::noop());
-        let (mut small, mut large, mut late) =
-            (memory.charging(), memory.charging(), memory.charging());
-        let Poll::Ready(held) = small.poll_charge(cx, 20) else { panic!("there was room") };
-        assert!(large.poll_charge(cx, 100).is_pending());
-        assert!(late.poll_charge(cx, 10).is_pending(), "the large frame came first");
+        let mut charging = || memory.charging(Arc::default());
+        let (mut small, mut large, mut late) = (charging(), charging(), charging());
+        let (mut held, mut all, mut more) = (None, None, None);
+        assert!(poll(&mut small, &mut held, 20));
+        assert!(!poll(&mut large, &mut all, 100));
+        assert!(!poll(&mut late, &mut more, 10), "the large frame came first");
         drop(held);
-        let all = poll_fn(|cx| large.poll_charge(cx, 100)).await;
+        poll_fn(|cx| large.poll_charge(cx, &mut all, 100)).await.expect("not abandoned");
         drop(all);
-        poll_fn(|cx| late.poll_charge(cx, 10)).await;
+        poll_fn(|cx| late.poll_charge(cx, &mut more, 10)).await.expect("not abandoned");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_abandoned_waits_no_longer() {
+        let memory = RequestMemory::new(100);
+        let activity = Arc::new(Activity::default());
+        let (mut first, mut second) =
+            (memory.charging(Arc::default()), memory.charging(Arc::clone(&activity)));
+        let (mut held, mut wanted) = (None, None);
+        assert!(poll(&mut first, &mut held, 100));
+        assert!(!poll(&mut second, &mut wanted, 1));
+        activity.abandon();
+        assert!(poll_fn(|cx| second.poll_charge(cx, &mut wanted, 1)).await.is_err());
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use strandline_ports::{Clock, Conn};
 use strandline_types::Instant;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How many connections are let in, and for how long they may be idle.
 #[derive(Clone, Debug)]
@@ -46,19 +46,60 @@ struct Open {
 struct Entry {
     conn: Arc<dyn Conn>,
     activity: Arc<Activity>,
+    /// What the sweep saw of the frame that is arriving, and since when it has been so.
+    standstill: (u64, Instant),
 }
 
-/// When a connection last did something.
+impl Entry {
+    fn close(&self) {
+        self.conn.close();
+        self.activity.abandon();
+    }
+
+    /// Whether a frame has begun and not gone on for too long.
+    fn stands_still(&mut self, now: Instant) -> bool {
+        let reads = self.activity.frame_reads.load(Ordering::Relaxed);
+        if reads == 0 || reads != self.standstill.0 {
+            self.standstill = (reads, now);
+        }
+        now.since(self.standstill.1) >= FRAME_PATIENCE
+    }
+}
+
+/// When a connection last did something, and whether it stands still amid a frame.
 #[derive(Debug, Default)]
-pub(crate) struct Activity(AtomicU64);
+pub(crate) struct Activity {
+    last_request: AtomicU64,
+    /// Reads into the frame that has begun; 0 between frames. No clock is read for it.
+    frame_reads: AtomicU64,
+    abandoned: Notify,
+}
 
 impl Activity {
     pub(crate) fn touch(&self, now: Instant) {
-        self.0.store(now.as_nanos(), Ordering::Relaxed);
+        self.last_request.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// A part of a frame is there, and the rest is awaited.
+    pub(crate) fn frame_goes_on(&self) {
+        self.frame_reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn frame_done(&self) {
+        self.frame_reads.store(0, Ordering::Relaxed);
+    }
+
+    /// The connection is closed: whatever it waits for is no use any more.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.notify_one();
+    }
+
+    pub(crate) async fn abandoned(&self) {
+        self.abandoned.notified().await;
     }
 
     fn last(&self) -> Instant {
-        Instant::from_nanos(self.0.load(Ordering::Relaxed))
+        Instant::from_nanos(self.last_request.load(Ordering::Relaxed))
     }
 }
 
@@ -106,7 +147,8 @@ impl Connections {
         open.next_id += 1;
         let activity = Arc::new(Activity::default());
         activity.touch(now);
-        let entry = Entry { conn: Arc::clone(conn), activity: Arc::clone(&activity) };
+        let entry =
+            Entry { conn: Arc::clone(conn), activity: Arc::clone(&activity), standstill: (0, now) };
         open.by_id.insert(id, entry);
         Ok(Registered { connections: self.clone(), id, ip, activity })
     }
@@ -117,16 +159,27 @@ impl Connections {
         let idle = self.shared.limits.idle;
         let open = self.lock();
         let stale = open.by_id.values().filter(|entry| now.since(entry.activity.last()) >= idle);
-        stale.map(|entry| entry.conn.close()).count()
+        stale.map(Entry::close).count()
+    }
+
+    /// Closes whatever keeps its share of the budget for a frame that does not come.
+    fn close_standing_still(&self, now: Instant) {
+        let mut open = self.lock();
+        for entry in open.by_id.values_mut() {
+            if !entry.stands_still(now) {
+                continue;
+            }
+            let peer = entry.conn.peer_addr();
+            tracing::warn!(%peer, "closed: a request did not arrive in full");
+            entry.close();
+        }
     }
 
     /// Ends every connection, and lets nobody in any more.
     pub(crate) fn close_all(&self) {
         let open = self.lock();
         self.shared.is_closed.send_replace(true);
-        for entry in open.by_id.values() {
-            entry.conn.close();
-        }
+        open.by_id.values().for_each(Entry::close);
     }
 
     /// Resolves once nobody is let in any more.
@@ -141,7 +194,9 @@ impl Connections {
         let pause = (self.shared.limits.idle / 4).clamp(Duration::from_millis(50), SWEEP_MAX);
         loop {
             clock.sleep(pause).await;
-            let closed = self.close_idle(clock.now().instant);
+            let now = clock.now().instant;
+            self.close_standing_still(now);
+            let closed = self.close_idle(now);
             if closed > 0 {
                 tracing::debug!(closed, "closed idle connections");
             }
@@ -153,7 +208,9 @@ impl Connections {
     }
 }
 
-const SWEEP_MAX: Duration = Duration::from_secs(30);
+const SWEEP_MAX: Duration = Duration::from_secs(5);
+/// How long a frame that has begun may not go on.
+const FRAME_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Drop for Registered {
     fn drop(&mut self) {

@@ -4,15 +4,19 @@
 //! are written to the log from this very buffer. An idle connection owns no buffer at all.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use strandline_ports::Conn;
 
-use super::budget::{Charge, Charging};
+use super::budget::{Abandoned, Charge, Charging, RequestMemory};
+use super::connections::Activity;
 
 /// The first read of a frame takes at least this much, so that small requests need one call.
 const FIRST_READ_BYTES: usize = 4 * 1024;
+/// A frame is charged for at least this much; most are smaller.
+const FIRST_CHARGE_BYTES: usize = 16 * 1024;
 /// A frame's buffer is never reserved further ahead of the bytes that have arrived than this: a
 /// size that was only declared costs nothing.
 const RESERVE_AHEAD_BYTES: usize = 1024 * 1024;
@@ -38,10 +42,13 @@ pub(crate) enum End {
     /// A size that is negative or above `socket.request.max.bytes`.
     BadSize(i32),
     Io(io::Error),
+    /// Closed from here while it waited for its share of the budget.
+    Abandoned,
 }
 
 pub(crate) struct Inbox {
     buf: BytesMut,
+    activity: Arc<Activity>,
     charging: Charging,
     /// The charge of the frame that is being read.
     charge: Option<Charge>,
@@ -52,8 +59,19 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(charging: Charging, frame_max_bytes: usize) -> Self {
-        Self { buf: BytesMut::new(), charging, charge: None, frame_max_bytes, last_frame_bytes: 0 }
+    pub(crate) fn new(
+        memory: &RequestMemory,
+        activity: Arc<Activity>,
+        frame_max_bytes: usize,
+    ) -> Self {
+        Self {
+            buf: BytesMut::new(),
+            charging: memory.charging(Arc::clone(&activity)),
+            activity,
+            charge: None,
+            frame_max_bytes,
+            last_frame_bytes: 0,
+        }
     }
 
     pub(crate) fn poll_frame(
@@ -63,16 +81,16 @@ impl Inbox {
     ) -> Poll<Result<Frame, End>> {
         loop {
             if let Some(len) = self.frame_len().map_err(End::BadSize)? {
-                if self.charge.is_none() {
-                    let charge = ready!(self.charging.poll_charge(cx, len as u32));
-                    self.charge = Some(charge);
-                }
+                let charged =
+                    ready!(self.poll_charge(cx, len)).map_err(|Abandoned| End::Abandoned)?;
                 let total = SIZE_BYTES + len;
                 if self.buf.len() >= total {
+                    self.activity.frame_done();
                     return Poll::Ready(Ok(self.take_frame(total)));
                 }
-                let missing = total - self.buf.len();
+                let missing = SIZE_BYTES + charged - self.buf.len();
                 self.buf.reserve(missing.min(RESERVE_AHEAD_BYTES) + BEYOND_BYTES);
+                self.activity.frame_goes_on();
             } else {
                 if self.buf.is_empty() {
                     ready!(conn.poll_readable(cx)).map_err(End::Io)?;
@@ -82,6 +100,19 @@ impl Inbox {
             }
             ready!(self.poll_fill(cx, conn))?;
         }
+    }
+
+    /// Charges what has arrived of a frame of `len` bytes, and as much ahead. Gives what is charged:
+    /// all of a frame that is there, else more than is there.
+    fn poll_charge(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<usize, Abandoned>> {
+        let arrived = (self.buf.len() - SIZE_BYTES).min(len);
+        let charged = self.charge.as_ref().map_or(0, Charge::bytes);
+        if self.charge.is_some() && (charged > arrived || charged == len) {
+            return Poll::Ready(Ok(charged));
+        }
+        let bytes = (2 * arrived).max(FIRST_CHARGE_BYTES).min(len);
+        ready!(self.charging.poll_charge(cx, &mut self.charge, bytes))?;
+        Poll::Ready(Ok(bytes))
     }
 
     /// The declared length of the frame at the start of the buffer, once its size is there.

@@ -83,13 +83,14 @@ impl<S: Serve + Unpin> Session<S> {
     pub(crate) fn new(
         conn: Arc<dyn Conn>,
         server: S,
+        activity: Arc<Activity>,
         memory: &RequestMemory,
         frame_max_bytes: usize,
     ) -> Self {
         Self {
             conn,
             server,
-            inbox: Inbox::new(memory.charging(), frame_max_bytes),
+            inbox: Inbox::new(memory, activity, frame_max_bytes),
             next: None,
             unanswered: VecDeque::new(),
             outbox: Outbox::default(),
