@@ -132,8 +132,8 @@ fn one_line_per_bad_connection() {
     let (_dir, node) = node_with(&[]);
     let cases: [(&[u8], &str); 3] = [
         (&[0x7f, 0x7f, 0, 0, 0, 0, 0, 1, 0xff, 0xff], "unknown API key 32639"),
-        (&[0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff], "Metadata has no version 99"),
-        (&[0, 3, 0, 12, 0, 0, 0, 1, 0xff, 0xff, 0, 0xff, 0xff, 0xff], "Metadata version 12: "),
+        (&[0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff], " has no version 99"),
+        (&[0, 3, 0, 12, 0, 0, 0, 1, 0xff, 0xff, 0, 0xff, 0xff, 0xff], " version 12: "),
     ];
     for (frame, said) in cases {
         let mut client = node.client();

@@ -16,7 +16,7 @@ use strandline_metadata::controller::{
     Controller, Effect, Input, Moment, Refusal, Request, Response, Ticket, Timer,
 };
 use strandline_metadata::{Fault, Image, Record, Records};
-use strandline_ports::{Sleep, World};
+use strandline_ports::{Sleep, World, timeout};
 use strandline_quorum::{ControlRecord, SnapshotId};
 use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp};
 use strandline_wire::{DecodeError, EncodeError};
@@ -35,6 +35,7 @@ type Reply = oneshot::Sender<Result<Response, Refusal>>;
 pub(crate) struct ControllerHandle {
     requests: mpsc::UnboundedSender<(Request, Reply)>,
     image: watch::Receiver<Arc<Image>>,
+    is_active: watch::Receiver<bool>,
     world: World,
 }
 
@@ -46,7 +47,9 @@ impl ControllerHandle {
         R: TryFrom<Response, Error = Response>,
     {
         let deadline = self.world.clock.now().instant + ACTIVATION_WAIT;
+        let mut is_active = self.is_active.clone();
         loop {
+            let was_active = *is_active.borrow_and_update();
             let (reply, answer) = oneshot::channel();
             // Both ends fail only when the node stops, and with it whoever asked.
             let sent = self.requests.send((request.clone().into(), reply));
@@ -61,7 +64,15 @@ impl ControllerHandle {
                     }));
                 }
                 Err(refusal) if self.world.clock.now().instant >= deadline => return Err(refusal),
-                Err(Refusal::NotController) => self.world.clock.sleep(ACTIVATION_RETRY).await,
+                Err(Refusal::NotController) => {
+                    let clock = &*self.world.clock;
+                    let activation = async { is_active.wait_for(|active| *active).await.is_ok() };
+                    let has_activated = timeout(clock, deadline, activation).await == Ok(true);
+                    // It was active and refused, or its task has ended: no event tells of a change.
+                    if was_active || !has_activated {
+                        clock.sleep(ACTIVATION_RETRY).await;
+                    }
+                }
             }
         }
     }
@@ -97,6 +108,7 @@ pub(crate) struct ControllerTask {
     events: mpsc::UnboundedReceiver<MetadataEvent>,
     requests: mpsc::UnboundedReceiver<(Request, Reply)>,
     image: watch::Sender<Arc<Image>>,
+    is_active: watch::Sender<bool>,
     waiting: BTreeMap<Ticket, Reply>,
     next_ticket: u64,
     timers: BTreeMap<Timer, Instant>,
@@ -128,8 +140,13 @@ impl ControllerTask {
     ) -> (ControllerHandle, Self) {
         let (requests_in, requests) = mpsc::unbounded_channel();
         let (image, image_out) = watch::channel(Arc::new(core.committed().clone()));
-        let handle =
-            ControllerHandle { requests: requests_in, image: image_out, world: world.clone() };
+        let (is_active, is_active_out) = watch::channel(false);
+        let handle = ControllerHandle {
+            requests: requests_in,
+            image: image_out,
+            is_active: is_active_out,
+            world: world.clone(),
+        };
         let task = Self {
             core,
             world,
@@ -137,6 +154,7 @@ impl ControllerTask {
             events,
             requests,
             image,
+            is_active,
             waiting: BTreeMap::new(),
             next_ticket: 0,
             timers: BTreeMap::new(),
@@ -245,10 +263,12 @@ impl ControllerTask {
         let records = self.core.lead(moment, epoch, &mut effects)?;
         self.append(records)?;
         self.obey(effects);
+        self.is_active.send_replace(true);
         Ok(())
     }
 
     fn resign(&mut self) {
+        self.is_active.send_replace(false);
         let mut effects = Vec::new();
         self.core.resign(&mut effects);
         self.appending.clear();
