@@ -86,6 +86,8 @@ impl Acceptor {
 fn log_end(peer: std::net::SocketAddr, end: &SessionEnd) {
     match end {
         SessionEnd::Client(End::Closed) => tracing::debug!(%peer, "client closed the connection"),
+        // The sweep has said why.
+        SessionEnd::Client(End::Abandoned) => {}
         SessionEnd::Client(End::BadSize(size)) => {
             tracing::warn!(%peer, size, "closed: a frame of this size is not allowed");
         }

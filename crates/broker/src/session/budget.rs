@@ -144,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_frame_is_not_starved_by_small_ones() {
         let memory = RequestMemory::new(100);
-        let mut charging = || memory.charging(Arc::default());
+        let charging = || memory.charging(Arc::default());
         let (mut small, mut large, mut late) = (charging(), charging(), charging());
         let (mut held, mut all, mut more) = (None, None, None);
         assert!(poll(&mut small, &mut held, 20));

@@ -95,6 +95,10 @@ pub(super) async fn find(
         features.read(&batch.records);
         batches.push(batch);
     }
+    if newest.is_none() && batches.is_empty() {
+        // What the first controller is about to finalize: refused before it is written.
+        features.read(&bootstrap_records(dir).await?.unwrap_or_default());
+    }
     features.check(supported)?;
     let path = || log.dir.clone();
     let base_membership = match base_membership {
