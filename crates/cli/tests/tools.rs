@@ -54,20 +54,32 @@ impl Tools {
 fn a_topic_from_creation_to_deletion() {
     let tools = Tools::start();
     let create = "topic create orders --partitions 2 --config retention.ms=86400000";
-    tools.check(create, "", expect![[r#"
+    tools.check(
+        create,
+        "",
+        expect![[r#"
         exit 0
         created orders: partitions 2, replicas 1
-    "#]]);
-    tools.check(create, "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        create,
+        "",
+        expect![[r#"
         exit 1
         error: cannot create the topics
           orders: TOPIC_ALREADY_EXISTS(36): Topic 'orders' already exists.
         next: `strandline topic describe` shows it, `strandline topic alter` changes it
-    "#]]);
-    tools.check("topic create orders --if-not-exists", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "topic create orders --if-not-exists",
+        "",
+        expect![[r#"
         exit 0
         orders exists
-    "#]]);
+    "#]],
+    );
     tools.check("topic create no/slash", "", expect![[r#"
         exit 1
         error: cannot create the topics
@@ -77,104 +89,168 @@ fn a_topic_from_creation_to_deletion() {
     let described = tools.json("topic describe orders");
     assert_eq!(described[0]["partitions"].as_array().unwrap().len(), 2);
     assert_eq!(described[0]["configs"]["retention.ms"], "86400000");
-    tools.check("topic alter orders --partitions 3 --config retention.ms=1000", "", expect![[r#"
+    tools.check(
+        "topic alter orders --partitions 3 --config retention.ms=1000",
+        "",
+        expect![[r#"
         exit 0
         altered orders
-    "#]]);
+    "#]],
+    );
     tools.check("topic alter orders --partitions 1", "", expect![[r#"
         exit 1
         error: cannot alter the topic
           orders: INVALID_PARTITIONS(37): The topic orders currently has 3 partition(s); 1 would not be an increase.
         next: a topic has at least one partition, and can only grow
     "#]]);
-    tools.check("topic alter orders", "", expect![[r#"
+    tools.check(
+        "topic alter orders",
+        "",
+        expect![[r#"
         exit 2
         error: nothing to alter
         next: say --partitions, --config KEY=VALUE or --delete-config KEY
-    "#]]);
-    tools.check("config describe topic orders", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "config describe topic orders",
+        "",
+        expect![[r#"
         exit 0
         KEY           VALUE  SOURCE
         retention.ms  1000   DYNAMIC_TOPIC_CONFIG
-    "#]]);
+    "#]],
+    );
     tools.check("config set topic orders retention.ms=soon", "", expect![[r#"
         exit 1
         error: cannot change the settings of topic orders
           topic orders: INVALID_CONFIG(40): topic setting `retention.ms` is `soon`; it must be a whole number, at least -1
         next: `strandline config describe --all` shows the keys and their values
     "#]]);
-    tools.check("config unset topic orders retention.ms", "", expect![[r#"
+    tools.check(
+        "config unset topic orders retention.ms",
+        "",
+        expect![[r#"
         exit 0
         changed topic orders
-    "#]]);
-    tools.check("config describe topic orders", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "config describe topic orders",
+        "",
+        expect![[r#"
         exit 0
         nothing is set for topic orders; --all shows the defaults
-    "#]]);
-    tools.check("topic delete orders never", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "topic delete orders never",
+        "",
+        expect![[r#"
         exit 1
         deleted orders
         error: cannot delete the topics
           never: UNKNOWN_TOPIC_OR_PARTITION(3)
         next: `strandline topic list` shows what there is
-    "#]]);
-    tools.check("topic list", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "topic list",
+        "",
+        expect![[r#"
         exit 0
         no topics yet; `strandline topic create NAME` makes one
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn lines_in_and_lines_out() {
     let tools = Tools::start();
     tools.run("topic create lines --partitions 1", "");
-    tools.check("produce lines -K : -H from=test", "a:1\nb:2\n", expect![[r#"
+    tools.check(
+        "produce lines -K : -H from=test",
+        "a:1\nb:2\n",
+        expect![[r#"
         exit 0
         2 records to lines
-    "#]]);
-    tools.check("produce lines -z zstd", "plain\n\n", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "produce lines -z zstd",
+        "plain\n\n",
+        expect![[r#"
         exit 0
         2 records to lines
-    "#]]);
-    tools.check("produce lines -K :", "c:3\nno key\n", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "produce lines -K :",
+        "c:3\nno key\n",
+        expect![[r#"
         exit 1
         1 record to lines
         error: line 2 holds no ":" behind a key
         next: the lines before it are sent; -K names the separator
-    "#]]);
-    tools.check("consume lines --from beginning --exit --key --headers", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume lines --from beginning --exit --key --headers",
+        "",
+        expect![[r#"
         exit 0
         from=test	a	1
         from=test	b	2
         	null	plain
         	null	
         	c	3
-    "#]]);
-    tools.check("consume lines --from 2 -n 1", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume lines --from 2 -n 1",
+        "",
+        expect![[r#"
         exit 0
         plain
-    "#]]);
-    tools.check("consume lines --from 1h --partition 0 -n 2", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume lines --from 1h --partition 0 -n 2",
+        "",
+        expect![[r#"
         exit 0
         1
         2
-    "#]]);
-    tools.check("consume lines --from nowhere", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume lines --from nowhere",
+        "",
+        expect![[r#"
         exit 2
         error: --from nowhere is no place to start
         next: say beginning, end, an offset, a time such as 2026-01-31T12:30, or 2h
-    "#]]);
-    tools.check("consume lines --partition 7", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume lines --partition 7",
+        "",
+        expect![[r#"
         exit 2
         error: lines has no partition 7
         next: it has 1, numbered from 0
-    "#]]);
-    tools.check("consume nothing", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume nothing",
+        "",
+        expect![[r#"
         exit 1
         error: cannot consume nothing
           topic nothing: UNKNOWN_TOPIC_OR_PARTITION(3)
         next: `strandline topic list` shows what there is
-    "#]]);
+    "#]],
+    );
     let record = tools.json("consume lines --from beginning -n 1");
     assert_eq!((&record["key"], &record["value"]), (&"a".into(), &"1".into()));
     assert_eq!(record["headers"][0][1], "test");
@@ -185,51 +261,87 @@ fn a_group_reads_lags_and_is_moved() {
     let tools = Tools::start();
     tools.run("topic create board --partitions 1", "");
     tools.run("produce board", "1\n2\n3\n4\n5\n");
-    tools.check("consume board --group readers --from beginning -n 2", "", expect![[r#"
+    tools.check(
+        "consume board --group readers --from beginning -n 2",
+        "",
+        expect![[r#"
         exit 0
         1
         2
-    "#]]);
-    tools.check("group describe readers", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "group describe readers",
+        "",
+        expect![[r#"
         exit 0
         readers  Empty  members 0  lag 3
         TOPIC  PARTITION  COMMITTED  END  LAG  MEMBER  HOST
         board  0          2          5    3    -       -
-    "#]]);
-    tools.check("consume board --group readers -n 1", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume board --group readers -n 1",
+        "",
+        expect![[r#"
         exit 0
         3
-    "#]]);
-    tools.check("group reset readers --to -2", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "group reset readers --to -2",
+        "",
+        expect![[r#"
         exit 0
         TOPIC  PARTITION  FROM  TO
         board  0          3     1
         nothing is changed yet; add --execute to do it
-    "#]]);
-    tools.check("group reset readers --to beginning --execute", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "group reset readers --to beginning --execute",
+        "",
+        expect![[r#"
         exit 0
         TOPIC  PARTITION  FROM  TO
         board  0          3     0
-    "#]]);
-    tools.check("consume board --group readers -n 1", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "consume board --group readers -n 1",
+        "",
+        expect![[r#"
         exit 0
         1
-    "#]]);
-    tools.check("group list", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "group list",
+        "",
+        expect![[r#"
         exit 0
         GROUP    STATE  TYPE     COORDINATOR
         readers  Empty  classic  1
-    "#]]);
-    tools.check("group delete readers", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "group delete readers",
+        "",
+        expect![[r#"
         exit 0
         deleted readers
-    "#]]);
-    tools.check("group describe readers", "", expect![[r#"
+    "#]],
+    );
+    tools.check(
+        "group describe readers",
+        "",
+        expect![[r#"
         exit 1
         error: cannot describe the groups
           readers: GROUP_ID_NOT_FOUND(69): Group readers not found.
         next: `strandline group list` shows what there is
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -253,6 +365,7 @@ fn nobody_there_is_said_with_what_to_do() {
         error: no broker answers
           cannot connect to 127.0.0.1:1: Connection refused (os error 111)
         next: `strandline start` starts one; --bootstrap HOST:PORT names another
-    "#]].assert_eq(&String::from_utf8(run.stderr).unwrap());
+    "#]]
+    .assert_eq(&String::from_utf8(run.stderr).unwrap());
     assert_eq!(run.status.code(), Some(1));
 }
