@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use strandline_config::BrokerConfig;
 use strandline_metadata::Image;
+use strandline_ports::watch;
 use strandline_ports::{Clock, Entropy};
 use strandline_types::{NodeId, Uuid};
-use tokio::sync::watch;
 
 use crate::api::fetch::FetchSessions;
 use crate::dirs::Dirs;

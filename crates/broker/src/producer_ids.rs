@@ -1,8 +1,9 @@
 //! Hands out producer ids from blocks that the controller gives to this broker (KIP-730).
 
+use strandline_ports::watch;
 use strandline_types::{BrokerEpoch, ErrorCode, NodeId, ProducerId};
 use strandline_wire::messages::{AllocateProducerIdsRequest, AllocateProducerIdsResponse};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
 use crate::driver::controller::ControllerHandle;
 

@@ -12,6 +12,7 @@ mod disk;
 mod net;
 pub mod real;
 mod spawn;
+pub mod watch;
 
 pub use clock::{Clock, Sleep, TimedOut, timeout};
 pub use completion::{Completer, Completion};

@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use strandline_broker::{Broker, Ready};
 use strandline_config::BrokerConfig;
-use tokio::sync::{oneshot, watch};
+use strandline_ports::watch;
+use tokio::sync::oneshot;
 
 use crate::executor::Sim;
 use crate::node::{Crash, Node};
@@ -32,7 +33,7 @@ pub struct BrokerProcess {
     sim: Sim,
     node: Node,
     config: BrokerConfig,
-    status: watch::Sender<Status>,
+    status: Arc<watch::Sender<Status>>,
     stop: std::sync::Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -48,7 +49,7 @@ impl BrokerProcess {
         overrides.push(("strandline.open.files.max".into(), "64".into()));
         overrides.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let resolved = BrokerConfig::resolve(None, &overrides).expect("settings of a scenario");
-        let status = watch::channel(Status::Down).0;
+        let status = Arc::new(watch::Sender::new(Status::Down));
         let (sim, config) = (sim.clone(), resolved.config);
         Arc::new(Self { sim, node, config, status, stop: std::sync::Mutex::default() })
     }
@@ -68,7 +69,8 @@ impl BrokerProcess {
         let (stop_in, stop) = oneshot::channel();
         *self.stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(stop_in);
         self.status.send_replace(Status::Starting);
-        let (world, config, status) = (self.node.world(), self.config.clone(), self.status.clone());
+        let (world, config, status) =
+            (self.node.world(), self.config.clone(), Arc::clone(&self.status));
         self.sim.spawn(
             self.node.id,
             Box::pin(async move {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use strandline_ports::World;
+use strandline_ports::watch;
 use strandline_types::{Compression, ErrorCode, ProducerEpoch, ProducerId, Timestamp};
 use strandline_wire::compression::CompressionChoice;
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -19,7 +20,6 @@ use strandline_wire::records::{
     BatchBuilder, BatchHeader, BatchOptions, BatchTail, InspectLimits, NewRecord, ProducerFields,
     Records, batches, inspect,
 };
-use tokio::sync::watch;
 
 use crate::client::{Client, ClientError};
 use crate::oracle::{Oracle, PartitionKey, Value};

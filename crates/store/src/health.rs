@@ -1,7 +1,7 @@
 //! Whether a log dir takes writes. One failed write or sync takes the whole dir offline, because
 //! what the device did with the bytes around it is unknown; a full one only has to wait for room.
 
-use tokio::sync::watch;
+use strandline_ports::watch;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DirState {
@@ -12,7 +12,6 @@ pub enum DirState {
     Offline,
 }
 
-#[derive(Debug)]
 pub(crate) struct Health(watch::Sender<DirState>);
 
 impl Default for Health {

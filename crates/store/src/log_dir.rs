@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use strandline_log::{LogImage, Recovered};
+use strandline_ports::watch;
 use strandline_ports::{DirLock, DiskSpace};
 use strandline_types::{BrokerEpoch, Offset, TopicPartition, Uuid};
-use tokio::sync::watch;
 
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::clean_shutdown;

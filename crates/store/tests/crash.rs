@@ -191,8 +191,8 @@ async fn a_broken_disk_takes_the_dir_offline() {
             assert!(node.append(batch, 1001).await.is_err());
             node.log.fail();
         }
-        assert!(states.has_changed().unwrap());
-        assert_eq!(*states.borrow_and_update(), DirState::Offline);
+        states.changed().await.unwrap();
+        assert_eq!(*states.borrow(), DirState::Offline);
         // And stays so, whatever the disk says next.
         disk.fail(Fault::None);
         assert_eq!(node.dir.resume_if_room().await.unwrap(), DirState::Offline);

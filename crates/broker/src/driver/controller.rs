@@ -16,11 +16,11 @@ use strandline_metadata::controller::{
     Controller, Effect, Input, Moment, Refusal, Request, Response, Ticket, Timer,
 };
 use strandline_metadata::{Fault, Image, Record, Records};
-use strandline_ports::{Sleep, World, timeout};
+use strandline_ports::{Sleep, World, timeout, watch};
 use strandline_quorum::{ControlRecord, SnapshotId};
 use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp};
 use strandline_wire::{DecodeError, EncodeError};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::quorum::{Committing, MetadataEvent, QuorumHandle};
 

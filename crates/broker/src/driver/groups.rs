@@ -19,10 +19,11 @@ use strandline_coordinator::{
     Caller, GroupListing, Input, Request, Response, Settings, Ticket, partition_of,
 };
 use strandline_metadata::{Delta, Image};
+use strandline_ports::watch;
 use strandline_ports::{Lane, World};
 use strandline_types::{Compression, ErrorCode, Instant, LeaderEpoch, NodeId, TopicIdPartition};
 use strandline_wire::messages::list_groups_response::ListedGroup;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::partitions::Partitions;

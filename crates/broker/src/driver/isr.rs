@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use strandline_metadata::image::LeaderRecoveryState;
 use strandline_ports::Clock;
+use strandline_ports::watch;
 use strandline_replica::IsrAnswer;
 use strandline_types::{
     BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionId, TopicIdPartition, Uuid,
@@ -15,7 +16,7 @@ use strandline_wire::messages::{
     alter_partition_request::{BrokerState, PartitionData, TopicData},
     alter_partition_response,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::controller::ControllerHandle;
 use super::partition::IsrProposal;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use strandline_metadata::Image;
 use strandline_metadata::controller::Refusal;
 use strandline_ports::Clock;
+use strandline_ports::watch;
 use strandline_types::{BrokerEpoch, ErrorCode};
 use strandline_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
     BrokerRegistrationResponse, ControllerRegistrationRequest, ControllerRegistrationResponse,
     broker_registration_request, controller_registration_request,
 };
-use tokio::sync::watch;
 
 use super::controller::ControllerHandle;
 use crate::dirs::Dirs;

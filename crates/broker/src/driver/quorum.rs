@@ -17,6 +17,7 @@ mod tests;
 use bytes::Bytes;
 use strandline_log::LogImage;
 use strandline_metadata::FeatureRange;
+use strandline_ports::watch;
 use strandline_ports::{Lane, World};
 use strandline_quorum::{
     Config, ControlRecord, Description, Endpoint, Membership, Quorum, ReplicaKey, SnapshotId,
@@ -25,7 +26,7 @@ use strandline_quorum::{
 use strandline_store::format::names;
 use strandline_store::{LogDir, StoreFault};
 use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use control::voter;
 pub(crate) use metadata_log::MetadataLogOptions;

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use strandline_ports::watch;
 use strandline_ports::{Clock, Conn};
 use strandline_types::Instant;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// How many connections are let in, and for how long they may be idle.
 #[derive(Clone, Debug)]

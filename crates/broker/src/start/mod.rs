@@ -12,11 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use strandline_config::{BrokerConfig, HostPort, Listener};
 use strandline_metadata::{Controller, Image, Record};
+use strandline_ports::watch;
 use strandline_ports::{Lane, World, random_uuid};
 use strandline_quorum::{Endpoint, ReplicaKey};
 use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::{BrokerEpoch, NodeId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};

@@ -21,9 +21,9 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use strandline_client::admin::{NewTopic, OffsetSpec};
 use strandline_client::{Admin, Client, ClientConfig, ClientError};
+use strandline_ports::watch;
 use strandline_ports::{World, blocking};
 use strandline_types::{ErrorCode, Offset, PartitionId, TopicPartition};
-use tokio::sync::watch;
 
 use crate::failure::Failure;
 use crate::output::Output;

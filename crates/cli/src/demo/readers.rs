@@ -10,8 +10,8 @@ use strandline_client::consumer::{
 };
 use strandline_client::{Client, ClientConfig};
 use strandline_ports::World;
+use strandline_ports::watch;
 use strandline_types::{Instant, Offset};
-use tokio::sync::watch;
 
 use super::PARTITIONS;
 use super::answers::{Answers, Subject};

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use strandline_log::{LogImage, SyncPlan};
+use strandline_ports::watch;
 use strandline_ports::{Sleep, World};
 use strandline_quorum::{
     Description, Effect, Event, Quorum, SnapshotFacts, SnapshotId, Ticket, Timer, WriteId,
@@ -16,7 +17,7 @@ use strandline_quorum::{
 use strandline_store::{Append, StoreFault};
 use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp};
 use strandline_wire::records::HEADER_BYTES;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::control::{Place, RECORD_OVERHEAD_BYTES, control_batch, data_batch, encode};
 use super::metadata_log::{MetadataLog, encode_election, store_id};
