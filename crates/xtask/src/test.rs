@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::interop;
+
 struct Step {
     name: &'static str,
     /// Programs that must answer `--version`, `cargo SUBCOMMAND` written with a space.
@@ -90,12 +92,13 @@ fn run_step(root: &Path, step: &Step, must_not_skip: bool) -> Result<Outcome> {
         return Ok(if must_not_skip { Outcome::Failed } else { Outcome::Skipped });
     }
     let (program, arguments) = step.command.split_first().context("a step has a command")?;
-    let status = Command::new(program)
-        .args(arguments)
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("run {program}"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root).stdin(Stdio::null());
+    if step.name == "tests" && answers("mvn") && answers("java") {
+        // The client's tests start Apache Kafka from these; without them they are skipped.
+        command.env("STRANDLINE_TEST_KAFKA_LIBS", interop::kafka_libs()?);
+    }
+    let status = command.status().with_context(|| format!("run {program}"))?;
     Ok(if status.success() { Outcome::Passed } else { Outcome::Failed })
 }
 

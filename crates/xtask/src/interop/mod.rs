@@ -12,6 +12,7 @@ mod peer;
 mod place;
 mod shell;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -44,6 +45,11 @@ enum Outcome {
     Passed,
     Failed(String),
     Skipped(String),
+}
+
+/// The jars of Apache Kafka 4.3.1 and its tools, fetched from Maven Central if they are not there.
+pub(crate) fn kafka_libs() -> Result<PathBuf> {
+    Place::find()?.fetch_kafka(FETCH_TIMEOUT)
 }
 
 /// Runs the task with the arguments that follow `interop` on the command line.
