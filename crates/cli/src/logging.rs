@@ -79,13 +79,13 @@ mod tests {
         tracing::debug!("nobody asked");
     }
 
-    /// The lines after their times.
+    /// The lines after their times, without the padding of the levels.
     fn check(text: &str, expected: Expect) {
         let mut rest = String::new();
         for line in text.lines() {
             let (time, event) = line.split_once(' ').unwrap();
             assert!(time.len() == 27 && time.ends_with('Z'), "{time}");
-            rest += &format!("{event}\n");
+            rest += &format!("{}\n", event.trim_start());
         }
         expected.assert_eq(&rest);
     }
@@ -101,9 +101,9 @@ mod tests {
         check(
             &logged(&[("strandline.log.level", "debug")], log_two),
             expect![[r#"
-             INFO ready node=1
-            DEBUG nobody asked
-        "#]],
+                INFO ready node=1
+                DEBUG nobody asked
+            "#]],
         );
     }
 

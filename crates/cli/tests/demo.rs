@@ -95,7 +95,7 @@ fn data_is_kept_and_never_added_to() {
     assert_eq!(again.status.code(), Some(1));
     expect![[r#"
         error: cannot create topic flights
-          TOPIC_ALREADY_EXISTS(36): Topic 'flights' already exists.
+          TOPIC_ALREADY_EXISTS(36): there is a topic flights already
         next: the demo writes only to a topic that it has made: give another name with --topic
     "#]]
     .assert_eq(&String::from_utf8(again.stderr).unwrap());

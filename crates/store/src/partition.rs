@@ -4,7 +4,7 @@
 //! One task at a time may execute plans (it holds the partition's append token); any number may
 //! read meanwhile. An idle partition holds no file open and a few hundred bytes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -70,6 +70,9 @@ struct State {
     allocated_bytes: u32,
     /// Segments from here on may be missing from the directory after a power loss.
     dir_synced_upto: Offset,
+    /// Segments whose finished or rebuilt index files no sync has covered: recovery believes those
+    /// below the recovery point, and a clean start believes all.
+    unsynced_indexes: BTreeSet<Offset>,
     /// Changes when files are cut: what a reader saw before may not hold any more.
     generation: u32,
 }
@@ -133,6 +136,7 @@ impl PartitionStore {
             tail: VecDeque::new(),
             allocated_bytes: 0,
             dir_synced_upto: Offset::ZERO,
+            unsynced_indexes: BTreeSet::new(),
             generation: 0,
         };
         Arc::new_cyclic(|me| Self {

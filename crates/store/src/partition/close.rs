@@ -30,13 +30,16 @@ impl PartitionStore {
 
     /// The next start trusts these files as they are.
     async fn sync_closed(&self, base_offset: Offset, snapshot_offset: Offset) -> Result<()> {
+        let mut indexes = std::mem::take(&mut self.state().unsynced_indexes);
+        indexes.insert(base_offset);
+        let indexes = indexes.into_iter().flat_map(|base_offset| {
+            [(base_offset, FileKind::OffsetIndex), (base_offset, FileKind::TimeIndex)]
+        });
         let mut syncs = Vec::new();
-        for key in [
-            (base_offset, FileKind::OffsetIndex),
-            (base_offset, FileKind::TimeIndex),
-            (snapshot_offset, FileKind::ProducerSnapshot),
-        ] {
-            syncs.push((self.file(key).await?.sync(), key));
+        for key in indexes.chain([(snapshot_offset, FileKind::ProducerSnapshot)]) {
+            if let Some(file) = self.existing_file(key).await? {
+                syncs.push((file.sync(), key));
+            }
         }
         for (sync, key) in syncs {
             let synced = sync.await.context("sync", &self.file_path(key));

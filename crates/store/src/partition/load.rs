@@ -152,6 +152,7 @@ impl PartitionStore {
         let time_index = entries.flat_map(time_index::encode_entry).collect();
         self.swap_in((base_offset, FileKind::OffsetIndex), index).await?;
         self.swap_in((base_offset, FileKind::TimeIndex), time_index).await?;
+        self.state().unsynced_indexes.insert(base_offset);
         match rebuilt.snapshot {
             Some((offset, producers)) => self.write_snapshot(offset, &producers).await,
             None => Ok(()),
@@ -172,6 +173,7 @@ impl PartitionStore {
     /// Replaces a file's content; a crash in the middle is found by the next recovery.
     pub(super) async fn rewrite(&self, key: FileKey, bytes: Vec<u8>) -> Result<()> {
         let path = self.file_path(key);
+        self.state().unsynced_indexes.insert(key.0);
         let written = self.io().write_unsynced(&path, bytes).await;
         self.judge(written).map(drop)
     }

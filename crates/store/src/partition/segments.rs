@@ -57,6 +57,7 @@ impl PartitionStore {
         for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
             self.file((base_offset, kind)).await?;
         }
+        self.state().unsynced_indexes.insert(base_offset);
         Ok(())
     }
 
@@ -101,23 +102,22 @@ impl PartitionStore {
     /// # Errors
     /// When the disk refuses; the dir is offline then.
     pub async fn sync(&self, plan: &SyncPlan) -> Result<()> {
-        let (active, dir_synced_upto) = {
-            let state = self.state();
-            (state.segments.last().map(|active| active.base_offset), state.dir_synced_upto)
+        let (active, dir_synced_upto, mut indexes) = {
+            let mut state = self.state();
+            let active = state.segments.last().map(|active| active.base_offset);
+            (active, state.dir_synced_upto, std::mem::take(&mut state.unsynced_indexes))
         };
         let mut syncs = Vec::new();
-        for &base_offset in &plan.segments {
-            let mut kinds = vec![FileKind::Log];
-            if Some(base_offset) != active {
-                // Recovery takes these as they are once the recovery point has passed them.
-                kinds.extend([FileKind::OffsetIndex, FileKind::TimeIndex]);
-            }
-            for kind in kinds {
-                let key = (base_offset, kind);
-                // A segment that was deleted since has nothing to lose.
-                if let Some(file) = self.existing_file(key).await? {
-                    syncs.push((file.sync(), key));
-                }
+        // Recovery takes the indexes as they are once the recovery point has passed them.
+        indexes.extend(plan.segments.iter().filter(|&&base_offset| Some(base_offset) != active));
+        let logs = plan.segments.iter().map(|&base_offset| (base_offset, FileKind::Log));
+        let indexes = indexes.iter().flat_map(|&base_offset| {
+            [(base_offset, FileKind::OffsetIndex), (base_offset, FileKind::TimeIndex)]
+        });
+        for key in logs.chain(indexes) {
+            // A segment that was deleted since has nothing to lose.
+            if let Some(file) = self.existing_file(key).await? {
+                syncs.push((file.sync(), key));
             }
         }
         for (sync, key) in syncs {
