@@ -97,12 +97,16 @@ fn a_topic_from_creation_to_deletion() {
         altered orders
     "#]],
     );
-    tools.check("topic alter orders --partitions 1", "", expect![[r#"
+    tools.check(
+        "topic alter orders --partitions 1",
+        "",
+        expect![[r#"
         exit 1
         error: cannot alter the topic
           orders: INVALID_PARTITIONS(37): topic orders has 3 partitions, which cannot shrink to 1
         next: a topic has at least one partition, and can only grow
-    "#]]);
+    "#]],
+    );
     tools.check(
         "topic alter orders",
         "",
