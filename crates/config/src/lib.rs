@@ -43,7 +43,7 @@ pub use layers::{BrokerLayers, Overrides, Source};
 pub use listener::{HostPort, Listener, SecurityProtocol, Voter};
 pub use nearest::nearest;
 pub use page::settings_page;
-pub use properties::{PropertiesError, Property, parse_properties};
+pub use properties::{PropertiesError, Property, parse_properties, property_line};
 pub use resolve::{Assignment, Origin, Resolved};
 pub use scope::Scope;
 pub use setting::{Check, Default, Mode, Section, Setting, Status, Synonym, Type, Unit};

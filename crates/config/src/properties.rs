@@ -5,6 +5,7 @@
 //! one, whose leading blanks are dropped. `\t`, `\n`, `\r`, `\f` and `\u` with four hexadecimal digits
 //! are escapes; any other backslash stands for the character after it.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::iter::Peekable;
@@ -54,6 +55,43 @@ pub fn parse_properties(text: &str) -> Result<Vec<Property>, PropertiesError> {
         });
     }
     Ok(properties)
+}
+
+/// One line that reads back as this assignment, in ASCII alone: Java reads such files as Latin-1.
+pub fn property_line(key: &str, value: &str) -> String {
+    let mut line = String::with_capacity(key.len() + value.len() + 2);
+    key.chars().for_each(|c| escape(c, is_blank(c), &mut line));
+    line.push('=');
+    // Only blanks at the beginning would be taken for a part of the separator.
+    let mut leads = true;
+    for c in value.chars() {
+        leads &= is_blank(c);
+        escape(c, leads, &mut line);
+    }
+    line.push('\n');
+    line
+}
+
+fn escape(c: char, blank_counts: bool, line: &mut String) {
+    let short = match c {
+        '\t' => Some('t'),
+        '\n' => Some('n'),
+        '\r' => Some('r'),
+        '\u{c}' => Some('f'),
+        ' ' if blank_counts => Some(' '),
+        '\\' | '=' | ':' | '#' | '!' => Some(c),
+        _ => None,
+    };
+    match short {
+        Some(short) => line.extend(['\\', short]),
+        None if matches!(c, ' '..='~') => line.push(c),
+        None => {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                line.push_str(&format!("\\u{unit:04X}"));
+            }
+        }
+    }
 }
 
 const fn is_blank(c: char) -> bool {
@@ -136,7 +174,6 @@ fn code_unit(chars: &mut Peekable<Chars<'_>>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
     use expect_test::{Expect, expect};
 
     fn check(text: &str, expected: Expect) {
@@ -203,6 +240,21 @@ mod tests {
             expect![[r"
                 line 1: a \u escape needs four hexadecimal digits of a character
             "]],
+        );
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let line = property_line("a key=\u{c}", " \t lead, # mid \\ é 😀\n\u{7f}");
+        expect![[r#"
+            a\ key\=\f=\ \t\ lead, \# mid \\ \u00E9 \uD83D\uDE00\n\u007F
+        "#]]
+        .assert_eq(&line);
+        check(
+            &line,
+            expect![[r#"
+                1: "a key=\u{c}" = " \t lead, # mid \\ é 😀\n\u{7f}"
+            "#]],
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use strandline_config::{parse_properties, property_line};
 use strandline_types::{NodeId, Uuid};
 
 use super::FormatError;
@@ -22,7 +23,11 @@ impl MetaProperties {
     /// When the version is not 1, or a key is missing or malformed.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let text = std::str::from_utf8(bytes).map_err(|_| FormatError::Malformed("not UTF-8"))?;
-        let values: BTreeMap<&str, String> = text.lines().filter_map(property).collect();
+        let values: BTreeMap<String, String> = parse_properties(text)
+            .map_err(|_| FormatError::Malformed("not properties"))?
+            .into_iter()
+            .map(|property| (property.key, property.value))
+            .collect();
         let number = |key, missing| {
             let text = values.get(key).ok_or(FormatError::Malformed(missing))?;
             text.parse::<i64>().map_err(|_| FormatError::Malformed("not a number"))
@@ -49,30 +54,13 @@ impl MetaProperties {
 
     /// Kafka puts the date in a comment on top; this has none, so that equal content is equal bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut text = format!("#\nnode.id={}\n", self.node_id);
+        let mut text = String::from("#\n");
+        text.push_str(&property_line("node.id", &self.node_id.to_string()));
         if let Some(id) = self.directory_id {
-            text.push_str(&format!("directory.id={id}\n"));
+            text.push_str(&property_line("directory.id", &id.to_string()));
         }
-        text.push_str(&format!("version=1\ncluster.id={}\n", escaped(&self.cluster_id)));
+        text.push_str(&property_line("version", "1"));
+        text.push_str(&property_line("cluster.id", &self.cluster_id));
         text.into_bytes()
     }
-}
-
-fn property(line: &str) -> Option<(&str, String)> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with(['#', '!']) {
-        return None;
-    }
-    let (key, value) = line.split_once(['=', ':'])?;
-    let mut plain = String::with_capacity(value.len());
-    let mut chars = value.trim_start().chars();
-    while let Some(c) = chars.next() {
-        plain.extend(if c == '\\' { chars.next() } else { Some(c) });
-    }
-    Some((key.trim_end(), plain))
-}
-
-fn escaped(value: &str) -> String {
-    let special = |c| matches!(c, '\\' | '=' | ':' | '#' | '!');
-    value.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
