@@ -77,7 +77,7 @@ pub trait File: Send + Sync {
     /// good: what the device did with those bytes is unknown from then on.
     fn sync(&self) -> Completion;
 
-    /// Blocking. Reads up to `buf.len()` bytes; 0 at the end of the file.
+    /// Blocking. Fills `buf` as far as the file goes.
     fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize>;
 
     /// Like [`File::read_at`] but never waits: `None` when the first byte is not in memory. Stops

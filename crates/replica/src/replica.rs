@@ -9,7 +9,7 @@ use crate::leader::Leader;
 use crate::tickets::Waiting;
 use crate::{
     DeleteRefusal, Effect, Event, IsrAnswer, Leadership, ProduceAnswer, ProduceRefusal,
-    ReplicaConfig, RequiredAcks, Ticket, View,
+    ReadRefusal, ReplicaConfig, RequiredAcks, Ticket, View,
 };
 
 /// One partition on this node.
@@ -72,14 +72,22 @@ impl Replica {
         self.leader.as_ref().map_or(&[], |leader| &leader.isr.committed)
     }
 
-    /// Where `follower`'s log parts from ours, told by the epoch of its last record: it must
-    /// truncate before it may have records (KIP-595).
-    pub fn diverging_epoch(&self, last_epoch: LeaderEpoch, log_end: Offset) -> Option<EpochEnd> {
-        if last_epoch == LeaderEpoch::NONE {
-            return None;
+    /// Where a reader's copy of the log, which ends at `from` with a record of `last_epoch`, parts
+    /// from ours: it must truncate before it may have records (KIP-595). −1 asks for no check.
+    pub fn diverging_epoch(
+        &self,
+        last_epoch: LeaderEpoch,
+        from: Offset,
+    ) -> Result<Option<EpochEnd>, ReadRefusal> {
+        if last_epoch < LeaderEpoch(0) {
+            return Ok(None);
         }
+        let (log_start, log_end) = (self.log.log_start(), self.log.written_end());
         let ours = self.log.end_of_epoch(last_epoch);
-        (ours.epoch < last_epoch || ours.end < log_end).then_some(ours)
+        if ours == EpochEnd::UNKNOWN || from < log_start {
+            return Err(ReadRefusal::OffsetOutOfRange { asked: from, log_start, log_end });
+        }
+        Ok((ours.epoch < last_epoch || ours.end < from).then_some(ours))
     }
 
     /// A clean stop: see [`Log::plan_close`]. No step may follow but [`Event::Synced`].

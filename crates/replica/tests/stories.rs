@@ -343,7 +343,7 @@ fn leadership_comes_and_goes() {
     story.step("follow in epoch 5", event);
     story.lead(4, 0, &[1, 2], &[1, 2]);
     story.lead(6, 2, &[1, 2], &[1]);
-    for (epoch, end) in [(4, 2), (4, 3), (5, 2), (6, 2)] {
+    for (epoch, end) in [(-1, 9), (4, 2), (4, 3), (5, 2), (6, 2), (7, 2)] {
         let diverging = story.replica.diverging_epoch(LeaderEpoch(epoch), Offset(end));
         writeln!(story.text, "a follower with epoch {epoch} and end {end}: {diverging:?}").unwrap();
     }
@@ -365,10 +365,12 @@ fn leadership_comes_and_goes() {
             answer 1: NOT_LEADER_OR_FOLLOWER (this broker does not lead the partition)
         lead epoch 4, replicas [1, 2], in sync [1, 2] (hw 0)
         lead epoch 6, replicas [1, 2], in sync [1] (hw 2)
-        a follower with epoch 4 and end 2: None
-        a follower with epoch 4 and end 3: Some(EpochEnd { epoch: 4, end: 2 })
-        a follower with epoch 5 and end 2: Some(EpochEnd { epoch: 4, end: 2 })
-        a follower with epoch 6 and end 2: None
+        a follower with epoch -1 and end 9: Ok(None)
+        a follower with epoch 4 and end 2: Ok(None)
+        a follower with epoch 4 and end 3: Ok(Some(EpochEnd { epoch: 4, end: 2 }))
+        a follower with epoch 5 and end 2: Ok(Some(EpochEnd { epoch: 4, end: 2 }))
+        a follower with epoch 6 and end 2: Ok(None)
+        a follower with epoch 7 and end 2: Err(OffsetOutOfRange { asked: 2, log_start: 0, log_end: 2 })
         produce 2 acks All (hw 2)
             append 2, epochs 4@0 6@2
         fault (hw 2)

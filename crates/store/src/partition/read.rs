@@ -166,6 +166,21 @@ impl PartitionStore {
         }
     }
 
+    /// Copies what was read into one buffer, for whoever decodes it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn copied(&self, records: Records) -> Result<Bytes> {
+        match records {
+            Records::Empty => Ok(Bytes::new()),
+            Records::Memory(pieces) => Ok(pieces.concat().into()),
+            Records::File(range) => {
+                let read = range.read(self.io()).await;
+                self.judge(read.context("read", &self.path()))
+            }
+        }
+    }
+
     /// Without any wait or system call: `None` when the batches are not in the tail cache.
     pub fn read_tail(&self, request: &ReadRequest) -> Option<ReadAnswer> {
         let state = self.state();

@@ -10,7 +10,7 @@ use strandline_log::{Admitted, Log, LogConfig, Origin, Recovered};
 use strandline_ports::real::{RealDisk, RealSpawn, WriteBudget};
 use strandline_store::{
     Append, Io, LoadOptions, LogDir, LogDirOptions, OpenFiles, PartitionStore, ReadRequest,
-    Records, StoreFault, TailCache,
+    StoreFault, TailCache,
 };
 use strandline_types::{
     BrokerEpoch, Instant, LeaderEpoch, Now, Offset, PartitionId, Timestamp, TopicPartition, Uuid,
@@ -194,12 +194,7 @@ impl Node {
             let request = ReadRequest { from, upto, max_bytes, at_least_one_batch: true };
             let answer = self.store.read(request).await.unwrap().expect("not deleted");
             assert!(answer.next_offset > from, "a read at {from} below {upto} made no way");
-            let bytes = match answer.records {
-                Records::Empty => Bytes::new(),
-                Records::Memory(pieces) => Bytes::from(pieces.concat()),
-                Records::File(range) => range.read(self.dir.io()).await.unwrap(),
-            };
-            all.extend(decode(&bytes));
+            all.extend(decode(&self.store.copied(answer.records).await.unwrap()));
             from = answer.next_offset;
         }
         all.retain(|(offset, _)| *offset >= first.get());

@@ -15,7 +15,9 @@ use strandline_store::Records as StoredRecords;
 use strandline_types::{ErrorCode, LeaderEpoch, Offset};
 use strandline_wire::Chunk;
 use strandline_wire::messages::fetch_request::FetchPartition;
-use strandline_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use strandline_wire::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, PartitionData,
+};
 use strandline_wire::messages::{FetchRequest, FetchResponse, Records};
 
 pub(crate) use session::FetchSessions;
@@ -118,6 +120,7 @@ async fn read_all(cx: &Cx, wanted: &[(Wanted, FetchPartition)], limits: Limits) 
             at_least_one_batch: all.bytes == 0,
             reader: limits.reader,
             leader_epoch: LeaderEpoch(wants.current_leader_epoch),
+            last_fetched_epoch: LeaderEpoch(wants.last_fetched_epoch),
         };
         let one = read_one(cx, wanted.clone(), at).await;
         let len = one.answer.records.len();
@@ -145,11 +148,17 @@ async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
     let counted = [all_topics, partition.traffic()];
     counted.iter().for_each(|traffic| traffic.fetch_requests.add(1));
     match partition.read(at).await {
-        Ok(FetchRead { view, records, next_offset }) => {
+        Ok(FetchRead { view, records, next_offset, diverging }) => {
             let seen = view.end_for(at.reader);
             // A read ends with its segment. What lies behind it is there already: no high
             // watermark will move to tell of it.
-            let is_urgent = !records.is_empty() && next_offset < seen;
+            let more_follows = !records.is_empty() && next_offset < seen;
+            let is_urgent = more_follows || diverging.is_some();
+            let diverging_epoch = diverging.map(|end| EpochEndOffset {
+                epoch: end.epoch.get(),
+                end_offset: end.end.get(),
+                ..Default::default()
+            });
             let answer = PartitionData {
                 partition_index: index,
                 high_watermark: view.high_watermark.get(),
@@ -157,6 +166,7 @@ async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
                 log_start_offset: view.log_start.get(),
                 aborted_transactions: None,
                 records: on_the_wire(cx, records),
+                diverging_epoch: diverging_epoch.unwrap_or_default(),
                 ..Default::default()
             };
             ReadOne { wanted, answer, partition: Some((partition, seen)), is_urgent }

@@ -4,13 +4,11 @@
 //! commit marker follows; until then, and after an abort, they do not.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_coordinator::{Fault, Record, Settings, Shard};
-use strandline_ports::{Spawn, blocking};
 use strandline_replica::{ReadRefusal, Reader};
-use strandline_store::{FileRange, Records as StoredRecords};
+use strandline_store::StoreFault;
 use strandline_types::{ControlType, LeaderEpoch, ProducerId};
 use strandline_wire::records::{
     BatchHeader, BatchRefusal, ControlRecordError, InspectLimits, Records, batches, control_type,
@@ -26,8 +24,8 @@ const CHUNK_BYTES: u32 = 4 << 20;
 pub(super) enum LoadError {
     #[error(transparent)]
     Read(#[from] ReadRefusal),
-    #[error("cannot read its segment: {0}")]
-    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreFault),
     #[error(transparent)]
     Batch(#[from] BatchRefusal),
     #[error(transparent)]
@@ -38,11 +36,7 @@ pub(super) enum LoadError {
     Cut,
 }
 
-pub(super) async fn replay(
-    partition: &Partition,
-    spawn: &Arc<dyn Spawn>,
-    settings: Settings,
-) -> Result<Shard, LoadError> {
+pub(super) async fn replay(partition: &Partition, settings: Settings) -> Result<Shard, LoadError> {
     let mut replay = Replay {
         shard: Shard::new(settings),
         open: BTreeMap::new(),
@@ -57,37 +51,16 @@ pub(super) async fn replay(
             at_least_one_batch: true,
             reader: Reader::Follower,
             leader_epoch: LeaderEpoch::NONE,
+            last_fetched_epoch: LeaderEpoch::NONE,
         };
         let read = partition.read(read).await?;
-        match read.records {
-            StoredRecords::Empty => break,
-            StoredRecords::Memory(pieces) => {
-                // A piece is a whole batch or several.
-                for piece in pieces {
-                    replay.batches(&piece)?;
-                }
-            }
-            StoredRecords::File(range) => replay.batches(&bytes_of(spawn, range).await?)?,
+        if read.records.is_empty() {
+            break;
         }
+        replay.batches(&partition.store().copied(read.records).await?)?;
         from = read.next_offset;
     }
     Ok(replay.shard)
-}
-
-async fn bytes_of(spawn: &Arc<dyn Spawn>, range: FileRange) -> std::io::Result<Bytes> {
-    blocking(spawn, move || {
-        let mut buffer = vec![0; range.len as usize];
-        let mut filled = 0;
-        while filled < buffer.len() {
-            let position = range.position + filled as u64;
-            match range.file.read_at(position, &mut buffer[filled..])? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                count => filled += count,
-            }
-        }
-        Ok(Bytes::from(buffer))
-    })
-    .await
 }
 
 struct Replay {

@@ -94,8 +94,7 @@ impl ShardDriver {
     /// Reads the log; requests are told to come back meanwhile.
     pub(super) async fn load(self: Arc<Self>) {
         let began = self.now().instant;
-        let spawn = &self.groups.0.world.spawn;
-        let loaded = super::load::replay(&self.partition, spawn, self.settings.clone()).await;
+        let loaded = super::load::replay(&self.partition, self.settings.clone()).await;
         let name = self.partition.name();
         match loaded {
             Ok(shard) => {

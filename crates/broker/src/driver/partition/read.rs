@@ -17,6 +17,8 @@ pub(crate) struct ReadAt {
     pub(crate) reader: Reader,
     /// The leader epoch that the client knows; −1 asks for no check.
     pub(crate) leader_epoch: LeaderEpoch,
+    /// The epoch of the last record before `from` as the client has it; −1 asks for no check.
+    pub(crate) last_fetched_epoch: LeaderEpoch,
 }
 
 /// What a Fetch may send.
@@ -26,14 +28,28 @@ pub(crate) struct FetchRead {
     pub(crate) records: Records,
     /// Where the next read begins. Records between here and the readable end are there already.
     pub(crate) next_offset: Offset,
+    /// Where the client's copy of the log parts from this one; there are no records then.
+    pub(crate) diverging: Option<EpochEnd>,
+}
+
+impl FetchRead {
+    fn empty(view: View, from: Offset) -> Self {
+        Self { view, records: Records::Empty, next_offset: from, diverging: None }
+    }
 }
 
 impl Partition {
     pub(crate) async fn read(&self, read: ReadAt) -> Result<FetchRead, ReadRefusal> {
         let view = self.view();
+        if let Some(diverging) = self.diverging_epoch(&view, &read)? {
+            return Ok(FetchRead {
+                diverging: Some(diverging),
+                ..FetchRead::empty(view, read.from)
+            });
+        }
         let range = view.readable(read.from, read.reader, read.leader_epoch)?;
         if range.from == range.upto || (read.max_bytes == 0 && !read.at_least_one_batch) {
-            return Ok(FetchRead { view, records: Records::Empty, next_offset: read.from });
+            return Ok(FetchRead::empty(view, read.from));
         }
         let request = ReadRequest {
             from: range.from,
@@ -44,7 +60,7 @@ impl Partition {
         match self.store.read(request).await {
             Ok(Some(answer)) => {
                 let (records, next_offset) = (answer.records, answer.next_offset);
-                Ok(FetchRead { view, records, next_offset })
+                Ok(FetchRead { view, records, next_offset, diverging: None })
             }
             // Retention was faster.
             Ok(None) => {
@@ -53,6 +69,15 @@ impl Partition {
             }
             Err(fault) => Err(self.read_failed(&fault)),
         }
+    }
+
+    /// Consumers do not ask for this check: then the core need not be locked.
+    fn diverging_epoch(&self, view: &View, read: &ReadAt) -> Result<Option<EpochEnd>, ReadRefusal> {
+        if read.last_fetched_epoch == LeaderEpoch::NONE {
+            return Ok(None);
+        }
+        view.check_leader(read.leader_epoch)?;
+        self.core().replica.diverging_epoch(read.last_fetched_epoch, read.from)
     }
 
     /// Damaged records must not be skipped, and what else is damaged nobody knows.

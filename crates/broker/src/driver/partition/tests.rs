@@ -11,7 +11,7 @@ use strandline_log::{LogConfig, Origin};
 use strandline_ports::real::{RealDisk, RealSpawn};
 use strandline_ports::{Completion, DirEntry, DirLock, Disk, DiskSpace, File, OpenMode, Sleep};
 use strandline_replica::{Isolation, Reader, RequiredAcks};
-use strandline_store::{Io, LoadOptions, LogDir, LogDirOptions, OpenFiles, Records, TailCache};
+use strandline_store::{Io, LoadOptions, LogDir, LogDirOptions, OpenFiles, TailCache};
 use strandline_types::{
     ErrorCode, Instant, PartitionId, ProducerEpoch, ProducerId, Timestamp, Uuid,
 };
@@ -248,13 +248,13 @@ impl Node {
                 at_least_one_batch: true,
                 reader: CONSUMER,
                 leader_epoch: LeaderEpoch(0),
+                last_fetched_epoch: LeaderEpoch::NONE,
             };
-            let bytes = match partition.read(read).await.map_err(|refusal| refusal.code())?.records
-            {
-                Records::Empty => return Ok(values),
-                Records::Memory(pieces) => Bytes::from(pieces.concat()),
-                Records::File(range) => range.read(self.dir.io()).await.unwrap(),
-            };
+            let records = partition.read(read).await.map_err(|refusal| refusal.code())?.records;
+            if records.is_empty() {
+                return Ok(values);
+            }
+            let bytes = partition.store().copied(records).await.unwrap();
             for batch in batches(&bytes) {
                 let records =
                     BatchRecords::open(&batch.unwrap(), &InspectLimits::default()).unwrap();
@@ -414,6 +414,23 @@ async fn lookups_by_time_and_epoch() {
     assert_eq!((end.epoch, end.end), (LeaderEpoch(0), Offset(50)));
     let refused = partition.end_of_epoch(LeaderEpoch(0), LeaderEpoch(1)).unwrap_err();
     assert_eq!(refused.code(), ErrorCode::UNKNOWN_LEADER_EPOCH);
+    // A copy that is longer than this log has diverged; one of an unknown epoch cannot be compared.
+    let fetch = async |from, last_fetched_epoch| {
+        let read = partition.read(ReadAt {
+            from: Offset(from),
+            max_bytes: 500,
+            at_least_one_batch: true,
+            reader: CONSUMER,
+            leader_epoch: LeaderEpoch(0),
+            last_fetched_epoch: LeaderEpoch(last_fetched_epoch),
+        });
+        let read = read.await.map_err(|refusal| refusal.code())?;
+        Ok((read.diverging.map(|end| (end.epoch.get(), end.end.get())), read.records.is_empty()))
+    };
+    assert_eq!(fetch(48, 0).await, Ok((None, false)));
+    assert_eq!(fetch(51, 0).await, Ok((Some((0, 50)), true)));
+    assert_eq!(fetch(51, -1).await, Err(ErrorCode::OFFSET_OUT_OF_RANGE));
+    assert_eq!(fetch(48, 1).await, Err(ErrorCode::OFFSET_OUT_OF_RANGE));
 }
 
 #[tokio::test]

@@ -11,8 +11,7 @@ use strandline_quorum::{Election, EpochStart, ReplicaKey};
 use strandline_store::format::names::{FileKind, FileState, OffsetFile, SnapshotId};
 use strandline_store::format::quorum_state::{self, QuorumState, QuorumStateFormat};
 use strandline_store::{
-    Append, Io, LoadOptions, LogDir, PartitionStore, ReadRequest, Records, SnapshotFiles,
-    StoreFault,
+    Append, Io, LoadOptions, LogDir, PartitionStore, ReadRequest, SnapshotFiles, StoreFault,
 };
 use strandline_types::{LeaderEpoch, NodeId, Now, Offset, Uuid};
 use strandline_wire::records::{HEADER_BYTES, StampedBatch, batches, inspect_header};
@@ -110,14 +109,7 @@ impl MetadataLog {
                 let reason = format!("the log has no record at offset {next}");
                 return Err(self.damaged(reason));
             };
-            let bytes = match answer.records {
-                Records::Empty => Bytes::new(),
-                Records::Memory(pieces) => pieces.concat().into(),
-                Records::File(range) => {
-                    let read = range.read(&self.io).await;
-                    read.map_err(|error| self.damaged(error.to_string()))?
-                }
-            };
+            let bytes = self.store.copied(answer.records).await?;
             for batch in batches(&bytes) {
                 found.push(batch.map_err(|tail| self.damaged(tell_tail(tail)))?);
             }
