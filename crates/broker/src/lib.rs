@@ -20,4 +20,4 @@ mod producer_ids;
 mod session;
 mod start;
 
-pub use start::{BoundAddress, Broker, DirError, Fatal, Ready, StartError};
+pub use start::{BoundAddress, Broker, DirError, Fatal, Ready, StartError, Starting};

@@ -6,6 +6,7 @@ mod open_dirs;
 mod settings;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,17 +116,25 @@ pub struct Broker {
     fatal: mpsc::UnboundedReceiver<Fatal>,
 }
 
+/// A node on its way to serve.
+pub type Starting = Pin<Box<dyn Future<Output = Result<Broker, StartError>> + Send>>;
+
 /// How long a broker waits for the controller's leave to go.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 /// Default of `replica.lag.time.max.ms`.
 const REPLICA_LAG_TIME_MAX: Duration = Duration::from_secs(30);
 
 impl Broker {
-    /// Starts a node and returns once it serves.
+    /// Starts a node and returns once it serves. In a box, so that the broker is compiled in its
+    /// own crate, once, and not wherever somebody awaits it.
     ///
     /// # Errors
     /// When something is in the way; nothing serves then.
-    pub async fn start(world: World, config: BrokerConfig) -> Result<Self, StartError> {
+    pub fn start(world: World, config: BrokerConfig) -> Starting {
+        Box::pin(Self::begin(world, config))
+    }
+
+    async fn begin(world: World, config: BrokerConfig) -> Result<Self, StartError> {
         let began = world.clock.now().instant;
         refuse_what_is_not_served(&config)?;
         let bound = bind(&world, &config).await?;
