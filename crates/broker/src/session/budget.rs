@@ -4,8 +4,8 @@
 //! that neither many clients nor large frames can make the broker grow past the budget: a
 //! connection that does not get its share is simply not read from, and TCP slows the client down.
 //!
-//! A frame is charged as it arrives, at most twice what has come: a size that is only declared
-//! would otherwise take the budget from all others. Frames that have come in part can then hold
+//! A frame is charged as it arrives, at most twice what has come, or what the frame before it took:
+//! a size that is only declared would otherwise take the budget from all others. Frames that have come in part can then hold
 //! each other up; the sweep over all connections ends those that stand still for too long.
 
 use std::future::Future;

@@ -54,7 +54,8 @@ pub(crate) struct Inbox {
     charge: Option<Charge>,
     frame_max_bytes: usize,
     /// The size of the last frame with its prefix: the next one is likely as large, and then one
-    /// buffer of the right size takes it in one read.
+    /// buffer of the right size takes it in one read. A buffer that grows with the frame would be
+    /// copied each time.
     last_frame_bytes: usize,
 }
 
@@ -95,22 +96,28 @@ impl Inbox {
                 if self.buf.is_empty() {
                     ready!(conn.poll_readable(cx)).map_err(End::Io)?;
                 }
-                let hint = self.last_frame_bytes.min(RESERVE_AHEAD_BYTES);
-                self.buf.reserve(hint.max(FIRST_READ_BYTES) + BEYOND_BYTES);
+                self.buf.reserve(self.expected_bytes().max(FIRST_READ_BYTES) + BEYOND_BYTES);
             }
             ready!(self.poll_fill(cx, conn))?;
         }
     }
 
-    /// Charges what has arrived of a frame of `len` bytes, and as much ahead. Gives what is charged:
-    /// all of a frame that is there, else more than is there.
+    /// What the next frame is expected to take.
+    fn expected_bytes(&self) -> usize {
+        self.last_frame_bytes.min(RESERVE_AHEAD_BYTES)
+    }
+
+    /// Charges what has arrived of a frame of `len` bytes, and ahead of it as much again, or as
+    /// much as this connection's last frame took. Gives what is charged: all of a frame that is
+    /// there, else more than is there.
     fn poll_charge(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<usize, Abandoned>> {
         let arrived = (self.buf.len() - SIZE_BYTES).min(len);
         let charged = self.charge.as_ref().map_or(0, Charge::bytes);
         if self.charge.is_some() && (charged > arrived || charged == len) {
             return Poll::Ready(Ok(charged));
         }
-        let bytes = (2 * arrived).max(FIRST_CHARGE_BYTES).min(len);
+        let ahead = self.expected_bytes().max(FIRST_CHARGE_BYTES);
+        let bytes = (2 * arrived).max(ahead).min(len);
         ready!(self.charging.poll_charge(cx, &mut self.charge, bytes))?;
         Poll::Ready(Ok(bytes))
     }
@@ -156,5 +163,101 @@ impl Inbox {
             Ok(_) => Ok(()),
             Err(error) => Err(End::Io(error)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::IoSlice;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::{Mutex, PoisonError};
+    use std::task::Waker;
+
+    use strandline_ports::File;
+
+    /// Everything that the client will ever send is there already.
+    struct Stream(Mutex<(BytesMut, usize)>);
+
+    impl Stream {
+        fn of(frames: &[usize]) -> Self {
+            let mut bytes = BytesMut::new();
+            for &len in frames {
+                bytes.extend_from_slice(&(len as u32).to_be_bytes());
+                bytes.resize(bytes.len() + len, 7);
+            }
+            Self(Mutex::new((bytes, 0)))
+        }
+
+        fn reads(&self) -> usize {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+        }
+    }
+
+    impl Conn for Stream {
+        fn peer_addr(&self) -> SocketAddr {
+            (Ipv4Addr::LOCALHOST, 1).into()
+        }
+
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_read(&self, _: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+            let mut inner = self.0.lock().unwrap();
+            let count = (buf.capacity() - buf.len()).min(inner.0.len());
+            buf.extend_from_slice(&inner.0.split_to(count));
+            inner.1 += 1;
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_write(&self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            unreachable!("an inbox does not write")
+        }
+
+        fn poll_send_file(
+            &self,
+            _: &mut Context<'_>,
+            _: &dyn File,
+            _: u64,
+            _: usize,
+        ) -> Poll<io::Result<usize>> {
+            unreachable!("an inbox does not write")
+        }
+
+        fn close(&self) {}
+    }
+
+    /// Takes all frames, each answered before the next one is read; how many reads that took.
+    fn reads_of(frames: &[usize]) -> usize {
+        let stream = Stream::of(frames);
+        let memory = RequestMemory::new(1 << 20);
+        let mut inbox = Inbox::new(&memory, Arc::default(), 1 << 20);
+        let cx = &mut Context::from_waker(Waker::noop());
+        for &len in frames {
+            let Poll::Ready(Ok(frame)) = inbox.poll_frame(cx, &stream) else {
+                panic!("a frame of {len} bytes is there")
+            };
+            assert_eq!(frame.bytes, vec![7; len]);
+            assert_eq!(frame.charge.bytes(), len);
+        }
+        assert_eq!(memory.available_bytes(), 1 << 20);
+        stream.reads()
+    }
+
+    #[test]
+    fn frames_that_are_as_large_as_the_one_before_take_one_read_each() {
+        let large = 64 * 1024;
+        let first = reads_of(&[large]);
+        assert_eq!(reads_of(&[large; 10]), first + 9);
+        assert_eq!(reads_of(&[100]), 1);
+        // Many small ones come by one read.
+        assert_eq!(reads_of(&[100; 30]), 1);
+    }
+
+    #[test]
+    fn frames_of_all_sizes_come_whole() {
+        let sizes = [0, 1, 5_000, 100, 200_000, 64, 16_384, 70_000, 70_000, 3, 400_000, 12];
+        assert!(reads_of(&sizes) >= sizes.len() / 2);
     }
 }
