@@ -380,9 +380,9 @@ async fn write_pieces(conn: &dyn Conn, pieces: &mut VecDeque<Bytes>) -> io::Resu
 }
 
 async fn read_frames(shared: Arc<Shared>) {
-    let mut buffer = BytesMut::new();
+    let mut frames = Frames::default();
     let reason = loop {
-        match next_frame(&mut buffer, shared.config.response_bytes_max) {
+        match frames.next(shared.config.response_bytes_max) {
             Ok(Some(frame)) => match shared.deliver(frame) {
                 Ok(()) => continue,
                 Err(reason) => break reason,
@@ -390,7 +390,7 @@ async fn read_frames(shared: Arc<Shared>) {
             Ok(None) => {}
             Err(error) => break Closed::Nonsense(error.to_string()),
         }
-        match read_some(&*shared.conn, &mut buffer).await {
+        match frames.read_some(&*shared.conn).await {
             Ok(0) => break Closed::ByPeer,
             Ok(_) => {}
             Err(error) => break Closed::Failed(error.to_string()),
@@ -399,27 +399,45 @@ async fn read_frames(shared: Arc<Shared>) {
     shared.close(reason);
 }
 
-/// Takes a whole frame off the front, without its size.
-fn next_frame(buffer: &mut BytesMut, bytes_max: u32) -> Result<Option<Bytes>, frame::FrameError> {
-    let Some(prefix) = buffer.first_chunk::<{ frame::SIZE_BYTES }>() else { return Ok(None) };
-    let size = frame::size(*prefix, bytes_max)? as usize;
-    let whole = frame::SIZE_BYTES + size;
-    if buffer.len() < whole {
-        // Room for no more than has arrived already: a size is believed as its bytes come in.
-        let missing = whole - buffer.len();
-        buffer.reserve(missing.min(buffer.len().max(READ_BYTES)));
-        return Ok(None);
-    }
-    buffer.advance(frame::SIZE_BYTES);
-    Ok(Some(buffer.split_to(size).freeze()))
+/// What arrives, cut into frames.
+#[derive(Default)]
+struct Frames {
+    buffer: BytesMut,
+    /// With its size. The next one is likely as large: room for all of it at once saves copies of
+    /// what has arrived into ever larger buffers.
+    last_frame_bytes: usize,
 }
 
-async fn read_some(conn: &dyn Conn, buffer: &mut BytesMut) -> io::Result<usize> {
-    if buffer.is_empty() {
-        poll_fn(|cx| conn.poll_readable(cx)).await?;
+impl Frames {
+    /// Takes a whole frame off the front, without its size.
+    fn next(&mut self, bytes_max: u32) -> Result<Option<Bytes>, frame::FrameError> {
+        let Some(prefix) = self.buffer.first_chunk::<{ frame::SIZE_BYTES }>() else {
+            return Ok(None);
+        };
+        let size = frame::size(*prefix, bytes_max)? as usize;
+        let whole = frame::SIZE_BYTES + size;
+        if self.buffer.len() < whole {
+            // A size is believed as its bytes come in, or as far as the last one was true.
+            let missing = whole - self.buffer.len();
+            self.buffer.reserve(missing.min(self.buffer.len().max(self.expected_bytes())));
+            return Ok(None);
+        }
+        self.last_frame_bytes = whole;
+        self.buffer.advance(frame::SIZE_BYTES);
+        Ok(Some(self.buffer.split_to(size).freeze()))
     }
-    if buffer.len() == buffer.capacity() {
-        buffer.reserve(READ_BYTES);
+
+    async fn read_some(&mut self, conn: &dyn Conn) -> io::Result<usize> {
+        if self.buffer.is_empty() {
+            poll_fn(|cx| conn.poll_readable(cx)).await?;
+        }
+        if self.buffer.len() == self.buffer.capacity() {
+            self.buffer.reserve(self.expected_bytes());
+        }
+        poll_fn(|cx| conn.poll_read(cx, &mut self.buffer)).await
     }
-    poll_fn(|cx| conn.poll_read(cx, buffer)).await
+
+    fn expected_bytes(&self) -> usize {
+        self.last_frame_bytes.max(READ_BYTES)
+    }
 }
