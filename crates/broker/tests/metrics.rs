@@ -2,61 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod node;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use expect_test::expect;
+use node::{ask, batch, create_topic};
 use strandline_broker::Broker;
-use strandline_ports::World;
-use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget};
 use strandline_types::ErrorCode;
-use strandline_wire::frame;
-use strandline_wire::messages::create_topics_request::CreatableTopic;
+use strandline_wire::messages::FetchRequest;
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic};
-use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use strandline_wire::messages::{
-    CreateTopicsRequest, FetchRequest, ProduceRequest, Records, Request,
-};
-use strandline_wire::records::{BatchBuilder, BatchOptions, NewRecord};
-
-fn world() -> World {
-    let spawn = RealSpawn::new(tokio::runtime::Handle::current()).unwrap();
-    World {
-        clock: Arc::new(RealClock::default()),
-        entropy: Arc::new(RealEntropy),
-        spawn: Arc::new(spawn),
-        net: Arc::new(RealNet),
-        disk: Arc::new(RealDisk::new(WriteBudget::default())),
-    }
-}
 
 async fn start(dir: &Path) -> Broker {
-    let set = [
-        ("log.dirs", dir.to_str().unwrap()),
-        ("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"),
-        ("strandline.metrics.listener", "127.0.0.1:0"),
-    ];
-    let set: Vec<_> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let resolved = strandline_config::BrokerConfig::resolve(None, &set).unwrap();
-    Broker::start(world(), resolved.config).await.unwrap()
-}
-
-fn ask<R: Request>(conn: &mut TcpStream, request: &R, version: i16) -> R::Response {
-    let frame = frame::request(request, version, 7, Some("test")).unwrap();
-    for chunk in frame.chunks {
-        match chunk {
-            strandline_wire::Chunk::Bytes(bytes) => conn.write_all(&bytes).unwrap(),
-            strandline_wire::Chunk::External { .. } => unreachable!("requests carry no files"),
-        }
-    }
-    let mut size = [0; 4];
-    conn.read_exact(&mut size).unwrap();
-    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-    conn.read_exact(&mut answer).unwrap();
-    frame::decode_response::<R>(&Bytes::from(answer), version).unwrap()
+    node::start(dir, &[("strandline.metrics.listener", "127.0.0.1:0")]).await
 }
 
 fn http(address: SocketAddr, request: &str) -> String {
@@ -67,39 +27,9 @@ fn http(address: SocketAddr, request: &str) -> String {
     answer
 }
 
-fn create_topic(conn: &mut TcpStream) {
-    let topic = CreatableTopic {
-        name: "t".into(),
-        num_partitions: 2,
-        replication_factor: 1,
-        ..Default::default()
-    };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-    let answer = ask(conn, &request, 7);
-    assert_eq!(answer.topics[0].error_code, ErrorCode::NONE);
-}
-
 /// Three records to a partition that there is, or is not.
 fn produce(conn: &mut TcpStream, index: i32) -> ErrorCode {
-    let mut batch = BatchBuilder::new(BatchOptions::default());
-    for _ in 0..3 {
-        batch.append(&NewRecord { value: Some(b"value"), ..Default::default() }).unwrap();
-    }
-    let records = Records::Bytes(batch.build());
-    let partition = PartitionProduceData { index, records, ..Default::default() };
-    let topic = TopicProduceData {
-        name: "t".into(),
-        partition_data: vec![partition],
-        ..Default::default()
-    };
-    let request = ProduceRequest {
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![topic],
-        ..Default::default()
-    };
-    ask(conn, &request, 11).responses[0].partition_responses[0].error_code
+    node::produce(conn, "t", index, batch(&[&b"value"[..]; 3])).error_code
 }
 
 fn fetch(conn: &mut TcpStream) -> usize {
@@ -138,11 +68,10 @@ async fn a_scrape() {
     let dir = tempfile::tempdir().unwrap();
     let broker = start(&dir.path().join("data")).await;
     let ready = broker.ready().clone();
-    let kafka = ready.listeners.iter().find(|it| !it.is_controller).unwrap().address;
     let metrics = ready.metrics.unwrap();
     tokio::task::block_in_place(|| {
-        let mut conn = TcpStream::connect(kafka).unwrap();
-        create_topic(&mut conn);
+        let mut conn = node::connect(&broker);
+        create_topic(&mut conn, "t", 2, &[]);
         assert_eq!(produce(&mut conn, 0), ErrorCode::NONE);
         assert_eq!(produce(&mut conn, 1), ErrorCode::NONE);
         assert_eq!(produce(&mut conn, 2), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);

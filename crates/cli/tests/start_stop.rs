@@ -13,7 +13,8 @@ use node::{Client, Ended, Start, eventually};
 use rustix::process::Signal;
 use strandline_types::ErrorCode;
 use strandline_wire::messages::{
-    DescribeConfigsRequest, DescribeLogDirsRequest, describe_configs_request,
+    DescribeConfigsRequest, DescribeLogDirsRequest, IncrementalAlterConfigsRequest,
+    describe_configs_request, incremental_alter_configs_request,
 };
 
 fn temporary() -> tempfile::TempDir {
@@ -74,6 +75,37 @@ fn a_restart_keeps_topics_settings_and_records() {
     let answer = client.produce("kept", 1, batch(&[b"three"])).unwrap();
     assert_eq!((answer.error_code, answer.base_offset), (ErrorCode::NONE, 2));
     assert_ne!(modified(&data.join("kept-1/00000000000000000000.log")), before);
+}
+
+#[test]
+fn a_restart_keeps_settings_made_at_run_time() {
+    let dir = temporary();
+    let start = Start::anywhere(dir.path());
+    let first = start.ready();
+    let mut client = first.client();
+    client.create_topic("inherits", 1, &[]);
+    set_for_all_brokers(&mut client, "message.max.bytes", "1000");
+    assert!(first.stop().status.success());
+
+    let second = start.ready();
+    let answer = second.client().produce("inherits", 0, batch(&[&[b'x'; 2_000]])).unwrap();
+    assert_eq!(answer.error_code, ErrorCode::MESSAGE_TOO_LARGE);
+}
+
+fn set_for_all_brokers(client: &mut Client, key: &str, value: &str) {
+    let config = incremental_alter_configs_request::AlterableConfig {
+        name: key.to_owned(),
+        value: Some(value.to_owned()),
+        ..Default::default()
+    };
+    let resource = incremental_alter_configs_request::AlterConfigsResource {
+        resource_type: 4,
+        configs: vec![config],
+        ..Default::default()
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    assert_eq!(client.ask(&request, 1).responses[0].error_code, ErrorCode::NONE);
 }
 
 fn modified(path: &Path) -> std::time::SystemTime {

@@ -321,6 +321,25 @@ pub fn validate_broker(
     conflicts.into_iter().next().map_or(Ok(()), |conflict| Err(Refusal::InvalidRequest(conflict)))
 }
 
+/// Why this setting cannot change at run time, here; `None` for one that can, or is unknown.
+pub(crate) fn fixed_at_start(key: &str, for_all_brokers: bool) -> Option<&'static str> {
+    let setting = find_broker(key)?;
+    let is_per_listener = without_listener(key).is_some();
+    if !is_per_listener && setting.mode == Mode::Static {
+        return Some("cannot change at run time: set it in the configuration file and restart");
+    }
+    if !is_per_listener && PER_LISTENER.contains(&setting.name) {
+        return Some("can change at run time only for one listener, as listener.name.NAME.ssl...");
+    }
+    if for_all_brokers && (is_per_listener || setting.mode == Mode::PerBroker) {
+        return Some("can change at run time only for a single broker: name its id");
+    }
+    if matches!(setting.name, "listeners" | "listener.security.protocol.map") {
+        return Some("cannot change at run time: listeners open at start, and stay");
+    }
+    None
+}
+
 /// One setting made at run time, looked at alone.
 fn check_dynamic(
     key: &str,
@@ -328,21 +347,9 @@ fn check_dynamic(
     value: &str,
     for_all_brokers: bool,
 ) -> Result<(), Refusal> {
-    let is_per_listener = without_listener(key).is_some();
     let refuse = |why: &str| Err(Refusal::InvalidRequest(format!("`{key}` {why}")));
-    if !is_per_listener && setting.mode == Mode::Static {
-        return refuse("cannot change at run time: set it in the configuration file and restart");
-    }
-    if !is_per_listener && PER_LISTENER.contains(&setting.name) {
-        return refuse(
-            "can change at run time only for one listener, as listener.name.NAME.ssl...",
-        );
-    }
-    if for_all_brokers && (is_per_listener || setting.mode == Mode::PerBroker) {
-        return refuse("can change at run time only for a single broker: name its id");
-    }
-    if matches!(setting.name, "listeners" | "listener.security.protocol.map") {
-        return refuse("cannot change at run time: listeners open at start, and stay");
+    if let Some(objection) = fixed_at_start(key, for_all_brokers) {
+        return refuse(objection);
     }
     let Some(parsed) = Value::parse(setting, value) else {
         let value = if setting.is_sensitive() { "[hidden]" } else { value };

@@ -10,6 +10,7 @@ use core::fmt;
 
 use strandline_types::NodeId;
 
+use crate::alter;
 use crate::broker_config::{
     BrokerConfig, GroupSettings, LogSettings, MetadataSettings, NetworkSettings,
     OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings, Roles, TopicDefaults,
@@ -132,9 +133,23 @@ impl BrokerConfig {
     }
 
     /// The configuration with these settings made at run time, for all brokers and for this one.
-    /// One that does not fit (another version may have accepted it) is left out and told.
-    pub fn with_dynamic(&self, cluster: Overrides, broker: Overrides) -> (Self, Vec<Warning>) {
+    /// One that does not fit, or that only a start reads, is left out and told: another version may
+    /// have accepted it.
+    pub fn with_dynamic(
+        &self,
+        mut cluster: Overrides,
+        mut broker: Overrides,
+    ) -> (Self, Vec<Warning>) {
         let mut warnings = Vec::new();
+        for (layer, is_for_all) in [(&mut cluster, true), (&mut broker, false)] {
+            layer.retain(|key, _| {
+                let objection = alter::fixed_at_start(key, is_for_all);
+                warnings.extend(objection.map(|why| {
+                    Warning::Note(format!("`{key}` was set at run time and is ignored: it {why}"))
+                }));
+                objection.is_none()
+            });
+        }
         let layers = BrokerLayers { fixed: self.layers.fixed.clone(), cluster, broker };
         let values = Values::read(&layers.merged(), |setting, value| {
             let value = if setting.is_sensitive() { HIDDEN.to_owned() } else { value.to_owned() };

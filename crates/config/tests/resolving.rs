@@ -308,13 +308,17 @@ fn the_finest_unit_speaks_and_the_strongest_layer() {
 
     let config = resolved(Some(MINIMAL), &["log.retention.hours=2", "message.max.bytes=1000"]);
     let layer = |pairs: &[&str]| sets(pairs).into_iter().collect::<BTreeMap<_, _>>();
-    let cluster = layer(&["log.retention.ms=5", "message.max.bytes=2000"]);
+    let cluster = layer(&["log.retention.ms=5", "message.max.bytes=2000", "num.partitions=9"]);
     let (config, warnings) =
         config.with_dynamic(cluster, layer(&["message.max.bytes=3000", "log.segment.bytes=3"]));
+    assert_eq!(config.topics.num_partitions, 1, "only a start reads it");
     assert_eq!(config.topic_defaults.retention_ms, Some(5));
     assert_eq!(config.topic_defaults.max_message_bytes, 3000);
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-    expect!["`log.segment.bytes` was set to `3` at run time and is ignored; it must be a whole number from 1048576 to 2147483647"].assert_eq(&warnings.join("\n"));
+    expect![[r#"
+        `num.partitions` was set at run time and is ignored: it cannot change at run time: set it in the configuration file and restart
+        `log.segment.bytes` was set to `3` at run time and is ignored; it must be a whole number from 1048576 to 2147483647"#]]
+    .assert_eq(&warnings.join("\n"));
 
     let topic = TopicConfig::resolve(&layer(&["max.message.bytes=4000"]), &config.topic_defaults);
     assert_eq!((topic.max_message_bytes, topic.retention_ms), (4000, Some(5)));

@@ -32,8 +32,6 @@ pub struct Settings {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub retention_check_interval: Duration,
-    /// `max.message.bytes` of `__consumer_offsets`: no record may be larger.
-    pub record_bytes_max: usize,
 }
 
 impl Default for Settings {
@@ -47,7 +45,6 @@ impl Default for Settings {
             offset_metadata_max_units: 4096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             retention_check_interval: Duration::from_secs(600),
-            record_bytes_max: 1_048_588,
         }
     }
 }
@@ -56,12 +53,15 @@ impl Default for Settings {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
-/// When a decision is made.
+/// What holds while one decision is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     pub now: Now,
     /// Fresh randomness, for member ids.
     pub seed: u128,
+    /// `max.message.bytes` of `__consumer_offsets`, which may change at any time: no record may
+    /// be larger.
+    pub record_bytes_max: usize,
 }
 
 /// Who asks.

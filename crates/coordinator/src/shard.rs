@@ -4,7 +4,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use strandline_types::Now;
 use strandline_wire::messages::{GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
 
 use crate::classic::context::Context;
@@ -94,19 +93,19 @@ impl Shard {
     }
 
     /// The log has been replayed: members' sessions begin, and decisions may.
-    pub fn lead(&mut self, now: Now, effects: &mut Vec<Effect>) -> Vec<Record> {
+    pub fn lead(&mut self, moment: Moment, effects: &mut Vec<Effect>) -> Vec<Record> {
         let with_offsets = self.durable.offsets.groups();
         let ids: BTreeSet<String> =
             self.durable.groups.keys().chain(with_offsets).cloned().collect();
         let load = |id: String| {
             let group = match self.durable.groups.get(&id) {
-                Some(persisted) => Group::loaded(id.clone(), persisted, now.instant),
+                Some(persisted) => Group::loaded(id.clone(), persisted, moment.now.instant),
                 None => Group::new(id.clone()),
             };
             (id, group)
         };
         let mut groups: Groups = ids.into_iter().map(load).collect();
-        let mut ctx = self.context(Moment { now, seed: 0 }, effects);
+        let mut ctx = self.context(moment, effects);
         for group in groups.values_mut() {
             if group.members.len() > ctx.settings.group_size_max {
                 rebalance::rebalance(&mut ctx, group);

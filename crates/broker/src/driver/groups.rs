@@ -174,9 +174,8 @@ impl Groups {
         }
         self.resign(id);
         let Some(held) = self.0.partitions.get(id) else { return };
-        let mut settings = self.0.settings.clone();
-        settings.record_bytes_max = held.config.max_message_bytes.max(0) as usize;
-        let shard = ShardDriver::new(self.clone(), Arc::clone(&held.partition), epoch, settings);
+        let settings = self.0.settings.clone();
+        let shard = ShardDriver::new(self.clone(), held.partition, epoch, settings);
         self.0
             .shards
             .write()
@@ -242,6 +241,5 @@ fn settings(config: &BrokerConfig) -> Settings {
         retention_check_interval: Duration::from_millis(
             u64::try_from(offsets.retention_check_interval_ms).unwrap_or(0),
         ),
-        ..Settings::default()
     }
 }

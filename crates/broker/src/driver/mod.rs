@@ -2,6 +2,7 @@
 
 pub(crate) mod controller;
 pub(crate) mod groups;
+pub(crate) mod images;
 pub(crate) mod isr;
 pub(crate) mod join;
 pub(crate) mod lifecycle;

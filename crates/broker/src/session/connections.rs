@@ -4,11 +4,12 @@
 //! sweep looks after every connection, so that an idle one costs no timer of its own.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use strandline_config::NetworkSettings;
 use strandline_ports::watch;
 use strandline_ports::{Clock, Conn};
 use strandline_types::Instant;
@@ -24,6 +25,40 @@ pub(crate) struct ConnectionLimits {
     pub(crate) idle: Duration,
 }
 
+impl ConnectionLimits {
+    pub(crate) fn of(network: &NetworkSettings) -> Self {
+        Self {
+            total: network.max_connections.max(0) as usize,
+            per_ip: network.max_connections_per_ip.max(0) as usize,
+            per_ip_overrides: per_ip_overrides(&network.max_connections_per_ip_overrides),
+            idle: match network.max_idle_ms {
+                Some(ms) => Duration::from_millis(ms.max(0) as u64),
+                None => Duration::MAX,
+            },
+        }
+    }
+}
+
+/// Addresses as numbers, and `localhost`: other names are not looked up.
+fn per_ip_overrides(overrides: &[(String, i32)]) -> BTreeMap<IpAddr, usize> {
+    let mut by_ip = BTreeMap::new();
+    for (host, count) in overrides {
+        let count = (*count).max(0) as usize;
+        match (host.as_str(), host.parse()) {
+            (_, Ok(ip)) => _ = by_ip.insert(ip, count),
+            ("localhost", _) => {
+                by_ip.insert(Ipv4Addr::LOCALHOST.into(), count);
+                by_ip.insert(Ipv6Addr::LOCALHOST.into(), count);
+            }
+            _ => tracing::warn!(
+                host,
+                "max.connections.per.ip.overrides takes addresses, not names: ignored"
+            ),
+        }
+    }
+    by_ip
+}
+
 /// The registry; clones share it.
 #[derive(Clone)]
 pub(crate) struct Connections {
@@ -31,14 +66,13 @@ pub(crate) struct Connections {
 }
 
 struct Shared {
-    limits: ConnectionLimits,
     open: Mutex<Open>,
     /// True from the moment on when nobody is let in any more.
     is_closed: watch::Sender<bool>,
 }
 
-#[derive(Default)]
 struct Open {
+    limits: ConnectionLimits,
     next_id: u64,
     by_id: BTreeMap<u64, Entry>,
     by_ip: BTreeMap<IpAddr, usize>,
@@ -126,20 +160,27 @@ pub(crate) enum Full {
 impl Connections {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
         let is_closed = watch::Sender::new(false);
-        Self { shared: Arc::new(Shared { limits, open: Mutex::default(), is_closed }) }
+        let open = Open { limits, next_id: 0, by_id: BTreeMap::new(), by_ip: BTreeMap::new() };
+        Self { shared: Arc::new(Shared { open: Mutex::new(open), is_closed }) }
+    }
+
+    /// From now on these hold. Who is in already stays.
+    pub(crate) fn limit(&self, limits: ConnectionLimits) {
+        self.lock().limits = limits;
     }
 
     pub(crate) fn register(&self, now: Instant, conn: &Arc<dyn Conn>) -> Result<Registered, Full> {
         let ip = conn.peer_addr().ip();
-        let limits = &self.shared.limits;
         let mut open = self.lock();
+        let open = &mut *open;
         if *self.shared.is_closed.borrow() {
             return Err(Full::Stopping);
         }
-        if open.by_id.len() >= limits.total {
+        if open.by_id.len() >= open.limits.total {
             return Err(Full::Total);
         }
         let from_ip = open.by_ip.entry(ip).or_default();
+        let limits = &open.limits;
         if *from_ip >= limits.per_ip_overrides.get(&ip).copied().unwrap_or(limits.per_ip) {
             return Err(Full::PerIp);
         }
@@ -157,8 +198,8 @@ impl Connections {
     /// Closes whatever has been idle for too long; their sessions then end by themselves. Returns
     /// how many those were.
     pub(crate) fn close_idle(&self, now: Instant) -> usize {
-        let idle = self.shared.limits.idle;
         let open = self.lock();
+        let idle = open.limits.idle;
         let stale = open.by_id.values().filter(|entry| now.since(entry.activity.last()) >= idle);
         stale.map(Entry::close).count()
     }
@@ -192,7 +233,7 @@ impl Connections {
 
     /// Sweeps for idle connections until the world ends.
     pub(crate) async fn sweep(self, clock: Arc<dyn Clock>) {
-        let pause = (self.shared.limits.idle / 4).clamp(Duration::from_millis(50), SWEEP_MAX);
+        let pause = (self.lock().limits.idle / 4).clamp(Duration::from_millis(50), SWEEP_MAX);
         loop {
             clock.sleep(pause).await;
             let now = clock.now().instant;

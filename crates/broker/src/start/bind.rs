@@ -1,10 +1,7 @@
 //! Binds all listeners before anything else: a busy port is found out before a file is touched,
 //! and a port of 0 is known by its number from then on.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use strandline_config::{BrokerConfig, HostPort, Listener as ListenerConfig};
 use strandline_ports::{Lane, Listener, World};
@@ -13,7 +10,7 @@ use super::{BoundAddress, StartError};
 use crate::cx::ListenerRole;
 use crate::handles::Handles;
 use crate::listener::Acceptor;
-use crate::session::{ConnectionLimits, Connections, RequestMemory};
+use crate::session::{Connections, RequestMemory};
 
 /// Every listener of the node, bound and not yet accepting.
 pub(super) struct Bound(Vec<BoundListener>);
@@ -114,37 +111,4 @@ pub(super) async fn bind_metrics(
     let opened = world.net.listen(&address.host, address.port).await;
     let failed = |error| StartError::Listen { listener: format!("{address} (metrics)"), error };
     opened.map(Some).map_err(failed)
-}
-
-pub(super) fn connection_limits(config: &BrokerConfig) -> ConnectionLimits {
-    let network = &config.network;
-    ConnectionLimits {
-        total: network.max_connections.max(0) as usize,
-        per_ip: network.max_connections_per_ip.max(0) as usize,
-        per_ip_overrides: per_ip_overrides(&network.max_connections_per_ip_overrides),
-        idle: match network.max_idle_ms {
-            Some(ms) => Duration::from_millis(ms.max(0) as u64),
-            None => Duration::MAX,
-        },
-    }
-}
-
-/// Addresses as numbers, and `localhost`: other names are not looked up.
-fn per_ip_overrides(overrides: &[(String, i32)]) -> BTreeMap<IpAddr, usize> {
-    let mut by_ip = BTreeMap::new();
-    for (host, count) in overrides {
-        let count = (*count).max(0) as usize;
-        match (host.as_str(), host.parse()) {
-            (_, Ok(ip)) => _ = by_ip.insert(ip, count),
-            ("localhost", _) => {
-                by_ip.insert(Ipv4Addr::LOCALHOST.into(), count);
-                by_ip.insert(Ipv6Addr::LOCALHOST.into(), count);
-            }
-            _ => tracing::warn!(
-                host,
-                "max.connections.per.ip.overrides takes addresses, not names: ignored"
-            ),
-        }
-    }
-    by_ip
 }

@@ -24,18 +24,19 @@ use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::controller::{ControllerHandle, ControllerTask};
 use crate::driver::groups::Groups;
+use crate::driver::images::Follower;
 use crate::driver::isr::IsrProposals;
 use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
 use crate::driver::partition::PartitionContext;
 use crate::driver::quorum::{self, OpenError, QuorumHandle, StartedQuorum};
-use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
+use crate::driver::replicas::{self, ReplicaSettings, Replicas};
 use crate::driver::upkeep::Upkeep;
 use crate::handles::{Handles, Identity};
 use crate::metrics::{BrokerState, Endpoint as MetricsEndpoint, Metrics, Scrape};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
-use crate::session::Connections;
-use bind::{bind, bind_metrics, connection_limits, request_memory};
+use crate::session::{ConnectionLimits, Connections};
+use bind::{bind, bind_metrics, request_memory};
 use close::ClosedDir;
 use settings::{controller_settings, quorum_options, refuse_what_is_not_served};
 
@@ -121,8 +122,6 @@ pub type Starting = Pin<Box<dyn Future<Output = Result<Broker, StartError>> + Se
 
 /// How long a broker waits for the controller's leave to go.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
-/// Default of `replica.lag.time.max.ms`.
-const REPLICA_LAG_TIME_MAX: Duration = Duration::from_secs(30);
 
 impl Broker {
     /// Starts a node and returns once it serves. In a box, so that the broker is compiled in its
@@ -184,9 +183,21 @@ impl Broker {
             isr_proposals,
             metrics: Arc::clone(&metrics),
         };
-        let replicas = replicas(&world, &config, &dirs, &partitions, shared, found);
-        let images = control.handle.watch_image();
-        follow_metadata(&world, replicas, images, applied_in, &dirs).await?;
+        let connections = Connections::new(ConnectionLimits::of(&config.network));
+        let follower = Follower {
+            config: Arc::clone(&config),
+            connections: connections.clone(),
+            replicas: Replicas::new(
+                world.clone(),
+                Arc::clone(&dirs),
+                partitions.clone(),
+                Arc::new(shared),
+                ReplicaSettings::of(&config),
+                found,
+            ),
+            applied: applied_in,
+        };
+        follow_metadata(&world, follower, control.handle.watch_image(), &dirs).await?;
         become_available(&lifecycle, applied.clone(), config.node_id).await?;
         world.spawn.spawn(Lane::Control, Box::pin(Arc::clone(&lifecycle).keep_alive()));
         let proposals = IsrProposals {
@@ -224,11 +235,10 @@ impl Broker {
             partitions: partitions.clone(),
             settings: config.log.clone(),
             producers: config.producers.clone(),
-            replica_lag_time_max: REPLICA_LAG_TIME_MAX,
+            replica_lag_time_max: replicas::LAG_TIME_MAX,
         };
         upkeep.start();
         watch_dirs(&world, &dirs, &partitions, &fatal_in);
-        let connections = Connections::new(connection_limits(&config));
         let sweeping = connections.clone().sweep(Arc::clone(&world.clock));
         world.spawn.spawn(Lane::Data, Box::pin(sweeping));
         let memory = request_memory(&config);
@@ -378,48 +388,21 @@ fn advertised(listeners: &[Listener]) -> Vec<Advertised> {
         .collect()
 }
 
-fn replicas(
-    world: &World,
-    config: &BrokerConfig,
-    dirs: &Arc<Dirs>,
-    partitions: &Partitions,
-    context: PartitionContext,
-    found: FoundOnDisk,
-) -> Replicas {
-    let settings = ReplicaSettings {
-        topic_defaults: Arc::clone(&config.topic_defaults),
-        lag_time_max: REPLICA_LAG_TIME_MAX,
-        producer_id_expiration_ms: i64::from(config.producers.expiration_ms),
-    };
-    let (dirs, partitions) = (Arc::clone(dirs), partitions.clone());
-    Replicas::new(world.clone(), dirs, partitions, Arc::new(context), settings, found)
-}
-
 /// Applies the first image, then every later one on a task of its own.
 async fn follow_metadata(
     world: &World,
-    mut replicas: Replicas,
+    mut follower: Follower,
     mut images: watch::Receiver<Arc<Image>>,
-    applied: watch::Sender<Arc<Image>>,
     dirs: &Dirs,
 ) -> Result<(), StartError> {
     let first = Arc::clone(&images.borrow_and_update());
-    replicas.apply(&first).await;
-    replicas.set_strays_aside().await?;
+    follower.apply(&first).await;
+    follower.replicas.set_strays_aside().await?;
     for (_, dir) in dirs.iter() {
         dir.log.begin().await?;
     }
-    applied.send_replace(first);
-    world.spawn.spawn(
-        Lane::Data,
-        Box::pin(async move {
-            while images.changed().await.is_ok() {
-                let image = Arc::clone(&images.borrow_and_update());
-                replicas.apply(&image).await;
-                applied.send_replace(image);
-            }
-        }),
-    );
+    follower.publish(first);
+    world.spawn.spawn(Lane::Data, Box::pin(follower.run(images)));
     Ok(())
 }
 

@@ -40,7 +40,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn fits(&self, record: &Record) -> bool {
-        crate::records::fits(record, self.settings.record_bytes_max)
+        crate::records::fits(record, self.moment.record_bytes_max)
     }
 
     pub(crate) fn reply(&mut self, ticket: Ticket, response: Response) {

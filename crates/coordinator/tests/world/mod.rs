@@ -59,7 +59,7 @@ impl World {
         self.timers.clear();
         self.shard = self.replayed();
         let mut effects = Vec::new();
-        let records = self.shard.lead(self.now(), &mut effects);
+        let records = self.shard.lead(self.moment(), &mut effects);
         self.obey(effects, records)
     }
 
@@ -89,10 +89,14 @@ impl World {
 
     pub(crate) fn decide(&mut self, input: Input) -> Outcome {
         self.seed += 1;
-        let moment = Moment { now: self.now(), seed: self.seed };
+        let moment = self.moment();
         let mut effects = Vec::new();
         let records = self.shard.decide(moment, input, &mut effects);
         self.obey(effects, records)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), seed: self.seed, record_bytes_max: 1_048_588 }
     }
 
     fn obey(&mut self, effects: Vec<Effect>, records: Vec<Record>) -> Outcome {

@@ -121,10 +121,10 @@ impl ShardDriver {
             releases: VecDeque::new(),
             is_releasing: false,
         });
-        let now = self.now();
+        let moment = self.moment();
         let mut effects = Vec::new();
-        let records = active.shard.lead(now, &mut effects);
-        self.obey(&mut active, now, records, effects);
+        let records = active.shard.lead(moment, &mut effects);
+        self.obey(&mut active, moment, records, effects);
         let releases = active.begin_releasing();
         *state = State::Active(active);
         drop(state);
@@ -180,17 +180,31 @@ impl ShardDriver {
         *self.lock() = State::Gone;
     }
 
-    fn decide(&self, active: &mut Active, input: Input) {
-        let now = self.now();
+    fn moment(&self) -> Moment {
         let entropy = &self.groups.0.world.entropy;
         let [high, low] = [(); 2].map(|()| u128::from(entropy.next_u64()));
-        let moment = Moment { now, seed: (high << 64) | low };
-        let mut effects = Vec::new();
-        let records = active.shard.decide(moment, input, &mut effects);
-        self.obey(active, now, records, effects);
+        let record_bytes_max = self.partition.with_log(|log| log.config().max_message_bytes);
+        Moment {
+            now: self.now(),
+            seed: (high << 64) | low,
+            record_bytes_max: record_bytes_max as usize,
+        }
     }
 
-    fn obey(&self, active: &mut Active, now: Now, records: Vec<Record>, effects: Vec<Effect>) {
+    fn decide(&self, active: &mut Active, input: Input) {
+        let moment = self.moment();
+        let mut effects = Vec::new();
+        let records = active.shard.decide(moment, input, &mut effects);
+        self.obey(active, moment, records, effects);
+    }
+
+    fn obey(
+        &self,
+        active: &mut Active,
+        moment: Moment,
+        records: Vec<Record>,
+        effects: Vec<Effect>,
+    ) {
         let mut answers = Vec::new();
         let mut timers_changed = false;
         for effect in effects {
@@ -212,7 +226,7 @@ impl ShardDriver {
         if timers_changed {
             self.groups.set_alarm(self.id(), active.timers.earliest());
         }
-        let append = (!records.is_empty()).then(|| self.append(now, &records));
+        let append = (!records.is_empty()).then(|| self.append(moment, &records));
         if append.is_none() && active.releases.is_empty() && !active.is_releasing {
             answers.into_iter().for_each(|(sender, response)| send(sender, Ok(response)));
         } else {
@@ -221,33 +235,36 @@ impl ShardDriver {
     }
 
     /// Gives the records their places in the log.
-    fn append(&self, now: Now, records: &[Record]) -> Ordered {
-        let batches = self.batches(now, records).unwrap_or_else(|error| {
+    fn append(&self, moment: Moment, records: &[Record]) -> Ordered {
+        let batches = self.batches(moment, records).unwrap_or_else(|error| {
             tracing::error!(partition = %self.partition.name(), %error, "cannot write records");
             // An append of nothing is refused: the shard is loaded again without them.
             Vec::new()
         });
-        self.partition.produce(now, batches, RequiredAcks::All, Origin::Coordinator)
+        self.partition.produce(moment.now, batches, RequiredAcks::All, Origin::Coordinator)
     }
 
     /// As few batches as `max.message.bytes` allows.
-    fn batches(&self, now: Now, records: &[Record]) -> Result<Vec<InspectedBatch>, WriteError> {
+    fn batches(
+        &self,
+        moment: Moment,
+        records: &[Record],
+    ) -> Result<Vec<InspectedBatch>, WriteError> {
         let options = BatchOptions {
             compression: self.groups.0.compression.into(),
             ..BatchOptions::default()
         };
-        let bytes_max = self.settings.record_bytes_max;
         let mut finished = Vec::new();
         let mut batch = BatchBuilder::new(options);
         for record in records {
             let (key, value) = encode(record)?;
             let record = NewRecord {
-                timestamp: now.timestamp,
+                timestamp: moment.now.timestamp,
                 key: Some(&key),
                 value: value.as_deref(),
                 headers: &[],
             };
-            if !batch.fits(&record, bytes_max) {
+            if !batch.fits(&record, moment.record_bytes_max) {
                 finished.push(std::mem::replace(&mut batch, BatchBuilder::new(options)));
             }
             // One batch never holds more than a request asked for.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strandline_config::TopicConfig;
+use strandline_config::{BrokerConfig, TopicConfig};
 use strandline_log::LogConfig;
 use strandline_metadata::image::{
     ConfigResource, LeaderRecoveryState, Partition as PartitionImage, PartitionDelta, ResourceType,
@@ -41,6 +41,23 @@ pub(crate) struct ReplicaSettings {
     pub(crate) producer_id_expiration_ms: i64,
 }
 
+/// Default of `replica.lag.time.max.ms`.
+pub(crate) const LAG_TIME_MAX: Duration = Duration::from_secs(30);
+
+impl ReplicaSettings {
+    pub(crate) fn of(config: &BrokerConfig) -> Self {
+        Self {
+            topic_defaults: Arc::clone(&config.topic_defaults),
+            lag_time_max: LAG_TIME_MAX,
+            producer_id_expiration_ms: i64::from(config.producers.expiration_ms),
+        }
+    }
+
+    fn default_log_config(&self) -> Arc<LogConfig> {
+        Arc::new(log_config(&self.topic_defaults, self.producer_id_expiration_ms))
+    }
+}
+
 /// What was found in the directories at start, waiting for the metadata to claim it.
 #[derive(Default)]
 pub(crate) struct FoundOnDisk {
@@ -57,6 +74,8 @@ pub(crate) struct Replicas {
     context: Arc<PartitionContext>,
     settings: ReplicaSettings,
     default_log_config: Arc<LogConfig>,
+    /// All topics inherit from other defaults than those that were applied to them.
+    defaults_changed: bool,
     opener: Opener,
     /// What no metadata have claimed yet.
     found: BTreeMap<String, (DirIndex, FoundPartition)>,
@@ -94,20 +113,31 @@ impl Replicas {
             dirs: Arc::clone(&dirs),
             checkpoints: Arc::new(checkpoints),
         };
-        let default_log_config =
-            log_config(&settings.topic_defaults, settings.producer_id_expiration_ms);
         Self {
             world,
             node_id: context.node,
             dirs,
             partitions,
             context,
+            default_log_config: settings.default_log_config(),
             settings,
-            default_log_config: Arc::new(default_log_config),
+            defaults_changed: false,
             opener,
             found,
             applied: Image::default(),
         }
+    }
+
+    /// The image that the partitions were last brought to.
+    pub(crate) fn applied(&self) -> &Image {
+        &self.applied
+    }
+
+    /// What holds from the next image on.
+    pub(crate) fn set_defaults(&mut self, settings: ReplicaSettings) {
+        self.default_log_config = settings.default_log_config();
+        self.settings = settings;
+        self.defaults_changed = true;
     }
 
     /// Brings the partitions from the last image to this one.
@@ -136,8 +166,14 @@ impl Replicas {
             }
         }
         self.open_all(openings).await;
-        for resource in &delta.configs {
-            self.reconfigure(image, resource);
+        match std::mem::take(&mut self.defaults_changed) {
+            true => image.topics.iter().for_each(|topic| self.reconfigure(image, topic)),
+            false => {
+                let topics =
+                    delta.configs.iter().filter(|it| it.resource_type == ResourceType::TOPIC);
+                let there_are = topics.filter_map(|it| image.topics.by_name(&it.name));
+                there_are.for_each(|topic| self.reconfigure(image, topic));
+            }
         }
         self.applied = image.clone();
     }
@@ -297,11 +333,7 @@ impl Replicas {
         );
     }
 
-    fn reconfigure(&self, image: &Image, resource: &ConfigResource) {
-        if resource.resource_type != ResourceType::TOPIC {
-            return;
-        }
-        let Some(topic) = image.topics.by_name(&resource.name) else { return };
+    fn reconfigure(&self, image: &Image, topic: &Topic) {
         let (config, log_config) = self.configs_of(image, &topic.name);
         for (partition, _) in topic.partitions.iter() {
             let id = TopicIdPartition { topic_id: topic.id, partition: *partition };
