@@ -7,7 +7,6 @@ use strandline_config::BrokerConfig;
 use strandline_metadata::Record;
 use strandline_metadata::controller::ControllerSettings;
 use strandline_quorum::{Config as QuorumConfig, Endpoint, ReplicaKey};
-use strandline_types::Offset;
 
 use super::StartError;
 use crate::driver::quorum::{MetadataLogOptions, QuorumOptions};
@@ -65,7 +64,6 @@ pub(super) fn quorum_options(
         log: MetadataLogOptions {
             segment_bytes: metadata.segment_bytes.max(0) as u32,
             segment_ms: metadata.segment_ms,
-            recovery_point: Offset::ZERO,
         },
         static_voters: quorum.voters.iter().map(voter).collect(),
         supported: features::SUPPORTED,

@@ -36,8 +36,6 @@ pub(crate) struct MetadataLogOptions {
     pub(crate) segment_bytes: u32,
     /// `metadata.log.segment.ms`
     pub(crate) segment_ms: i64,
-    /// As checkpointed for the log dir; 0 without a checkpoint.
-    pub(crate) recovery_point: Offset,
 }
 
 impl MetadataLog {
@@ -62,7 +60,7 @@ impl MetadataLog {
             config,
             jitter_seed: 0,
             now: now.timestamp,
-            recovery_point: options.recovery_point,
+            recovery_point: newest_end(&snapshots).await?,
             log_start: Offset::ZERO,
             is_clean: dir.condition().is_clean(),
             preallocate_bytes: PREALLOCATE_BYTES,
@@ -158,6 +156,12 @@ impl MetadataLog {
         }
         Ok(self.log.image())
     }
+}
+
+/// What a snapshot holds was committed, so it was durable before. That is as good a recovery point as
+/// a checkpoint would be: what lies behind it is read anyway, to be applied.
+async fn newest_end(snapshots: &SnapshotFiles) -> Result<Offset, StoreFault> {
+    Ok(snapshots.list().await?.last().map_or(Offset::ZERO, |newest| newest.end))
 }
 
 /// Whether there is a log. A directory that was just formatted holds a snapshot only.

@@ -74,11 +74,7 @@ async fn format(world: &World, dir: &LogDir, founder: Option<Vec<Endpoint>>) {
 fn options() -> QuorumOptions {
     QuorumOptions {
         core: Config::new(ReplicaKey::new(NodeId(1), directory_id())),
-        log: MetadataLogOptions {
-            segment_bytes: 1 << 30,
-            segment_ms: 7 * 24 * 3600 * 1000,
-            recovery_point: Offset::ZERO,
-        },
+        log: MetadataLogOptions { segment_bytes: 1 << 30, segment_ms: 7 * 24 * 3600 * 1000 },
         static_voters: Vec::new(),
         supported: &SUPPORTED,
     }
@@ -329,6 +325,52 @@ async fn a_snapshot_replaces_the_log_before_it() {
     let newest = taken.iter().rev().find(|id| first.contains(&format!("{id:?}")));
     assert!(newest.is_some() && first.ends_with("of 3 records"), "{story}");
     assert!(!unfinished.exists());
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+}
+
+/// Flips a bit of the first batch in the file.
+fn damage(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("the file");
+    bytes[70] ^= 1;
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_power_loss_what_a_snapshot_holds_is_not_recovered_again() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&world, &dir, Some(endpoints())).await;
+    let mut small = options();
+    small.core.snapshot_max_new_record_bytes = 20_000;
+    small.log.segment_bytes = 4096;
+    let mut started = start(&world, &dir, small.clone()).await.expect("started");
+    until_leading(&mut started).await;
+    let id = loop {
+        let appended = started.handle.append(LeaderEpoch(1), None, vec![no_op()]);
+        appended.await.expect("it runs").expect("committed");
+        if let Ok(MetadataEvent::TakeSnapshot { id }) = started.events.try_recv() {
+            started.handle.write_snapshot(id, Timestamp(7), vec![no_op()]);
+            break id;
+        }
+    };
+    let end = started.handle.append(LeaderEpoch(1), None, vec![no_op()]).await;
+    let end = end.expect("it runs").expect("committed");
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+    let metadata_dir = temp.path().join(METADATA_DIR);
+    let snapshot = metadata_dir.join(format!("{:020}-{:010}.checkpoint", id.end_offset.get(), 1));
+    assert!(snapshot.exists());
+
+    // Recovery ends a log where it meets damage: that of records which were durable once, and which
+    // nobody needs any more, must not cost those behind it.
+    damage(&metadata_dir.join("00000000000000000000.log"));
+    drop(dir);
+    let dir = open_dir(&world, temp.path()).await;
+    assert_eq!(dir.condition(), StartCondition::Unknown);
+    let mut started = start(&world, &dir, small.clone()).await.expect("started");
+    let story = until_leading(&mut started).await;
+    let tail = format!("{}..{} epoch 1: NoOp\n", end.get() - 1, end.get());
+    assert!(story.contains(&tail), "{story}");
     started.handle.stop().await.expect("it ran").expect("a sound disk");
 }
 
