@@ -7,7 +7,8 @@ use strandline_types::Uuid;
 
 /// One directory and its id.
 pub(crate) struct Dir {
-    pub(crate) id: Uuid,
+    /// `None` in one that failed before that could be read.
+    pub(crate) id: Option<Uuid>,
     pub(crate) log: LogDir,
 }
 
@@ -53,20 +54,21 @@ impl Dirs {
     }
 
     pub(crate) fn by_id(&self, id: Uuid) -> Option<DirIndex> {
-        self.log_dirs().find(|(_, dir)| dir.id == id).map(|(index, _)| index)
+        self.log_dirs().find(|(_, dir)| dir.id == Some(id)).map(|(index, _)| index)
     }
 
     pub(crate) fn by_path(&self, path: &Path) -> Option<DirIndex> {
         self.dirs.iter().position(|dir| dir.log.path() == path).map(DirIndex)
     }
 
-    pub(crate) fn ids(&self) -> Vec<Uuid> {
-        self.log_dirs().map(|(_, dir)| dir.id).collect()
+    /// Ids of the directories that can be used.
+    pub(crate) fn online(&self) -> Vec<Uuid> {
+        let usable = self.log_dirs().filter(|(_, dir)| dir.is_usable());
+        usable.filter_map(|(_, dir)| dir.id).collect()
     }
 
-    /// Ids of directories that failed.
-    pub(crate) fn offline(&self) -> Vec<Uuid> {
-        let failed = self.log_dirs().filter(|(_, dir)| !dir.is_usable());
-        failed.map(|(_, dir)| dir.id).collect()
+    /// Directories that failed.
+    pub(crate) fn offline(&self) -> impl Iterator<Item = &Dir> {
+        self.log_dirs().map(|(_, dir)| dir).filter(|dir| !dir.is_usable())
     }
 }

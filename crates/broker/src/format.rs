@@ -72,6 +72,19 @@ pub enum FormatFailure {
     NoPort(String),
 }
 
+impl FormatFailure {
+    /// The path that cannot be used, where that is all that is wrong.
+    pub(crate) fn unusable(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. } | Self::Damaged { path, .. } => Some(path),
+            Self::Foreign { .. }
+            | Self::AlreadyFormatted { .. }
+            | Self::NotEmpty { .. }
+            | Self::NoPort(_) => None,
+        }
+    }
+}
+
 type Result<T> = std::result::Result<T, FormatFailure>;
 
 /// A node's directories, the one of the metadata log among them, each once, in the order in which
@@ -87,12 +100,11 @@ pub fn directories(config: &BrokerConfig) -> Vec<PathBuf> {
     dirs
 }
 
-/// What each of a node's directories is.
+/// What each of these directories is.
 ///
 /// # Errors
 /// When one cannot be read or its `meta.properties` is damaged.
-pub fn inspect(disk: &dyn Disk, config: &BrokerConfig) -> Result<Vec<FoundDir>> {
-    let dirs = directories(config);
+pub fn inspect(disk: &dyn Disk, dirs: Vec<PathBuf>) -> Result<Vec<FoundDir>> {
     dirs.into_iter().map(|path| Ok(FoundDir { state: inspect_dir(disk, &path)?, path })).collect()
 }
 
@@ -109,8 +121,8 @@ fn inspect_dir(disk: &dyn Disk, dir: &Path) -> Result<DirState> {
     }
 }
 
-/// Formats every directory of the node that is not formatted yet, for `cluster_id`. All are looked
-/// at before the first is touched. Blocking.
+/// Formats those of the node's directories that are not formatted yet, for `cluster_id`. All are
+/// looked at before the first is touched. Blocking.
 ///
 /// # Errors
 /// When a directory belongs to someone else, is not empty, or cannot be written; with
@@ -119,17 +131,17 @@ pub async fn format(
     disk: &dyn Disk,
     entropy: &dyn Entropy,
     now: Timestamp,
-    config: &BrokerConfig,
+    (config, dirs): (&BrokerConfig, Vec<PathBuf>),
     cluster_id: &str,
     founding: Founding<'_>,
     keep_formatted: bool,
 ) -> Result<Vec<FormattedDir>> {
-    let mut dirs = Vec::new();
-    for FoundDir { path, state } in inspect(disk, config)? {
+    let mut unformatted = Vec::new();
+    for FoundDir { path, state } in inspect(disk, dirs)? {
         match state {
             DirState::Unformatted => {
                 refuse_strangers(disk, &path)?;
-                dirs.push(path);
+                unformatted.push(path);
             }
             DirState::Formatted(found)
                 if found.cluster_id != cluster_id || found.node_id != config.node_id =>
@@ -143,8 +155,8 @@ pub async fn format(
             }
         }
     }
-    let mut planned = Vec::with_capacity(dirs.len());
-    for path in dirs {
+    let mut planned = Vec::with_capacity(unformatted.len());
+    for path in unformatted {
         let has_metadata_log = path == Path::new(&config.metadata_log_dir);
         let founder = match founding {
             Founding::Alone { host_name } if has_metadata_log => {

@@ -1,6 +1,6 @@
 //! The partitions that this node holds, by topic id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use strandline_config::TopicConfig;
@@ -14,6 +14,8 @@ use crate::driver::partition::Partition;
 #[derive(Clone, Default)]
 pub(crate) struct Partitions {
     held: Arc<RwLock<BTreeMap<TopicIdPartition, Held>>>,
+    /// Those that should be here, and cannot be opened until the next start.
+    offline: Arc<RwLock<BTreeSet<TopicIdPartition>>>,
 }
 
 /// A partition on this node, and its topic's settings as they are now.
@@ -33,6 +35,8 @@ pub(crate) enum LookupRefusal {
     UnknownTopicId,
     #[error("this broker does not hold the partition")]
     NotLeaderOrFollower,
+    #[error("the partition cannot be opened, or lies in a log directory that has failed")]
+    Offline,
 }
 
 impl LookupRefusal {
@@ -41,6 +45,7 @@ impl LookupRefusal {
             Self::UnknownTopicOrPartition => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Self::UnknownTopicId => ErrorCode::UNKNOWN_TOPIC_ID,
             Self::NotLeaderOrFollower => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Self::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
         }
     }
 }
@@ -57,6 +62,25 @@ impl Partitions {
 
     pub(crate) fn remove(&self, id: TopicIdPartition) -> Option<Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
+
+    /// The partition is here by the metadata, and cannot be served.
+    pub(crate) fn set_offline(&self, id: TopicIdPartition) {
+        self.offline.write().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    /// The partition is no longer this node's.
+    pub(crate) fn forget_offline(&self, id: TopicIdPartition) {
+        self.offline.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    pub(crate) fn is_offline(&self, id: TopicIdPartition) -> bool {
+        self.offline.read().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    /// How many could not be opened.
+    pub(crate) fn offline_count(&self) -> usize {
+        self.offline.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// All partitions at this moment.
@@ -83,5 +107,9 @@ pub(crate) fn find(
         return Err(LookupRefusal::UnknownTopicOrPartition);
     }
     let id = TopicIdPartition { topic_id: topic.id, partition };
-    cx.handles.partitions.get(id).ok_or(LookupRefusal::NotLeaderOrFollower)
+    let partitions = &cx.handles.partitions;
+    partitions.get(id).ok_or_else(|| match partitions.is_offline(id) {
+        true => LookupRefusal::Offline,
+        false => LookupRefusal::NotLeaderOrFollower,
+    })
 }

@@ -93,7 +93,7 @@ fn load(configuration: &ConfigurationArgs) -> Result<BrokerConfig, Failure> {
 }
 
 fn inspect(disk: &RealDisk, config: &BrokerConfig) -> Result<Vec<FoundDir>, Failure> {
-    format::inspect(disk, config)
+    format::inspect(disk, format::directories(config))
         .map_err(|failure| Failure::new("cannot tell whose the directories are").because(&failure))
 }
 
@@ -214,8 +214,9 @@ fn format_dirs(
         .build()
         .map_err(|error| Failure::new("cannot start").because(&error))?;
     let now = RealClock::default().now().timestamp;
+    let node = (config, format::directories(config));
     let work =
-        format::format(&disk, &RealEntropy, now, config, &cluster_id, founding, ignore_formatted);
+        format::format(&disk, &RealEntropy, now, node, &cluster_id, founding, ignore_formatted);
     runtime.block_on(work).map_err(|failure| {
         let told = Failure::new("cannot format the directories").because(&failure);
         match failure {

@@ -95,7 +95,8 @@ pub struct LogDir {
     summary: Summary,
     /// A partition could not be loaded, so what its files hold is not known to be whole.
     has_unverified: AtomicBool,
-    _lock: Box<dyn DirLock>,
+    /// `None` in a dir that has failed before anything could be done with it.
+    _lock: Option<Box<dyn DirLock>>,
 }
 
 impl LogDir {
@@ -127,7 +128,27 @@ impl LogDir {
             StartCondition::ProcessCrash | StartCondition::Unknown => Summary::default(),
         };
         let has_unverified = AtomicBool::new(false);
-        Ok(Self { shared, condition, boot_id, summary, has_unverified, _lock: lock })
+        Ok(Self { shared, condition, boot_id, summary, has_unverified, _lock: Some(lock) })
+    }
+
+    /// A dir that cannot be used: offline from the beginning.
+    pub fn failed(io: Io, dir: &Path, options: LogDirOptions) -> Self {
+        let shared = Shared {
+            dir: dir.to_owned(),
+            io,
+            health: Health::default(),
+            open_files: options.open_files,
+            tail_cache: options.tail_cache,
+        };
+        shared.health.is_broken();
+        Self {
+            shared: Arc::new(shared),
+            condition: StartCondition::Unknown,
+            boot_id: String::new(),
+            summary: Summary::default(),
+            has_unverified: AtomicBool::new(true),
+            _lock: None,
+        }
     }
 
     pub fn path(&self) -> &Path {

@@ -113,7 +113,7 @@ impl Lifecycle {
             listeners: listeners.collect(),
             features: features.collect(),
             rack: self.rack.clone(),
-            log_dirs: self.dirs.ids(),
+            log_dirs: self.dirs.online(),
             previous_broker_epoch: previous.get(),
             ..Default::default()
         };
@@ -137,7 +137,7 @@ impl Lifecycle {
             current_metadata_offset: applied.map_or(-1, |offset| offset.get()),
             want_fence: false,
             want_shut_down,
-            offline_log_dirs: self.dirs.offline(),
+            offline_log_dirs: self.dirs.offline().filter_map(|dir| dir.id).collect(),
             ..Default::default()
         };
         let response: BrokerHeartbeatResponse = self.controller.ask(request).await?;

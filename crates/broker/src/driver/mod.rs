@@ -1,5 +1,6 @@
 //! Where the cores meet I/O: short loops that feed events in and carry effects out.
 
+pub(crate) mod assignments;
 pub(crate) mod controller;
 pub(crate) mod groups;
 pub(crate) mod images;

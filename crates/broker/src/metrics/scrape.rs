@@ -46,7 +46,8 @@ impl Scrape {
         self.traffic(&mut text, &partitions);
         self.requests(&mut text);
         self.sockets(&mut text);
-        replicas(&mut text, &image, &partitions);
+        let unopened = self.handles.partitions.offline_count();
+        replicas(&mut text, &image, &partitions, unopened);
         logs(&mut text, &partitions);
         self.disks(&mut text);
         self.cluster(&mut text, &image);
@@ -158,7 +159,7 @@ impl Scrape {
             let path = dir.log.path().display();
             family.sample(&[("logdirectory", &path)], u8::from(!dir.is_usable()));
         }
-        text.single(&table::OFFLINE_LOG_DIR_COUNT, dirs.offline().len());
+        text.single(&table::OFFLINE_LOG_DIR_COUNT, dirs.offline().count());
     }
 
     fn cluster(&self, text: &mut Text, image: &Image) {
@@ -209,8 +210,9 @@ fn shown_as(api: ApiKey) -> impl Iterator<Item = &'static str> {
     iter::once(api.facts().name).chain(also)
 }
 
-fn replicas(text: &mut Text, image: &Image, partitions: &[Held]) {
-    let mut counts = ReplicaCounts { partitions: partitions.len(), ..Default::default() };
+fn replicas(text: &mut Text, image: &Image, partitions: &[Held], unopened: usize) {
+    let (partitions_held, offline) = (partitions.len(), unopened);
+    let mut counts = ReplicaCounts { partitions: partitions_held, offline, ..Default::default() };
     for held in partitions {
         let (view, id) = (held.partition.view(), held.partition.id());
         counts.offline += usize::from(view.is_offline);

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
+use crate::driver::assignments::Assignments;
 use crate::driver::controller::{ControllerHandle, ControllerTask};
 use crate::driver::groups::Groups;
 use crate::driver::images::Follower;
@@ -163,6 +164,7 @@ impl Broker {
         let (applied_in, applied) = watch::channel(Arc::new(Image::default()));
         let (broker_epoch_in, broker_epoch) = watch::channel(BrokerEpoch::NONE);
         let (isr_proposals, proposed) = mpsc::unbounded_channel();
+        let (assignments, assigned) = mpsc::unbounded_channel();
         let lifecycle = Arc::new(Lifecycle {
             clock: Arc::clone(&world.clock),
             controller: control.handle.clone(),
@@ -194,10 +196,12 @@ impl Broker {
                 Arc::new(shared),
                 ReplicaSettings::of(&config),
                 found,
+                assignments,
             ),
             applied: applied_in,
         };
-        follow_metadata(&world, follower, control.handle.watch_image(), &dirs).await?;
+        let at = (&*dirs, opened.metadata_dir);
+        follow_metadata(&world, follower, control.handle.watch_image(), at).await?;
         become_available(&lifecycle, applied.clone(), config.node_id).await?;
         world.spawn.spawn(Lane::Control, Box::pin(Arc::clone(&lifecycle).keep_alive()));
         let proposals = IsrProposals {
@@ -209,6 +213,14 @@ impl Broker {
             proposed,
         };
         world.spawn.spawn(Lane::Control, Box::pin(proposals.run()));
+        let assignments = Assignments {
+            clock: Arc::clone(&world.clock),
+            node_id: config.node_id,
+            broker_epoch: broker_epoch.clone(),
+            controller: control.handle.clone(),
+            assigned,
+        };
+        world.spawn.spawn(Lane::Control, Box::pin(assignments.run()));
 
         let groups = Groups::start(&world, &config, partitions.clone(), applied.clone());
         let handles = Arc::new(Handles {
@@ -342,7 +354,8 @@ impl Control {
         let dir = dirs.get(metadata_dir);
         let bootstrap = quorum::bootstrap_records(&dir.log).await?.unwrap_or_default();
         let bootstrap = decode(&bootstrap)?;
-        let me = ReplicaKey { id: identity.node_id, directory_id: dir.id };
+        let directory_id = dir.id.expect("without the metadata log's directory nothing starts");
+        let me = ReplicaKey { id: identity.node_id, directory_id };
         let options = quorum_options(config, me, endpoints);
         let StartedQuorum { handle: quorum, events, fault } =
             quorum::start(world, &dir.log, options).await?;
@@ -393,13 +406,20 @@ async fn follow_metadata(
     world: &World,
     mut follower: Follower,
     mut images: watch::Receiver<Arc<Image>>,
-    dirs: &Dirs,
+    (dirs, metadata_dir): (&Dirs, DirIndex),
 ) -> Result<(), StartError> {
     let first = Arc::clone(&images.borrow_and_update());
     follower.apply(&first).await;
-    follower.replicas.set_strays_aside().await?;
-    for (_, dir) in dirs.iter() {
-        dir.log.begin().await?;
+    follower.replicas.set_strays_aside().await;
+    for (index, dir) in dirs.iter().filter(|(_, dir)| dir.is_usable()) {
+        match dir.log.begin().await {
+            Err(fault) if index == metadata_dir => return Err(fault.into()),
+            Err(fault) => {
+                tracing::error!(%fault, "a log directory cannot be used: it goes offline");
+                dir.log.take_offline();
+            }
+            Ok(()) => {}
+        }
     }
     follower.publish(first);
     world.spawn.spawn(Lane::Data, Box::pin(follower.run(images)));

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use strandline_config::BrokerConfig;
 use strandline_ports::{World, random_uuid};
+use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{
-    Checkpoint, DirIdentity, Io, LogDir, LogDirOptions, OpenFiles, StartCondition, StoreFault,
-    TailCache,
+    Checkpoint, DirIdentity, FoundPartition, Io, LogDir, LogDirOptions, OpenFiles, StartCondition,
+    StoreFault, TailCache,
 };
 use strandline_types::{BrokerEpoch, NodeId, Uuid};
 
@@ -50,47 +51,161 @@ struct Unchecked {
     identity: Option<DirIdentity>,
 }
 
+/// The directories while they are being opened, in the order of [`format::directories`].
+struct Opening<'a> {
+    world: &'a World,
+    config: &'a BrokerConfig,
+    options: LogDirOptions,
+    /// What failed has nothing in it.
+    dirs: Vec<(PathBuf, Option<Unchecked>)>,
+    last_failure: Option<DirError>,
+}
+
+/// A directory that fails is left out, and what lies in it is offline until a start finds it well.
+/// Without the metadata log's own there is no start, nor without any that may hold partitions, nor
+/// while a directory belongs to somebody else.
 pub(super) async fn open(world: &World, config: &BrokerConfig) -> Result<OpenedDirs, DirError> {
-    let mut opened = Vec::new();
     let options = LogDirOptions {
         open_files: Arc::new(OpenFiles::new(open_files_max(config))),
         tail_cache: Arc::new(TailCache::new(TAIL_CACHE_BYTES)),
     };
-    for path in format::directories(config) {
-        let at = |source| match source {
-            StoreFault::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock => {
-                DirError::InUse { path: path.clone() }
-            }
-            source => DirError::Store { path: path.clone(), source },
-        };
-        let io = Io { disk: Arc::clone(&world.disk), spawn: Arc::clone(&world.spawn) };
-        let log = LogDir::open(io, &path, options.clone()).await.map_err(at)?;
-        let identity = log.identity().await.map_err(at)?;
-        opened.push(Unchecked { log, identity });
+    let mut opening = Opening { world, config, options, dirs: Vec::new(), last_failure: None };
+    opening.open_all().await?;
+    let agreed = agreed_cluster(config, opening.usable())?;
+    if let (None, Some(failure)) = (&agreed, opening.last_failure.take()) {
+        // Whoever that directory belongs to: no cluster is to be founded beside it.
+        return Err(failure);
     }
-    let agreed = agreed_cluster(config, &opened)?;
-    let previous_epoch = previous_epoch(&opened);
+    let previous_epoch = previous_epoch(opening.usable());
     // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
     let founding = match agreed.is_none() && config.quorum.voters.is_empty() {
         true => Founding::Alone { host_name: "localhost" },
         false => Founding::ByOthers,
     };
     let cluster_id = agreed.unwrap_or_else(|| random_uuid(&*world.entropy).to_string());
-    let now = world.clock.now().timestamp;
-    let (disk, entropy) = (&*world.disk, &*world.entropy);
-    format::format(disk, entropy, now, config, &cluster_id, founding, true).await?;
-    let mut dirs = Vec::new();
-    for Unchecked { log, .. } in opened {
-        let id = directory_id(world, config, &cluster_id, &log).await;
-        let path = log.path().to_owned();
-        dirs.push(Dir { id: id.map_err(|source| DirError::Store { path, source })?, log });
-    }
+    opening.format(&cluster_id, founding).await?;
+    let (dirs, found) = opening.finish(&cluster_id).await?;
     let log_dirs = config.log_dirs.iter().collect::<BTreeSet<_>>().len();
-    let found = look_around(&mut dirs).await?;
     let dirs = Dirs::new(dirs, log_dirs);
     let metadata_dir =
         dirs.by_path(Path::new(&config.metadata_log_dir)).expect("it is one of the paths opened");
     Ok(OpenedDirs { dirs, metadata_dir, cluster_id, previous_epoch, found })
+}
+
+impl Opening<'_> {
+    fn usable(&self) -> impl Iterator<Item = &Unchecked> {
+        self.dirs.iter().filter_map(|(_, dir)| dir.as_ref())
+    }
+
+    fn io(&self) -> Io {
+        Io { disk: Arc::clone(&self.world.disk), spawn: Arc::clone(&self.world.spawn) }
+    }
+
+    async fn open_all(&mut self) -> Result<(), DirError> {
+        for path in format::directories(self.config) {
+            match self.open_one(&path).await {
+                Ok(dir) => self.dirs.push((path, Some(dir))),
+                Err(error @ DirError::InUse { .. }) => return Err(error),
+                Err(error) => {
+                    self.dirs.push((path.clone(), None));
+                    self.fail(&path, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_one(&self, path: &Path) -> Result<Unchecked, DirError> {
+        let at = |source| match source {
+            StoreFault::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock => {
+                DirError::InUse { path: path.to_owned() }
+            }
+            source => DirError::Store { path: path.to_owned(), source },
+        };
+        let log = LogDir::open(self.io(), path, self.options.clone()).await.map_err(at)?;
+        let identity = log.identity().await.map_err(at)?;
+        Ok(Unchecked { log, identity })
+    }
+
+    /// Goes on without a directory, if that can be.
+    fn fail(&mut self, path: &Path, error: DirError) -> Result<(), DirError> {
+        if path == Path::new(&self.config.metadata_log_dir) {
+            return Err(error);
+        }
+        if let Some((_, dir)) = self.dirs.iter_mut().find(|(dir, _)| dir == path) {
+            *dir = None;
+        }
+        tracing::error!(dir = %path.display(), %error, "a log directory cannot be used: it stays offline");
+        self.last_failure = Some(error);
+        Ok(())
+    }
+
+    async fn format(&mut self, cluster_id: &str, founding: Founding<'_>) -> Result<(), DirError> {
+        let World { disk, entropy, clock, .. } = self.world;
+        loop {
+            let dirs: Vec<_> = self.usable().map(|dir| dir.log.path().to_owned()).collect();
+            let now = clock.now().timestamp;
+            let node = (self.config, dirs.clone());
+            let formatted =
+                format::format(&**disk, &**entropy, now, node, cluster_id, founding, true).await;
+            let Err(failure) = formatted else { return Ok(()) };
+            let within = |path: &Path| {
+                let around = dirs.iter().filter(|dir| path.starts_with(dir));
+                around.max_by_key(|dir| dir.as_os_str().len()).cloned()
+            };
+            match failure.unusable().and_then(within) {
+                Some(dir) => self.fail(&dir, failure.into())?,
+                None => return Err(failure.into()),
+            }
+        }
+    }
+
+    /// Reads what is in them.
+    async fn finish(mut self, cluster_id: &str) -> Result<(Vec<Dir>, FoundOnDisk), DirError> {
+        let mut dirs = Vec::new();
+        let mut found = FoundOnDisk::default();
+        for index in 0..self.dirs.len() {
+            let (path, dir) = (self.dirs[index].0.clone(), self.dirs[index].1.take());
+            let read = match dir {
+                Some(dir) => self.read(dir.log, cluster_id).await,
+                None => Ok(None),
+            };
+            let read = read.map_err(|source| DirError::Store { path: path.clone(), source });
+            let read = read.or_else(|error| self.fail(&path, error).map(|()| None))?;
+            dirs.push(match read {
+                Some((dir, partitions, checkpoints)) => {
+                    found.add(DirIndex::at(index), partitions, checkpoints);
+                    dir
+                }
+                None => {
+                    let log = LogDir::failed(self.io(), &path, self.options.clone());
+                    Dir { id: None, log }
+                }
+            });
+        }
+        let may_hold_partitions =
+            |dir: &Dir| self.config.log_dirs.iter().any(|path| dir.log.path() == Path::new(path));
+        let is_left = dirs.iter().any(|dir| dir.is_usable() && may_hold_partitions(dir));
+        match self.last_failure {
+            Some(failure) if !is_left => Err(failure),
+            _ => Ok((dirs, found)),
+        }
+    }
+
+    async fn read(
+        &self,
+        mut log: LogDir,
+        cluster_id: &str,
+    ) -> Result<Option<(Dir, Vec<FoundPartition>, [Offsets; 3])>, StoreFault> {
+        let id = directory_id(self.world, self.config, cluster_id, &log).await?;
+        let partitions = log.partitions().await?;
+        let checkpoints = [
+            log.read_checkpoint(Checkpoint::RecoveryPoint).await?,
+            log.read_checkpoint(Checkpoint::LogStart).await?,
+            log.read_checkpoint(Checkpoint::HighWatermark).await?,
+        ];
+        Ok(Some((Dir { id: Some(id), log }, partitions, checkpoints)))
+    }
 }
 
 /// A directory of an earlier Kafka has no id yet.
@@ -119,7 +234,10 @@ fn open_files_max(config: &BrokerConfig) -> usize {
 }
 
 /// The cluster that the directories name; `None` when they are all empty.
-fn agreed_cluster(config: &BrokerConfig, opened: &[Unchecked]) -> Result<Option<String>, DirError> {
+fn agreed_cluster<'a>(
+    config: &BrokerConfig,
+    opened: impl Iterator<Item = &'a Unchecked>,
+) -> Result<Option<String>, DirError> {
     let mut agreed: Option<&str> = None;
     for Unchecked { log, identity } in opened {
         let Some(identity) = identity else { continue };
@@ -143,31 +261,11 @@ fn agreed_cluster(config: &BrokerConfig, opened: &[Unchecked]) -> Result<Option<
 }
 
 /// Only if every directory was left clean, and under one epoch, is nothing lost.
-fn previous_epoch(opened: &[Unchecked]) -> BrokerEpoch {
-    let mut epochs = opened.iter().map(|it| match it.log.condition() {
+fn previous_epoch<'a>(opened: impl Iterator<Item = &'a Unchecked>) -> BrokerEpoch {
+    let mut epochs = opened.map(|it| match it.log.condition() {
         StartCondition::Clean { broker_epoch } => broker_epoch,
         StartCondition::ProcessCrash | StartCondition::Unknown => BrokerEpoch::NONE,
     });
     let first = epochs.next().unwrap_or(BrokerEpoch::NONE);
     if epochs.all(|epoch| epoch == first) { first } else { BrokerEpoch::NONE }
-}
-
-async fn look_around(dirs: &mut [Dir]) -> Result<FoundOnDisk, DirError> {
-    let mut found = FoundOnDisk::default();
-    for (index, dir) in dirs.iter_mut().enumerate() {
-        let path = dir.log.path().to_owned();
-        let at = |source| DirError::Store { path: path.clone(), source };
-        let partitions = dir.log.partitions().await.map_err(at)?;
-        let mut checkpoints = Vec::new();
-        for checkpoint in
-            [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark]
-        {
-            checkpoints.push(dir.log.read_checkpoint(checkpoint).await.map_err(at)?);
-        }
-        let [recovery_points, log_starts, high_watermarks] =
-            <[_; 3]>::try_from(checkpoints).expect("three were read");
-        let checkpoints = [recovery_points, log_starts, high_watermarks];
-        found.add(DirIndex::at(index), partitions, checkpoints);
-    }
-    Ok(found)
 }

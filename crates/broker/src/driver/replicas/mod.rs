@@ -19,10 +19,11 @@ use strandline_ports::{Lane, World, random_uuid};
 use strandline_replica::{IsrMember, Leadership, ReplicaConfig};
 use strandline_store::format::names::PartitionDir;
 use strandline_store::format::offset_checkpoint::Offsets;
-use strandline_store::{DirState, FoundPartition, StoreFault};
-use strandline_types::{BrokerEpoch, NodeId, PartitionId, TopicIdPartition, TopicPartition};
+use strandline_store::{FoundPartition, StoreFault};
+use strandline_types::{BrokerEpoch, NodeId, PartitionId, TopicIdPartition, TopicPartition, Uuid};
 use tokio::sync::mpsc;
 
+use super::assignments::Assignment;
 use super::partition::{IsrProposal, Partition, PartitionContext};
 use super::quorum::metadata_partition;
 use crate::dirs::{DirIndex, Dirs};
@@ -76,6 +77,7 @@ pub(crate) struct Replicas {
     default_log_config: Arc<LogConfig>,
     /// All topics inherit from other defaults than those that were applied to them.
     defaults_changed: bool,
+    assignments: mpsc::UnboundedSender<Assignment>,
     opener: Opener,
     /// What no metadata have claimed yet.
     found: BTreeMap<String, (DirIndex, FoundPartition)>,
@@ -106,6 +108,7 @@ impl Replicas {
         context: Arc<PartitionContext>,
         settings: ReplicaSettings,
         found: FoundOnDisk,
+        assignments: mpsc::UnboundedSender<Assignment>,
     ) -> Self {
         let FoundOnDisk { partitions: found, checkpoints } = found;
         let opener = Opener {
@@ -122,6 +125,7 @@ impl Replicas {
             default_log_config: settings.default_log_config(),
             settings,
             defaults_changed: false,
+            assignments,
             opener,
             found,
             applied: Image::default(),
@@ -152,6 +156,8 @@ impl Replicas {
             let mine = after.filter(|after| after.replicas.contains(&self.node_id));
             match (mine, self.partitions.get(id)) {
                 (Some(assigned), Some(held)) => self.assign(&held.partition, &assigned),
+                // What failed once is tried again at the next start.
+                (Some(_), None) if self.partitions.is_offline(id) => {}
                 (Some(assigned), None) => {
                     let (config, log_config) = configs
                         .entry(topic.id)
@@ -159,10 +165,13 @@ impl Replicas {
                         .clone();
                     let load = load.get_or_insert_with(|| self.dir_load());
                     let config = (config, log_config);
-                    openings.extend(self.opening(topic, partition, assigned, config, load));
+                    match self.opening(topic, partition, assigned, config, load) {
+                        Some(opening) => openings.push_back(opening),
+                        None => self.partitions.set_offline(id),
+                    }
                 }
                 (None, Some(_)) => self.delete(id).await,
-                (None, None) => {}
+                (None, None) => self.partitions.forget_offline(id),
             }
         }
         self.open_all(openings).await;
@@ -179,26 +188,35 @@ impl Replicas {
     }
 
     /// Puts aside what lies in the directories and no metadata know. Call it after the first image.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub(crate) async fn set_strays_aside(&mut self) -> Result<(), StoreFault> {
+    /// What cannot be put aside stays where it is, for the next start to try.
+    pub(crate) async fn set_strays_aside(&mut self) {
         for (name, (dir, found)) in std::mem::take(&mut self.found) {
-            let log_dir = &self.dirs.get(dir).log;
-            match &found.kind {
-                PartitionDir::Live(partition) if *partition != metadata_partition() => {
-                    let config = Arc::clone(&self.default_log_config);
-                    let options = self.opener.load_options(dir, partition, config);
-                    let (store, _) = log_dir.load_partition(&name, options).await?;
-                    let unique = random_uuid(&*self.world.entropy);
-                    let to = log_dir.set_aside_partition(&store, partition, unique).await?;
-                    let to = to.display();
-                    tracing::warn!(%partition, %to, "no metadata know this partition: put aside");
-                }
-                PartitionDir::Deleted => log_dir.remove_dir(&log_dir.path().join(&name)).await?,
-                // A person's business, or the quorum's.
-                PartitionDir::Live(_) | PartitionDir::Future(_) | PartitionDir::Stray => {}
+            if let Err(fault) = self.set_aside(&name, dir, &found.kind).await {
+                tracing::error!(partition = name, %fault, "cannot put a stray partition aside");
             }
+        }
+    }
+
+    async fn set_aside(
+        &self,
+        name: &str,
+        dir: DirIndex,
+        kind: &PartitionDir,
+    ) -> Result<(), StoreFault> {
+        let log_dir = &self.dirs.get(dir).log;
+        match kind {
+            PartitionDir::Live(partition) if *partition != metadata_partition() => {
+                let config = Arc::clone(&self.default_log_config);
+                let options = self.opener.load_options(dir, partition, config);
+                let (store, _) = log_dir.load_partition(name, options).await?;
+                let unique = random_uuid(&*self.world.entropy);
+                let to = log_dir.set_aside_partition(&store, partition, unique).await?;
+                let to = to.display();
+                tracing::warn!(%partition, %to, "no metadata know this partition: put aside");
+            }
+            PartitionDir::Deleted => log_dir.remove_dir(&log_dir.path().join(name)).await?,
+            // A person's business, or the quorum's.
+            PartitionDir::Live(_) | PartitionDir::Future(_) | PartitionDir::Stray => {}
         }
         Ok(())
     }
@@ -221,13 +239,23 @@ impl Replicas {
         Some(Opening { topic, partition, assigned, config, log_config, dir, found })
     }
 
-    /// The directory that the controller named, or the one with the fewest partitions.
+    /// Where to begin a partition that lies nowhere: in the directory that the controller named, or
+    /// the one with the fewest partitions. Nowhere, if it may lie in a directory that has failed: an
+    /// empty log must not take the place of that one.
     fn dir_for(&self, assigned: &PartitionImage, load: &DirLoad) -> Option<DirIndex> {
-        let named = assigned.directory(self.node_id).and_then(|id| self.dirs.by_id(id));
-        let is_online = |dir: DirIndex| self.dirs.get(dir).log.state() != DirState::Offline;
-        let least =
-            || load.iter().filter(|(dir, _)| is_online(**dir)).min_by_key(|(_, held)| **held);
-        named.or_else(|| least().map(|(dir, _)| *dir))
+        let is_usable = |dir: &DirIndex| self.dirs.get(*dir).is_usable();
+        let unassigned = [Uuid::ZERO, Uuid::ONE];
+        let named = assigned.directory(self.node_id).filter(|id| !unassigned.contains(id));
+        if let Some(dir) = named.and_then(|id| self.dirs.by_id(id)) {
+            return Some(dir).filter(is_usable);
+        }
+        let was_there_at_start = self.applied.offset.is_none();
+        let has_failed_dir = self.dirs.offline().next().is_some();
+        if has_failed_dir && (named.is_some() || was_there_at_start) {
+            return None;
+        }
+        let usable = load.iter().filter(|(dir, _)| is_usable(dir));
+        usable.min_by_key(|(_, held)| **held).map(|(dir, _)| *dir)
     }
 
     fn dir_load(&self) -> DirLoad {
@@ -248,18 +276,28 @@ impl Replicas {
             self.world.spawn.spawn(Lane::Data, Box::pin(worker));
         }
         drop(opened_in);
-        while let Some(opened) = opened.recv().await {
-            self.hold(opened);
+        while let Some(outcome) = opened.recv().await {
+            match outcome {
+                Ok(opened) => self.hold(opened),
+                Err(id) => self.partitions.set_offline(id),
+            }
         }
     }
 
     fn hold(&self, opened: Opened) {
         let Opened { opening, store, log, high_watermark } = opened;
-        let Opening { topic, partition, assigned, config, dir, .. } = opening;
+        let (name, id) = (opening.name(), opening.id());
+        let Opening { assigned, config, dir, .. } = opening;
+        if let Some(lies_in) = self.dirs.get(dir).id
+            && assigned.directory(self.node_id) != Some(lies_in)
+        {
+            // Without a receiver the node is stopping.
+            let _ = self.assignments.send((id, lies_in));
+        }
         let partition = Partition::new(
             Arc::clone(&self.context),
-            TopicPartition { topic: topic.name.to_string(), partition },
-            TopicIdPartition { topic_id: topic.id, partition },
+            name,
+            id,
             store,
             log,
             self.replica_config(&config),
@@ -367,16 +405,17 @@ impl Replicas {
 async fn open_queued(
     opener: Opener,
     queue: Arc<Mutex<VecDeque<Opening>>>,
-    out: mpsc::UnboundedSender<Opened>,
+    out: mpsc::UnboundedSender<Result<Opened, TopicIdPartition>>,
 ) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(opening) = next else { return };
-        let name = opening.name();
-        match opener.open(opening).await {
-            // The receiver waits for all of them.
-            Ok(opened) => drop(out.send(opened)),
-            Err(fault) => tracing::error!(partition = %name, %fault, "cannot open a partition"),
-        }
+        let (name, id) = (opening.name(), opening.id());
+        let opened = opener.open(opening).await.map_err(|fault| {
+            tracing::error!(partition = %name, %fault, "cannot open a partition");
+            id
+        });
+        // The receiver waits for all of them.
+        let _ = out.send(opened);
     }
 }

@@ -9,7 +9,7 @@ use strandline_metadata::image::{Partition as PartitionImage, Topic};
 use strandline_ports::{World, random_uuid};
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{FoundPartition, LoadOptions, PartitionStore, StoreFault};
-use strandline_types::{Offset, PartitionId, TopicPartition};
+use strandline_types::{Offset, PartitionId, TopicIdPartition, TopicPartition};
 
 use crate::dirs::{DirIndex, Dirs};
 
@@ -27,6 +27,10 @@ pub(super) struct Opening {
 impl Opening {
     pub(super) fn name(&self) -> TopicPartition {
         TopicPartition { topic: self.topic.name.to_string(), partition: self.partition }
+    }
+
+    pub(super) fn id(&self) -> TopicIdPartition {
+        TopicIdPartition { topic_id: self.topic.id, partition: self.partition }
     }
 }
 
