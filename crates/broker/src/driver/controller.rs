@@ -28,7 +28,7 @@ use super::quorum::{Committing, MetadataEvent, QuorumHandle};
 const ACTIVATION_WAIT: Duration = Duration::from_secs(30);
 const ACTIVATION_RETRY: Duration = Duration::from_millis(20);
 
-type Reply = oneshot::Sender<Result<Response, Refusal>>;
+pub(super) type Reply = oneshot::Sender<Result<Response, Refusal>>;
 
 /// What the rest of the node holds of its controller.
 #[derive(Clone)]
@@ -75,6 +75,17 @@ impl ControllerHandle {
                 }
             }
         }
+    }
+
+    /// One whose requests a test answers.
+    #[cfg(test)]
+    pub(super) fn answered_by_test(
+        world: World,
+    ) -> (Self, mpsc::UnboundedReceiver<(Request, Reply)>) {
+        let (requests, asked) = mpsc::unbounded_channel();
+        let (_, image) = watch::channel(Arc::new(Image::default()));
+        let (_, is_active) = watch::channel(true);
+        (Self { requests, image, is_active, world }, asked)
     }
 
     /// Every committed image, the latest first.

@@ -7,6 +7,8 @@
 
 mod load;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -59,12 +61,24 @@ impl Groups {
         partitions: Partitions,
         image: watch::Receiver<Arc<Image>>,
     ) -> Self {
+        let groups = Self::new(world, config, partitions, image.clone());
+        world.spawn.spawn(Lane::Data, Box::pin(groups.clone().follow(image)));
+        world.spawn.spawn(Lane::Data, Box::pin(timers::run(groups.clone())));
+        groups
+    }
+
+    fn new(
+        world: &World,
+        config: &BrokerConfig,
+        partitions: Partitions,
+        image: watch::Receiver<Arc<Image>>,
+    ) -> Self {
         let codec = i16::try_from(config.offsets.compression_codec).ok();
-        let groups = Self(Arc::new(Shared {
+        Self(Arc::new(Shared {
             world: world.clone(),
             node: config.node_id,
             partitions,
-            image: image.clone(),
+            image,
             settings: settings(config),
             compression: codec.and_then(Compression::from_attributes).unwrap_or_default(),
             commit_timeout: millis(config.offsets.commit_timeout_ms),
@@ -72,10 +86,7 @@ impl Groups {
             alarms: Mutex::default(),
             rung: Notify::new(),
             next_ticket: AtomicU64::new(0),
-        }));
-        world.spawn.spawn(Lane::Data, Box::pin(groups.clone().follow(image)));
-        world.spawn.spawn(Lane::Data, Box::pin(timers::run(groups.clone())));
-        groups
+        }))
     }
 
     /// The partition of `__consumer_offsets` that coordinates a group; `None` before that topic

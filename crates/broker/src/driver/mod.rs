@@ -10,4 +10,8 @@ pub(crate) mod lifecycle;
 pub(crate) mod partition;
 pub(crate) mod quorum;
 pub(crate) mod replicas;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub(crate) mod upkeep;

@@ -1,0 +1,204 @@
+//! What the drivers' tests stand on: a log directory on a real disk that fails when the test says so.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use bytes::Bytes;
+use strandline_log::{Log, LogConfig};
+use strandline_ports::real::{RealDisk, RealSpawn};
+use strandline_ports::{
+    Clock, Completion, DirEntry, DirLock, Disk, DiskSpace, File, OpenMode, Sleep, Spawn,
+};
+use strandline_replica::{Leadership, ReplicaConfig};
+use strandline_store::{Io, LogDir, LogDirOptions, OpenFiles, PartitionStore, TailCache};
+use strandline_types::{
+    Instant, LeaderEpoch, NodeId, Now, Offset, Timestamp, TopicIdPartition, TopicPartition,
+};
+use tokio::sync::mpsc;
+
+use super::partition::{IsrProposal, Partition, PartitionContext};
+
+/// The tests say what time it is.
+pub(super) struct ManualClock(pub(super) AtomicI64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Now {
+        let millis = self.0.load(Ordering::Relaxed);
+        Now {
+            instant: Instant::from_nanos(millis as u64 * 1_000_000),
+            timestamp: Timestamp(millis),
+        }
+    }
+
+    fn sleep_until(&self, _: Instant) -> Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// The real disk, which is full or broken when the test says so.
+struct FailingDisk {
+    real: RealDisk,
+    is_full: Arc<AtomicBool>,
+    is_broken: Arc<AtomicBool>,
+}
+
+struct FailingFile {
+    real: Arc<dyn File>,
+    is_full: Arc<AtomicBool>,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Disk for FailingDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let real = self.real.open(path, mode)?;
+        let (is_full, is_broken) = (Arc::clone(&self.is_full), Arc::clone(&self.is_broken));
+        Ok(Arc::new(FailingFile { real, is_full, is_broken }))
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.real.list(dir)
+    }
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.real.create_dir_all(dir)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.real.remove_file(path)
+    }
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.real.remove_dir_all(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.real.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.real.sync_dir(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
+        self.real.lock(path)
+    }
+    fn boot_id(&self) -> io::Result<String> {
+        self.real.boot_id()
+    }
+    fn space(&self, dir: &Path) -> io::Result<DiskSpace> {
+        self.real.space(dir)
+    }
+}
+
+impl File for FailingFile {
+    fn write_at(&self, position: u64, mut pieces: Vec<Bytes>) -> Completion {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Completion::ready(Err(io::Error::other("input/output error")));
+        }
+        if self.is_full.load(Ordering::Relaxed) {
+            // A full disk takes a part of the bytes before it says so.
+            if let Some(first) = pieces.first_mut() {
+                first.truncate(first.len() / 2);
+                pieces.truncate(1);
+            }
+            drop(self.real.write_at(position, pieces));
+            return Completion::ready(Err(io::ErrorKind::StorageFull.into()));
+        }
+        self.real.write_at(position, pieces)
+    }
+    fn sync(&self) -> Completion {
+        self.real.sync()
+    }
+    fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.real.read_at(position, buf)
+    }
+    fn read_cached_at(&self, position: u64, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        self.real.read_cached_at(position, buf)
+    }
+    fn is_cached(&self, position: u64, len: u64) -> bool {
+        self.real.is_cached(position, len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.real.len()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.real.set_len(len)
+    }
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.real.as_fd()
+    }
+}
+
+/// A log directory of a node, and what its partitions share.
+pub(super) struct Node {
+    pub(super) dir: LogDir,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) is_full: Arc<AtomicBool>,
+    pub(super) is_broken: Arc<AtomicBool>,
+    pub(super) context: Arc<PartitionContext>,
+    pub(super) config: Arc<LogConfig>,
+    pub(super) proposed: mpsc::UnboundedReceiver<IsrProposal>,
+}
+
+impl Node {
+    pub(super) async fn open(path: &Path, config: LogConfig) -> Self {
+        let spawn: Arc<dyn Spawn> =
+            Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
+        let is_full = Arc::new(AtomicBool::new(false));
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let disk = FailingDisk {
+            real: RealDisk::default(),
+            is_full: Arc::clone(&is_full),
+            is_broken: Arc::clone(&is_broken),
+        };
+        let io = Io { disk: Arc::new(disk), spawn: Arc::clone(&spawn) };
+        let options = LogDirOptions {
+            open_files: Arc::new(OpenFiles::new(100)),
+            tail_cache: Arc::new(TailCache::new(64 * 1024)),
+        };
+        let dir = LogDir::open(io, path, options).await.unwrap();
+        let clock = Arc::new(ManualClock(AtomicI64::new(1000)));
+        let (isr_proposals, proposed) = mpsc::unbounded_channel();
+        let context = PartitionContext {
+            node: NodeId(1),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            spawn,
+            isr_proposals,
+            metrics: Arc::default(),
+        };
+        Self {
+            dir,
+            clock,
+            is_full,
+            is_broken,
+            context: Arc::new(context),
+            config: Arc::new(config),
+            proposed,
+        }
+    }
+
+    pub(super) async fn create_partition(
+        &self,
+        name: TopicPartition,
+        id: TopicIdPartition,
+    ) -> Arc<Partition> {
+        let store = self.dir.create_partition(&name, id.topic_id, Offset(0)).await.unwrap();
+        let log = Log::create(Arc::clone(&self.config), 0, Offset(0), Timestamp(0));
+        self.leading(name, id, store, log)
+    }
+
+    pub(super) fn leading(
+        &self,
+        name: TopicPartition,
+        id: TopicIdPartition,
+        store: Arc<PartitionStore>,
+        log: Log,
+    ) -> Arc<Partition> {
+        let context = Arc::clone(&self.context);
+        let replica = ReplicaConfig::default();
+        let partition = Partition::new(context, name, id, store, log, replica, Offset(0));
+        partition.become_leader(Leadership {
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+            replicas: vec![NodeId(1)],
+            in_sync: vec![NodeId(1)],
+        });
+        partition
+    }
+}
