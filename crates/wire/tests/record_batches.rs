@@ -282,7 +282,7 @@ fn each_cause_has_its_refusal_and_code() {
         (
             patched(&batch, 21, &5i16.to_be_bytes()),
             UnknownCodec { id: 5 },
-            ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+            ErrorCode::UNKNOWN_SERVER_ERROR,
         ),
         (
             patched(&batch, 57, &(-1i32).to_be_bytes()),
@@ -300,9 +300,30 @@ fn each_cause_has_its_refusal_and_code() {
         let refusal = refusal(bytes);
         assert_eq!((refusal, refusal.code()), (expected, code));
     }
+}
+
+/// The codes are what Apache Kafka 4.3.1 answered when it was sent the same.
+#[test]
+fn what_cannot_be_decompressed_is_an_unknown_error() {
     for codec in Compression::ALL.into_iter().skip(1) {
-        let refusal = refusal(patched(&sample(codec), HEADER_BYTES, &[0x55; 12]));
-        assert_eq!(refusal, Decompress(DecompressError::Corrupt(codec)));
+        let batch = sample(codec);
+        let with_body = |body: &[u8]| {
+            let size = (49 + body.len()) as i32;
+            let whole = Bytes::from([&batch[..HEADER_BYTES], body].concat());
+            refusal(patched(&whole, 8, &size.to_be_bytes()))
+        };
+        let body = &batch[HEADER_BYTES..];
+        let garbage = [0xde, 0xad, 0xbe, 0xef].repeat(50);
+        for bad in [&body[..body.len() / 2], &body[..body.len() - 1], &body[..3], &garbage] {
+            let refusal = with_body(bad);
+            assert_eq!(refusal, BatchRefusal::Decompress(DecompressError::Corrupt(codec)));
+            assert_eq!(refusal.code(), ErrorCode::UNKNOWN_SERVER_ERROR);
+        }
+        let expected = match codec {
+            Compression::Zstd => ErrorCode::INVALID_RECORD,
+            _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+        };
+        assert_eq!(with_body(&[]).code(), expected, "{codec:?} of nothing");
     }
 }
 

@@ -30,7 +30,8 @@ impl Reader {
         if !self.has_begun {
             context.reset(ResetDirective::SessionOnly).map_err(|_| Failure::Corrupt)?;
             self.has_begun = true;
-            self.is_inside_frame = true;
+            // No frame at all is no records, as Kafka's reader sees it.
+            self.is_inside_frame = !input.is_empty();
         }
         loop {
             // Between frames, at the end of the input, the stream ends.

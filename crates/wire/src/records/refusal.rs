@@ -49,9 +49,11 @@ impl BatchRefusal {
             Self::UnknownFormat { .. } | Self::BadLength { .. } | Self::ChecksumMismatch { .. } => {
                 ErrorCode::CORRUPT_MESSAGE
             }
-            Self::UnknownCodec { .. } => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
-            // The checksum held, so sending the same bytes again would not help: no retriable code.
-            Self::Decompress(DecompressError::Corrupt(_)) => ErrorCode::INVALID_RECORD,
+            // Kafka has no code for what its decompressors throw. The checksum held, so sending the
+            // same bytes again would not help: neither is this code retriable.
+            Self::UnknownCodec { .. } | Self::Decompress(DecompressError::Corrupt(_)) => {
+                ErrorCode::UNKNOWN_SERVER_ERROR
+            }
             // Producers answer this one by splitting the batch.
             Self::TooLarge | Self::Decompress(DecompressError::TooLarge { .. }) => {
                 ErrorCode::MESSAGE_TOO_LARGE
