@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use strandline_config::{BrokerConfig, Listener};
+use strandline_metadata::{MetadataVersion, Record};
 use strandline_ports::{Disk, Entropy, OpenMode, random_uuid};
 use strandline_quorum::{Endpoint, Membership, VoterSet};
 use strandline_store::format::FormatError;
 use strandline_store::format::meta_properties::{self, MetaProperties};
 use strandline_types::{LeaderEpoch, Timestamp, Uuid};
-use strandline_wire::messages::{FeatureLevelRecord, MetadataRecord};
+use strandline_wire::messages::FeatureLevelRecord;
 use thiserror::Error;
 
 use crate::driver::join::both;
@@ -242,7 +243,8 @@ fn refuse_others(disk: &dyn Disk, dir: &Path, within: &str, may_be_there: &[&str
 fn bootstrap_snapshot(now: Timestamp) -> Bytes {
     let record = |&(name, feature_level): &(&str, i16)| {
         let record = FeatureLevelRecord { name: name.into(), feature_level, ..Default::default() };
-        MetadataRecord::FeatureLevel(record).encode(0).expect("feature levels have a version 0")
+        let encoded = Record::from(record).encode(MetadataVersion::LATEST);
+        encoded.expect("feature levels have a version")
     };
     let records = features::NEW_CLUSTER.iter().map(record).collect();
     let snapshot = Snapshot { last_timestamp: Timestamp(0), membership: None, records };

@@ -20,4 +20,4 @@ pub use fault::Fault;
 pub use image::{Delta, Image};
 pub use record::{Record, Records, UnknownRecord};
 pub use shared_map::SharedMap;
-pub use version::{FeatureRange, MetadataVersion, SUPPORTED_FEATURES, feature};
+pub use version::{FeatureRange, MetadataVersion, feature};

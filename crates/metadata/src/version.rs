@@ -133,14 +133,3 @@ impl FeatureRange {
         self.min <= level && level <= self.max
     }
 }
-
-/// What this version understands. A cluster that has agreed on anything else cannot be served.
-pub const SUPPORTED_FEATURES: [FeatureRange; 3] = [
-    FeatureRange::new(
-        feature::METADATA_VERSION,
-        MetadataVersion::MINIMUM.0,
-        MetadataVersion::LATEST.0,
-    ),
-    FeatureRange::new(feature::KRAFT_VERSION, 0, 1),
-    FeatureRange::new(feature::ELR_VERSION, 0, 1),
-];

@@ -6,7 +6,7 @@ mod story;
 use expect_test::{Expect, expect};
 use story::{Story, registration};
 use strandline_metadata::controller::{Refusal, Timer};
-use strandline_metadata::{Controller, SUPPORTED_FEATURES, describe, feature};
+use strandline_metadata::{Controller, describe, feature};
 use strandline_types::Offset;
 use strandline_wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
@@ -620,11 +620,8 @@ fn a_killed_node_need_not_wait_for_its_own_ghost() {
 }
 
 #[test]
-fn what_is_finalized_must_be_understood() {
+fn what_is_finalized_is_described() {
     let (story, _) = Story::begin(&[(feature::METADATA_VERSION, 30), (feature::GROUP_VERSION, 1)]);
-    let features = &story.image().features;
-    assert_eq!(features.first_unsupported(&SUPPORTED_FEATURES), Some((feature::GROUP_VERSION, 1)));
-    assert_eq!(features.first_unsupported(&story::FEATURES), None);
     let (epoch, finalized) = describe::finalized_features(story.image(), 1);
     let named: Vec<_> = finalized.iter().map(|f| (f.name.as_str(), f.max_version_level)).collect();
     assert_eq!(epoch, 3);

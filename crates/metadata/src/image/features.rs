@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use strandline_wire::messages::FeatureLevelRecord;
 
-use crate::{FeatureRange, MetadataVersion, Record, Records, version::feature};
+use crate::{MetadataVersion, Record, Records, version::feature};
 
 /// Finalized levels. A feature that is not named is at level 0. `kraft.version` lives in control
 /// records of the quorum and is not here.
@@ -41,13 +41,6 @@ impl Features {
     /// Names and levels, ascending by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, i16)> {
         self.levels.iter().map(|(name, record)| (name.as_str(), record.feature_level))
-    }
-
-    /// The first finalized feature that a node with these ranges does not understand.
-    pub fn first_unsupported(&self, supported: &[FeatureRange]) -> Option<(&str, i16)> {
-        self.iter().find(|(name, level)| {
-            !supported.iter().any(|range| range.name == *name && range.contains(*level))
-        })
     }
 
     pub(super) fn apply(&mut self, record: FeatureLevelRecord) -> Result<(), String> {

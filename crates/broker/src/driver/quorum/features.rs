@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use strandline_metadata::FeatureRange;
-use strandline_wire::messages::MetadataRecord;
+use strandline_metadata::{FeatureRange, Record};
 
 /// The type of FeatureLevelRecord behind frame version 1.
 const FEATURE_LEVEL_FRAME: [u8; 2] = [1, 12];
@@ -25,7 +24,7 @@ impl FinalizedFeatures {
     pub(super) fn read<'a>(&mut self, values: impl IntoIterator<Item = &'a Bytes>) {
         for value in values {
             if value.starts_with(&FEATURE_LEVEL_FRAME)
-                && let Ok(MetadataRecord::FeatureLevel(record)) = MetadataRecord::decode(value)
+                && let Ok(Record::FeatureLevel(record)) = Record::decode(value)
             {
                 self.0.insert(record.name, record.feature_level);
             }
@@ -36,7 +35,7 @@ impl FinalizedFeatures {
         for (name, &level) in &self.0 {
             let range = supported.iter().find(|range| range.name == name);
             // Level 0 says that the feature is off.
-            if level == 0 || range.is_some_and(|r| (r.min..=r.max).contains(&level)) {
+            if level == 0 || range.is_some_and(|range| range.contains(level)) {
                 continue;
             }
             let supported = match range {

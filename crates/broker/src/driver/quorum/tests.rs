@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use expect_test::expect;
 use strandline_metadata::feature::METADATA_VERSION;
+use strandline_metadata::{MetadataVersion, Record};
 use strandline_ports::World;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
 use strandline_quorum::{Config, ReplicaKey};
 use strandline_store::{DirIdentity, Io, LogDirOptions, OpenFiles, StartCondition, TailCache};
 use strandline_types::{BrokerEpoch, Uuid};
-use strandline_wire::messages::{MetadataRecord, NoOpRecord};
+use strandline_wire::messages::NoOpRecord;
 use strandline_wire::records::batches;
 
 use super::snapshot::{Snapshot, SnapshotDamage};
@@ -85,7 +86,7 @@ async fn begin(world: &World, dir: &LogDir) -> StartedQuorum {
 }
 
 fn no_op() -> Bytes {
-    MetadataRecord::NoOp(NoOpRecord::default()).encode(0).expect("version 0")
+    Record::from(NoOpRecord::default()).encode(MetadataVersion::LATEST).expect("it has a version")
 }
 
 /// Batches without what depends on the moment: timestamps and the checksum over them.
@@ -119,7 +120,7 @@ fn tell(event: &MetadataEvent) -> String {
         MetadataEvent::Committed(batch) => {
             let what = if batch.control.is_empty() {
                 let name = |record: &Bytes| {
-                    let record = MetadataRecord::decode(record).expect("a metadata record");
+                    let record = Record::decode(record).expect("a metadata record");
                     let text = format!("{record:?}");
                     text.split('(').next().unwrap_or_default().to_owned()
                 };
