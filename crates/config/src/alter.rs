@@ -3,7 +3,7 @@
 //! Pure: the caller holds the settings that are stored and writes the ones that change.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -66,15 +66,20 @@ pub type Changes = BTreeMap<String, Option<String>>;
 /// validated as a whole ([`validate_topic`] and its kin on [`after`]).
 ///
 /// # Errors
-/// A key that comes twice or lacks its value; appending to what is no list.
+/// A key that comes twice or lacks its value; a value that is too long; appending to what is no
+/// list.
 pub fn incremental(
     scope: Scope,
     current: &Overrides,
     asked: &[Change<'_>],
 ) -> Result<Changes, Refusal> {
     let mut changes = Changes::new();
-    for (at, change) in asked.iter().enumerate() {
-        if asked[..at].iter().any(|other| other.key == change.key) {
+    let mut seen = BTreeSet::new();
+    for change in asked {
+        if change.value.is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+            return Err(too_long(change.key));
+        }
+        if !seen.insert(change.key) {
             return Err(Refusal::InvalidRequest(format!(
                 "`{}` comes twice in one change",
                 change.key
@@ -94,12 +99,22 @@ pub fn incremental(
                 Some(edit_list(scope, before, change.key, operation, value)?)
             }
         };
+        if after.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+            return Err(too_long(change.key));
+        }
         // A broker's settings are written even if nothing changes: that makes it load files anew.
         if after.as_ref() != before || scope == Scope::Broker {
             changes.insert(change.key.to_owned(), after);
         }
     }
     Ok(changes)
+}
+
+/// Longest value, as the metadata log can hold it.
+const VALUE_BYTES_MAX: usize = i16::MAX as usize;
+
+fn too_long(key: &str) -> Refusal {
+    Refusal::InvalidConfig(format!("the value of `{key}` is longer than {VALUE_BYTES_MAX} bytes"))
 }
 
 fn edit_list(
@@ -114,14 +129,12 @@ fn edit_list(
     })?;
     let before = before.map(String::as_str).or(setting.default_text()).unwrap_or_default();
     let mut entries: Vec<&str> = before.split(',').filter(|entry| !entry.is_empty()).collect();
-    for entry in value.split(',') {
-        match (operation, entries.iter().position(|known| *known == entry)) {
-            (Operation::Append, None) => entries.push(entry),
-            (Operation::Subtract, Some(at)) => {
-                entries.remove(at);
-            }
-            _ => {}
-        }
+    if operation == Operation::Append {
+        let mut known: BTreeSet<&str> = entries.iter().copied().collect();
+        entries.extend(value.split(',').filter(|entry| known.insert(entry)));
+    } else {
+        let gone: BTreeSet<&str> = value.split(',').collect();
+        entries.retain(|entry| !gone.contains(entry));
     }
     Ok(entries.join(","))
 }
@@ -140,7 +153,8 @@ pub fn replace_all(
         .map(|&(key, value)| Change { key, operation: Operation::Set, value })
         .collect();
     let mut changes = incremental(scope, current, &sets)?;
-    for key in current.keys().filter(|key| asked.iter().all(|(asked, _)| asked != key)) {
+    let named: BTreeSet<&str> = asked.iter().map(|(key, _)| *key).collect();
+    for key in current.keys().filter(|key| !named.contains(key.as_str())) {
         changes.insert(key.clone(), None);
     }
     Ok(changes)

@@ -93,6 +93,21 @@ fn incremental_changes() {
 }
 
 #[test]
+fn a_value_fits_the_metadata_log() {
+    let longest = "x".repeat(32_767);
+    let longer = "x".repeat(32_768);
+    let set = |value: &str| {
+        let change =
+            Change { key: "cleanup.policy", operation: Operation::Append, value: Some(value) };
+        let changed = alter::incremental(Scope::Topic, &overrides(""), &[change]);
+        changed.map(|_| "taken").unwrap_or_else(|refusal| refusal.code().name().unwrap())
+    };
+    assert_eq!(set(&longer), "INVALID_CONFIG");
+    assert_eq!(set(&longest), "INVALID_CONFIG", "with what was there before");
+    assert_eq!(set(&longest[.."delete,".len()]), "taken");
+}
+
+#[test]
 fn the_legacy_change_replaces_everything() {
     let current = overrides("retention.ms=5;segment.ms=6");
     let changes =

@@ -1,5 +1,7 @@
 //! DeleteRecords (KIP-107): moves the beginning of logs forward.
 
+use std::collections::BTreeMap;
+
 use strandline_ports::TimedOut;
 use strandline_types::{ErrorCode, Offset, Uuid};
 use strandline_wire::messages::delete_records_response::{
@@ -17,15 +19,18 @@ pub(crate) async fn handle(
     cx: &Cx,
     request: DeleteRecordsRequest,
 ) -> Result<DeleteRecordsResponse, Hangup> {
+    // Of a partition that is named twice, what is said last holds.
+    let mut offsets: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
+    for topic in request.topics {
+        let partitions = topic.partitions.iter().map(|it| (it.partition_index, it.offset));
+        offsets.entry(topic.name).or_default().extend(partitions);
+    }
     // All are asked before the first is waited for.
     let mut asked = Vec::new();
-    for topic in request.topics {
-        let partitions: Vec<_> = topic
-            .partitions
-            .iter()
-            .map(|it| (it.partition_index, begin(cx, &topic.name, it.partition_index, it.offset)))
-            .collect();
-        asked.push((topic.name, partitions));
+    for (topic, offsets) in offsets {
+        let begun = offsets.into_iter().map(|(index, offset)| (index, begin(cx, &topic, index, offset)));
+        let partitions: Vec<_> = begun.collect();
+        asked.push((topic, partitions));
     }
     let mut deadline = Deadline::after(cx, request.timeout_ms);
     let mut response = DeleteRecordsResponse::default();

@@ -1,5 +1,7 @@
 //! DescribeGroups: each group is described by its coordinator.
 
+use std::collections::BTreeSet;
+
 use strandline_coordinator::Request;
 use strandline_wire::messages::describe_groups_response::DescribedGroup;
 use strandline_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
@@ -16,7 +18,12 @@ pub(crate) async fn handle(
     request: DescribeGroupsRequest,
 ) -> Result<DescribeGroupsResponse, Hangup> {
     let mut response = DescribeGroupsResponse::default();
+    // Repeated, one large group would fill the memory.
+    let mut seen = BTreeSet::new();
     for group_id in request.groups {
+        if !seen.insert(group_id.clone()) {
+            continue;
+        }
         let asked = Request::DescribeGroup { group_id: group_id.clone() };
         let answer = cx.handles.groups.ask(&group_id, cx.caller(), asked).await;
         let mut described: DescribedGroup = answer.unwrap_or_else(|error_code| {

@@ -1,6 +1,6 @@
 //! DescribeLogDirs (KIP-113): what lies where, and how much room is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strandline_types::ErrorCode;
 use strandline_wire::messages::describe_log_dirs_response::{
@@ -17,11 +17,17 @@ pub(crate) async fn handle(
     cx: &Cx,
     request: DescribeLogDirsRequest,
 ) -> Result<DescribeLogDirsResponse, Hangup> {
+    let asked: Option<BTreeMap<String, BTreeSet<i32>>> = request.topics.map(|topics| {
+        let mut asked: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for topic in topics {
+            asked.entry(topic.topic).or_default().extend(topic.partitions);
+        }
+        asked
+    });
     let is_asked = |held: &Held| {
         let name = held.partition.name();
-        request.topics.as_ref().is_none_or(|topics| {
-            let topic = topics.iter().filter(|it| it.topic == name.topic);
-            topic.into_iter().any(|it| it.partitions.contains(&name.partition.get()))
+        asked.as_ref().is_none_or(|topics| {
+            topics.get(&name.topic).is_some_and(|it| it.contains(&name.partition.get()))
         })
     };
     let asked: Vec<Held> = cx.handles.partitions.all().into_iter().filter(is_asked).collect();

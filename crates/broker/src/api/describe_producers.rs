@@ -1,5 +1,7 @@
 //! DescribeProducers (KIP-664): the idempotent producers that a partition remembers.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use strandline_types::{ErrorCode, LeaderEpoch, Uuid};
 use strandline_wire::messages::describe_producers_response::{
     PartitionResponse, ProducerState, TopicResponse,
@@ -14,8 +16,11 @@ pub(crate) async fn handle(
     cx: &Cx,
     request: DescribeProducersRequest,
 ) -> Result<DescribeProducersResponse, Hangup> {
+    // Repeated, a partition with many producers would fill the memory.
+    let mut seen: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
     let topics = request.topics.into_iter().map(|topic| {
-        let indexes = topic.partition_indexes.iter();
+        let seen = seen.entry(topic.name.clone()).or_default();
+        let indexes = topic.partition_indexes.iter().filter(|index| seen.insert(**index));
         let partitions = indexes.map(|index| describe(cx, &topic.name, *index)).collect();
         TopicResponse { name: topic.name, partitions, ..Default::default() }
     });

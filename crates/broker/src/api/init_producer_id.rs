@@ -11,6 +11,9 @@ pub(crate) async fn handle(
     cx: &Cx,
     request: InitProducerIdRequest,
 ) -> Result<InitProducerIdResponse, Hangup> {
+    if request.transactional_id.as_deref() == Some("") {
+        return Ok(refused(ErrorCode::INVALID_REQUEST));
+    }
     if request.transactional_id.is_some() {
         return Ok(refused(ErrorCode::UNSUPPORTED_VERSION));
     }

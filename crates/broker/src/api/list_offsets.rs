@@ -1,5 +1,7 @@
 //! ListOffsets: where a log begins and ends, and which offset belongs to a time.
 
+use std::collections::BTreeMap;
+
 use strandline_replica::{Isolation, ReadRefusal, Reader};
 use strandline_types::{ErrorCode, LeaderEpoch, Timestamp, Uuid};
 use strandline_wire::messages::list_offsets_request::ListOffsetsPartition;
@@ -35,21 +37,29 @@ pub(crate) async fn handle(
         (_, 0) => Reader::Consumer(Isolation::ReadUncommitted),
         _ => Reader::Consumer(Isolation::ReadCommitted),
     };
+    let mut times_asked = BTreeMap::new();
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            *times_asked.entry((topic.name.as_str(), asked.partition_index)).or_insert(0) += 1;
+        }
+    }
     let mut response = ListOffsetsResponse::default();
-    for topic in request.topics {
+    for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for (position, asked) in topic.partitions.iter().enumerate() {
-            let is_asked_twice = topic.partitions[..position]
-                .iter()
-                .any(|earlier| earlier.partition_index == asked.partition_index);
-            let found = match is_asked_twice {
-                true => Err(Refusal::AskedTwice),
-                false => look_up(cx, &topic.name, asked, reader).await,
+        for asked in &topic.partitions {
+            // One answer for each, and that is a refusal where it is not clear what was asked.
+            let found = match times_asked.remove(&(topic.name.as_str(), asked.partition_index)) {
+                None => continue,
+                Some(1) => look_up(cx, &topic.name, asked, reader).await,
+                Some(_) => Err(Refusal::AskedTwice),
             };
             partitions.push(answer(cx.version, asked.partition_index, found));
         }
-        let name = topic.name;
-        response.topics.push(ListOffsetsTopicResponse { name, partitions, ..Default::default() });
+        if !partitions.is_empty() {
+            let name = topic.name.clone();
+            let topic = ListOffsetsTopicResponse { name, partitions, ..Default::default() };
+            response.topics.push(topic);
+        }
     }
     Ok(response)
 }
@@ -101,6 +111,17 @@ async fn look_up(
     asked: &ListOffsetsPartition,
     reader: Reader,
 ) -> Result<Found, Refusal> {
+    let first_version = match asked.timestamp {
+        spec::MAX_TIMESTAMP => 7,
+        spec::EARLIEST_LOCAL => 8,
+        spec::LATEST_TIERED => 9,
+        spec::EARLIEST_PENDING_UPLOAD => 11,
+        spec::LATEST | spec::EARLIEST | 0.. => 1,
+        _ => i16::MAX,
+    };
+    if cx.version < first_version {
+        return Err(Refusal::UnknownSpec);
+    }
     let partition = find(cx, topic, Uuid::ZERO, asked.partition_index)?.partition;
     let epoch = LeaderEpoch(asked.current_leader_epoch);
     let view = partition.view();
@@ -110,16 +131,6 @@ async fn look_up(
         timestamp: -1,
         leader_epoch,
     };
-    let first_version = match asked.timestamp {
-        spec::MAX_TIMESTAMP => 7,
-        spec::EARLIEST_LOCAL => 8,
-        spec::LATEST_TIERED => 9,
-        spec::EARLIEST_PENDING_UPLOAD => 11,
-        _ => 1,
-    };
-    if cx.version < first_version {
-        return Err(Refusal::UnknownSpec);
-    }
     let found = match asked.timestamp {
         spec::LATEST => return Ok(at(view.latest(reader, epoch)?, view.leader_epoch)),
         spec::EARLIEST | spec::EARLIEST_LOCAL => {
@@ -128,8 +139,7 @@ async fn look_up(
         }
         spec::LATEST_TIERED | spec::EARLIEST_PENDING_UPLOAD => None,
         spec::MAX_TIMESTAMP => partition.largest_timestamp(reader, epoch).await?,
-        time @ 0.. => partition.offset_for_timestamp(Timestamp(time), reader, epoch).await?,
-        _ => return Err(Refusal::UnknownSpec),
+        time => partition.offset_for_timestamp(Timestamp(time), reader, epoch).await?,
     };
     Ok(found.map_or(Found::NOTHING, |found| Found {
         offset: found.offset.get(),

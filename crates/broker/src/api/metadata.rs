@@ -1,5 +1,7 @@
 //! Metadata: topics, partitions, leaders, and the brokers of this listener.
 
+use std::collections::BTreeSet;
+
 use strandline_metadata::Image;
 use strandline_metadata::describe::{
     self, Listening, MetadataVersionQuirks, live_brokers, unknown_topic,
@@ -16,10 +18,23 @@ use crate::cx::Cx;
 use crate::internal_topics;
 use crate::session::Hangup;
 
+/// From this version on, clients may ask by topic id; the two before it carry ids in answers only.
+const FIRST_VERSION_BY_TOPIC_ID: i16 = 12;
+
 pub(crate) async fn handle(
     cx: &Cx,
-    request: MetadataRequest,
+    mut request: MetadataRequest,
 ) -> Result<MetadataResponse, Hangup> {
+    let asked = request.topics.iter().flatten();
+    let by_id = |topic: &MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_zero();
+    if cx.version < FIRST_VERSION_BY_TOPIC_ID && asked.clone().any(by_id) {
+        return Ok(refused(asked));
+    }
+    if let Some(topics) = &mut request.topics {
+        // A topic that is asked for twice is described once.
+        let mut seen = BTreeSet::new();
+        topics.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
+    }
     let image = cx.image();
     let listening = Listening { listener: &cx.session.listener };
     let quirks = MetadataVersionQuirks::of(cx.version);
@@ -47,6 +62,16 @@ pub(crate) async fn handle(
         topics,
         ..Default::default()
     })
+}
+
+/// There is no place for one error of the whole request, so every topic carries it.
+fn refused<'a>(asked: impl Iterator<Item = &'a MetadataRequestTopic>) -> MetadataResponse {
+    let topics = asked.map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some(topic.name.clone().unwrap_or_default()),
+        ..Default::default()
+    });
+    MetadataResponse { topics: topics.collect(), controller_id: -1, ..Default::default() }
 }
 
 fn find(

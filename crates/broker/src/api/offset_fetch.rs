@@ -1,6 +1,8 @@
 //! OffsetFetch: what groups have committed. Up to version 7 a request asks for one group, from
 //! version 10 on it names topics by id.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use strandline_coordinator::{OffsetFetchGroup, Request, TopicOffsets};
 use strandline_metadata::Image;
 use strandline_types::ErrorCode;
@@ -24,20 +26,40 @@ pub(crate) async fn handle(
     let mut response = OffsetFetchResponse::default();
     if cx.version < FIRST_VERSION_WITH_GROUPS {
         let topics = request.topics.map(|topics| {
-            topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
+            once_each(topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)))
         });
         single_group(cx, OffsetFetchGroup { group_id: request.group_id, topics }, &mut response)
             .await;
         return Ok(response);
     }
     let image = cx.image();
+    // Whoever asks for all of a group twice is told once.
+    let mut seen = BTreeSet::new();
     for group in request.groups {
+        if group.topics.is_none() && !seen.insert(group.group_id.clone()) {
+            continue;
+        }
         response.groups.push(match cx.version {
             FIRST_VERSION_WITH_TOPIC_IDS.. => by_topic_id(cx, &image, group).await,
             _ => by_name(cx, group).await,
         });
     }
     Ok(response)
+}
+
+/// Each partition once, under its topic's first mention: what was committed with an offset is much
+/// larger than a partition's number in a request.
+fn once_each(topics: impl Iterator<Item = (String, Vec<i32>)>) -> Vec<(String, Vec<i32>)> {
+    let mut seen: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+    let mut distinct = Vec::new();
+    for (topic, mut partitions) in topics {
+        let seen = seen.entry(topic.clone()).or_default();
+        partitions.retain(|index| seen.insert(*index));
+        if !partitions.is_empty() {
+            distinct.push((topic, partitions));
+        }
+    }
+    distinct
 }
 
 async fn fetch(cx: &Cx, group: OffsetFetchGroup) -> Result<Vec<TopicOffsets>, ErrorCode> {
@@ -83,7 +105,7 @@ fn nothing_of(topics: Vec<(String, Vec<i32>)>) -> Vec<TopicOffsets> {
 
 async fn by_name(cx: &Cx, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
     let topics = group.topics.map(|topics| {
-        topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
+        once_each(topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)))
     });
     let group_id = group.group_id;
     let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
@@ -122,7 +144,7 @@ async fn by_topic_id(
             }),
         }
     }
-    let topics = group.topics.is_some().then_some(names);
+    let topics = group.topics.is_some().then(|| once_each(names.into_iter()));
     let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
     match fetch(cx, asked).await {
         Ok(found) => {

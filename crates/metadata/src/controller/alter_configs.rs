@@ -23,8 +23,6 @@ use crate::image::{ConfigResource, ResourceType};
 use crate::{Record, Records};
 
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
-/// Longest value, as the metadata log can hold it.
-const VALUE_BYTES_MAX: usize = i16::MAX as usize;
 
 pub(super) fn decide_incremental(
     cx: &Context<'_>,
@@ -118,10 +116,6 @@ fn alter_one(
     let resource = ConfigResource::new(ResourceType(resource_type), name);
     let current = cx.image.configs.overrides(&resource);
     let changes = changes_of(scope, current)?;
-    if changes.values().flatten().any(|value| value.len() > VALUE_BYTES_MAX) {
-        let text = format!("a value is longer than {VALUE_BYTES_MAX} bytes");
-        return Err(Denied::new(ErrorCode::INVALID_CONFIG, text));
-    }
     check_min_insync_replicas(cx, scope, name, &changes)?;
     check_existence(cx, scope, name)?;
     let after = alter::after(current, &changes);

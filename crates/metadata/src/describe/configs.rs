@@ -53,9 +53,8 @@ pub fn configs(
     };
     match described(image, own, asked) {
         Ok(all) => {
-            let keys = asked.configuration_keys.as_ref();
-            let wanted =
-                |name: &String| keys.is_none_or(|keys| keys.is_empty() || keys.contains(name));
+            let keys: BTreeSet<_> = asked.configuration_keys.iter().flatten().collect();
+            let wanted = |name: &String| keys.is_empty() || keys.contains(name);
             let shown = all.into_iter().filter(|setting| wanted(&setting.name));
             result.configs = shown.map(|s| entry(s, with_synonyms, with_documentation)).collect();
         }
