@@ -11,6 +11,15 @@ pub enum ConsumeError {
     NoOffset { partition: TopicPartition },
     #[error("{partition} holds no offset {offset}, and the reset policy is none; seek to another")]
     OutOfRange { partition: TopicPartition, offset: Offset },
+    /// A new leader lacks records that were read; others may stand in their place.
+    #[error("{partition} was truncated before offset {offset}{}, and the reset policy is none; \
+             seek to another", divergent.map(|at| format!(", at {at}")).unwrap_or_default())]
+    Truncated {
+        partition: TopicPartition,
+        offset: Offset,
+        /// The first offset that may hold another record, when the leader can tell.
+        divergent: Option<Offset>,
+    },
     /// Nothing behind it can be read without seeking past it.
     #[error("{partition} cannot be read at offset {offset}: {refusal}")]
     Corrupt { partition: TopicPartition, offset: Offset, refusal: BatchRefusal },

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::ConsumerConfig;
 use super::records::Buffered;
 use super::session::{Plan, Session, Want};
+use super::validation::Divergence;
 use crate::cluster::{Channel, Client};
 use crate::error::ClientError;
 
@@ -48,7 +49,13 @@ pub(super) struct Arrived {
 pub(super) struct Refused {
     pub(super) partition: TopicPartition,
     pub(super) fetch_offset: Offset,
-    pub(super) code: ErrorCode,
+    pub(super) why: Why,
+}
+
+pub(super) enum Why {
+    Code(ErrorCode),
+    /// The leader's log is not the one that was read so far.
+    Diverges(Divergence),
 }
 
 /// Where the assigned partitions are read.
@@ -148,8 +155,16 @@ impl Fetcher {
                 let partition = TopicPartition { topic: name.clone(), partition: index };
                 let Some(want) = node.session.wanted(&partition) else { continue };
                 let (code, fetch_offset) = (data.error_code, want.offset);
+                let diverging = &data.diverging_epoch;
                 if !code.is_none() {
-                    refused.push(Refused { partition, fetch_offset, code });
+                    refused.push(Refused { partition, fetch_offset, why: Why::Code(code) });
+                } else if diverging.epoch >= 0 {
+                    let divergence = Divergence::of(diverging.epoch, diverging.end_offset);
+                    refused.push(Refused {
+                        partition,
+                        fetch_offset,
+                        why: Why::Diverges(divergence),
+                    });
                 } else if position(&partition) == Some(fetch_offset) {
                     self.buffered.extend(buffered(partition, fetch_offset, data));
                 }
@@ -165,7 +180,7 @@ impl Node {
         let refused = |(partition, want): (&TopicPartition, &Want)| Refused {
             partition: partition.clone(),
             fetch_offset: want.offset,
-            code,
+            why: Why::Code(code),
         };
         self.session.partitions().map(refused).collect()
     }
@@ -204,7 +219,8 @@ fn fetch_request(config: &ConsumerConfig, plan: &Plan, version: i16) -> FetchReq
         });
         topic.partitions.push(FetchPartition {
             partition: partition.partition.get(),
-            current_leader_epoch: if version >= 9 { want.leader_epoch.get() } else { -1 },
+            current_leader_epoch: if version >= 9 { want.current_leader_epoch.get() } else { -1 },
+            last_fetched_epoch: if version >= 12 { want.last_fetched_epoch.get() } else { -1 },
             fetch_offset: want.offset.get(),
             partition_max_bytes: config.partition_bytes_max,
             ..Default::default()

@@ -29,18 +29,21 @@ mod group;
 mod membership;
 mod records;
 mod session;
+mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strandline_ports::timeout;
-use strandline_types::{ErrorCode, Instant, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use strandline_types::{
+    ErrorCode, Instant, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition, Uuid,
+};
 
 use crate::admin::{Admin, CommittedOffset, OffsetSpec};
 use crate::cluster::Client;
 pub use assignor::Assignor;
 pub use error::ConsumeError;
-use fetcher::{Fetcher, Refused, Wants};
+use fetcher::{Fetcher, Refused, Wants, Why};
 use group::Group;
 pub use group::{GroupConfig, RebalanceListener};
 pub use records::ConsumerRecord;
@@ -99,17 +102,38 @@ pub struct Consumer {
     /// Topics whose leaders must be looked up, and not before when.
     stale: BTreeSet<String>,
     look_up_at: Instant,
+    /// Positions are not validated again before.
+    validate_at: Instant,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Debug)]
 struct Assigned {
     /// The next record to be returned; `None` until it is known.
     position: Option<Offset>,
-    /// Of the last record that was returned.
+    /// Of the last record before the position, where that is known.
     leader_epoch: Option<LeaderEpoch>,
+    /// Of the leader in whose log the position is known to lie.
+    valid_in: Option<LeaderEpoch>,
     /// Set when the position must come from the reset policy, whatever is committed.
     must_reset: bool,
     is_paused: bool,
+}
+
+/// A partition that can be read.
+struct Led {
+    topic_id: Uuid,
+    leader: NodeId,
+    leader_epoch: LeaderEpoch,
+}
+
+fn led(client: &Client, partition: &TopicPartition) -> Option<Led> {
+    let topic = client.known_topic(&partition.topic)?;
+    let known = topic.partition(partition.partition)?;
+    Some(Led { topic_id: topic.id, leader: known.leader?, leader_epoch: known.leader_epoch })
+}
+
+fn known(epoch: LeaderEpoch) -> Option<LeaderEpoch> {
+    (epoch != LeaderEpoch::NONE).then_some(epoch)
 }
 
 impl Consumer {
@@ -120,6 +144,7 @@ impl Consumer {
             assigned: BTreeMap::new(),
             stale: BTreeSet::new(),
             look_up_at: Instant::ZERO,
+            validate_at: Instant::ZERO,
             client,
             config,
         }
@@ -253,8 +278,10 @@ impl Consumer {
                 self.take_in(arrived)?;
             }
             self.find_positions().await?;
+            self.look_up_leaders().await;
+            self.validate_positions().await?;
             let records = self.take_records()?;
-            self.fetch().await;
+            self.fetch();
             if !records.is_empty() {
                 return Ok(records);
             }
@@ -299,11 +326,15 @@ impl Consumer {
     }
 
     fn handle_refused(&mut self, refused: Refused) -> Result<(), ConsumeError> {
-        let Refused { partition, fetch_offset, code } = refused;
+        let Refused { partition, fetch_offset, why } = refused;
         let Some(assigned) = self.assigned.get_mut(&partition) else { return Ok(()) };
         if assigned.position != Some(fetch_offset) {
             return Ok(());
         }
+        let code = match why {
+            Why::Code(code) => code,
+            Why::Diverges(divergence) => return self.truncated(&partition, divergence),
+        };
         if code == ErrorCode::OFFSET_OUT_OF_RANGE {
             if self.config.reset == Reset::None {
                 return Err(ConsumeError::OutOfRange { partition, offset: fetch_offset });
@@ -337,7 +368,10 @@ impl Consumer {
             for partition in uncommitted {
                 let assigned = self.assigned_mut(&partition)?;
                 match committed.get(&partition) {
-                    Some(committed) => assigned.position = Some(committed.offset),
+                    Some(committed) => {
+                        assigned.position = Some(committed.offset);
+                        assigned.leader_epoch = known(committed.leader_epoch);
+                    }
                     None => assigned.must_reset = true,
                 }
             }
@@ -374,13 +408,16 @@ impl Consumer {
             let mut next = Ok(None);
             while records.len() < self.config.poll_records_max {
                 next = buffered.next();
-                let Ok(Some(record)) = &mut next else { break };
-                assigned.leader_epoch = Some(record.leader_epoch);
-                if let Ok(Some(record)) = std::mem::replace(&mut next, Ok(None)) {
-                    records.push(record);
+                match std::mem::replace(&mut next, Ok(None)) {
+                    Ok(Some(record)) => records.push(record),
+                    end => {
+                        next = end;
+                        break;
+                    }
                 }
             }
             assigned.position = Some(buffered.position);
+            assigned.leader_epoch = buffered.leader_epoch.or(assigned.leader_epoch);
             if records.len() >= self.config.poll_records_max {
                 self.fetcher.buffered.push_front(buffered);
                 break;
@@ -397,41 +434,47 @@ impl Consumer {
         Ok(records)
     }
 
-    /// Asks the leaders of all partitions of which nothing is buffered.
-    async fn fetch(&mut self) {
+    async fn look_up_leaders(&mut self) {
         let now = self.client.now();
-        if !self.stale.is_empty() && now >= self.look_up_at {
-            self.look_up_at = now + self.client.config().retry_backoff;
-            let topics: Vec<_> = self.stale.iter().cloned().collect();
-            if let Ok(answers) = self.client.refresh(Some(&topics), false).await {
-                for (name, answer) in answers {
-                    let is_led = |topic: &crate::Topic| {
-                        topic.partitions.iter().all(|partition| partition.leader.is_some())
-                    };
-                    if answer.is_ok_and(|topic| is_led(&topic)) {
-                        self.stale.remove(&name);
-                    }
-                }
+        if self.stale.is_empty() || now < self.look_up_at {
+            return;
+        }
+        self.look_up_at = now + self.client.config().retry_backoff;
+        let topics: Vec<_> = self.stale.iter().cloned().collect();
+        let Ok(answers) = self.client.refresh(Some(&topics), false).await else { return };
+        for (name, answer) in answers {
+            let is_led = |topic: &crate::Topic| {
+                topic.partitions.iter().all(|partition| partition.leader.is_some())
+            };
+            if answer.is_ok_and(|topic| is_led(&topic)) {
+                self.stale.remove(&name);
             }
         }
+    }
+
+    /// Asks the leaders of all partitions of which nothing is buffered.
+    fn fetch(&mut self) {
         let mut wants = Wants::new();
-        for (partition, assigned) in &self.assigned {
+        for (partition, assigned) in &mut self.assigned {
             let Some(offset) = assigned.position.filter(|_| !assigned.is_paused) else { continue };
             if self.fetcher.holds(partition) {
                 continue;
             }
-            let topic = self.client.known_topic(&partition.topic);
-            let known = topic.as_ref().and_then(|topic| topic.partition(partition.partition));
-            match (topic.as_ref(), known.and_then(|known| Some((known.leader?, known)))) {
-                (Some(topic), Some((leader, known))) => {
-                    let want =
-                        Want { topic_id: topic.id, offset, leader_epoch: known.leader_epoch };
-                    wants.entry(leader).or_default().insert(partition.clone(), want);
-                }
-                _ => {
-                    self.stale.insert(partition.topic.clone());
-                }
+            let Some(led) = led(&self.client, partition) else {
+                self.stale.insert(partition.topic.clone());
+                continue;
+            };
+            if assigned.must_validate(led.leader_epoch) {
+                continue;
             }
+            assigned.valid_in = Some(led.leader_epoch);
+            let want = Want {
+                topic_id: led.topic_id,
+                offset,
+                current_leader_epoch: led.leader_epoch,
+                last_fetched_epoch: assigned.leader_epoch.unwrap_or(LeaderEpoch::NONE),
+            };
+            wants.entry(led.leader).or_default().insert(partition.clone(), want);
         }
         let now = self.client.now();
         wants.retain(|node, _| !self.fetcher.is_busy(*node, now));

@@ -33,6 +33,8 @@ pub(super) struct Buffered {
     pub(super) partition: TopicPartition,
     /// Where reading continues.
     pub(super) position: Offset,
+    /// Of the batch before `position`, also when all in it was left out; `None` before the first.
+    pub(super) leader_epoch: Option<LeaderEpoch>,
     topic: Arc<str>,
     batches: Batches,
     ready: VecDeque<ConsumerRecord>,
@@ -60,6 +62,7 @@ impl Buffered {
             topic: partition.topic.as_str().into(),
             partition,
             position,
+            leader_epoch: None,
             batches: batches(bytes),
             ready: VecDeque::new(),
             after_batch: position,
@@ -93,6 +96,7 @@ impl Buffered {
         let header = BatchHeader::parse(batch).ok_or(BatchRefusal::NoBatch)?;
         check_checksum(batch)?;
         self.after_batch = header.last_offset() + 1;
+        self.leader_epoch = Some(header.leader_epoch());
         self.aborted.advance(header.last_offset());
         if header.is_control() {
             return self.aborted.end(&header, batch);

@@ -9,7 +9,9 @@ use strandline_types::{LeaderEpoch, Offset, TopicPartition, Uuid};
 pub(super) struct Want {
     pub(super) topic_id: Uuid,
     pub(super) offset: Offset,
-    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) current_leader_epoch: LeaderEpoch,
+    /// Of the last record before `offset`; NONE where that is not known.
+    pub(super) last_fetched_epoch: LeaderEpoch,
 }
 
 /// One session with one broker.
@@ -97,8 +99,13 @@ mod tests {
         let want = |(partition, offset): &(i32, i64)| {
             let partition =
                 TopicPartition { topic: "t".into(), partition: PartitionId(*partition) };
-            let (topic_id, leader_epoch) = (Uuid::ONE, LeaderEpoch(0));
-            (partition, Want { topic_id, offset: Offset(*offset), leader_epoch })
+            let want = Want {
+                topic_id: Uuid::ONE,
+                offset: Offset(*offset),
+                current_leader_epoch: LeaderEpoch(0),
+                last_fetched_epoch: LeaderEpoch::NONE,
+            };
+            (partition, want)
         };
         offsets.iter().map(want).collect()
     }

@@ -7,6 +7,7 @@
 #![expect(clippy::zombie_processes, reason = "the broker outlives the test process, just")]
 
 pub(crate) mod proxy;
+pub(crate) mod scripted;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -31,16 +32,20 @@ pub(crate) fn world() -> World {
     }
 }
 
-/// Runs a test against the broker, within a minute.
+/// Runs a test against the broker.
 pub(crate) fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
     let Some(bootstrap) = bootstrap() else {
         return skip();
     };
+    run(test(bootstrap));
+}
+
+/// Runs a test on the real world, within a minute and a half.
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let limit = Duration::from_secs(90);
-        tokio::time::timeout(limit, test(bootstrap)).await.expect("the test hangs");
+        tokio::time::timeout(Duration::from_secs(90), test).await.expect("the test hangs");
     });
     runtime.shutdown_background();
 }
