@@ -8,7 +8,7 @@ use strandline_client::{Admin, CallError, Client, ClientConfig, ClientError, Ref
 use strandline_types::ErrorCode;
 
 use crate::failure::Failure;
-use crate::world::{runtime, world};
+use crate::world::{self, world};
 
 #[derive(Args, Debug)]
 pub(crate) struct ConnectArgs {
@@ -33,11 +33,7 @@ impl ConnectArgs {
     where
         F: Future<Output = Result<ExitCode, Failure>>,
     {
-        let runtime = runtime()?;
-        let done = runtime.block_on(async { work(self.reach().await?).await });
-        // Tasks of connections that nobody needs any more must not keep the process.
-        runtime.shutdown_background();
-        done
+        world::run(Box::pin(async { work(self.reach().await?).await }))
     }
 
     /// [`ConnectArgs::run`] for verbs that administer.

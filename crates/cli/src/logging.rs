@@ -4,8 +4,10 @@ use std::io::{self, IsTerminal};
 
 use strandline_config::OwnSettings;
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::failure::Failure;
 
@@ -29,16 +31,18 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let level = &settings.log_level;
-    let filter = EnvFilter::try_new(level).map_err(|error| {
+    let filter: Targets = level.parse().map_err(|error: ParseError| {
         Failure::misuse(format!("`strandline.log.level` is `{level}`"))
             .because(&error)
             .next("set it to error, warn, info, debug or trace")
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let lines = fmt::layer().with_writer(writer);
     Ok(if settings.log_as_json {
-        Box::new(lines.json().flatten_event(true).with_current_span(false).finish())
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        Box::new(Registry::default().with(lines.with_filter(filter)))
     } else {
-        Box::new(lines.with_ansi(in_color).with_target(false).finish())
+        let lines = lines.with_ansi(in_color).with_target(false);
+        Box::new(Registry::default().with(lines.with_filter(filter)))
     })
 }
 

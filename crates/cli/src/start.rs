@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::logging;
 use crate::output::Output;
 use crate::signals::{Signals, Stop};
-use crate::world::{runtime, world};
+use crate::world::{self, world};
 
 #[derive(Args, Debug)]
 pub(crate) struct StartArgs {
@@ -26,11 +26,7 @@ pub(crate) fn run(args: StartArgs, output: &Output) -> Result<ExitCode, Failure>
     for line in warning_lines(&resolved.warnings) {
         tracing::warn!("{line}");
     }
-    let runtime = runtime()?;
-    let done = runtime.block_on(serve(resolved, output));
-    // Whatever still waits for a device must not keep a process that has ended.
-    runtime.shutdown_background();
-    done
+    world::run(Box::pin(serve(resolved, output)))
 }
 
 async fn serve(resolved: Resolved, output: &Output) -> Result<ExitCode, Failure> {

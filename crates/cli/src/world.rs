@@ -1,5 +1,7 @@
 //! The real world, as one process has it.
 
+use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use strandline_config::OwnSettings;
@@ -14,11 +16,23 @@ use crate::failure::Failure;
 /// Threads that may wait for a device at the same time.
 const BLOCKING_THREADS_MAX: usize = 32;
 
-/// The runtime of everything but the control plane, which has its own.
+/// Does the work of a verb. It comes in a box so that the runtime's loop is compiled once, instead
+/// of once for every verb.
 ///
 /// # Errors
-/// When the system refuses threads.
-pub fn runtime() -> Result<Runtime, Failure> {
+/// What the work fails with, or when the system refuses threads.
+pub fn run(
+    work: Pin<Box<dyn Future<Output = Result<ExitCode, Failure>> + '_>>,
+) -> Result<ExitCode, Failure> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    // What still waits for a device or an answer must not keep a process that has ended.
+    runtime.shutdown_background();
+    done
+}
+
+/// The runtime of everything but the control plane, which has its own.
+fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name("strandline")

@@ -28,7 +28,7 @@ use strandline_types::{ErrorCode, Offset, PartitionId, TopicPartition};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals::{Signals, Stop};
-use crate::world::{runtime, world};
+use crate::world::{self, world};
 use answers::{Answers, Subject};
 use host::Host;
 use progress::{Progress, resident_bytes_max};
@@ -60,11 +60,7 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn run(args: DemoArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let runtime = runtime()?;
-    let done = runtime.block_on(demo(args, output));
-    // Nothing that still waits for an answer must keep a process that has ended.
-    runtime.shutdown_background();
-    done
+    world::run(Box::pin(demo(args, output)))
 }
 
 async fn demo(args: DemoArgs, output: &Output) -> Result<ExitCode, Failure> {
