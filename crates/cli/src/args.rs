@@ -3,6 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::cluster::ClusterVerb;
 use crate::config::ConfigVerb;
 use crate::consume::ConsumeArgs;
@@ -35,6 +36,16 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
+    /// Measure a Kafka: throughput and latencies, on a topic made for it
+    ///
+    /// The topic is removed at the end. With a rate, a record's latency counts from when it was due
+    /// by the schedule, so that a broker that stands still cannot hide it; without one, from when
+    /// the producer had room to take it.
+    #[command(
+        after_help = "Examples:\n  strandline bench\n  strandline bench produce --duration 10 --size 100 --compression zstd\n  strandline bench roundtrip --rate 20000 --linger 0 --json"
+    )]
+    Bench(BenchArgs),
+
     /// Show brokers, quorum, features and log dirs
     #[command(subcommand, arg_required_else_help = true)]
     Cluster(ClusterVerb),

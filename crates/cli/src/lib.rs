@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod args;
+mod bench;
 mod cluster;
 mod config;
 pub mod configuration;
@@ -22,6 +23,7 @@ mod produce;
 pub mod signals;
 mod start;
 mod storage;
+mod tasks;
 mod topic;
 mod when;
 pub mod world;
@@ -34,6 +36,7 @@ pub fn run() -> ExitCode {
     let Arguments { json, verb } = Arguments::parse();
     let output = Output::new(json);
     let done = match verb {
+        Verb::Bench(args) => bench::run(args, &output),
         Verb::Cluster(verb) => cluster::run(verb, &output),
         Verb::Config(verb) => config::run(verb, &output),
         Verb::Consume(args) => consume::run(args, &output),

@@ -86,3 +86,27 @@ pub fn table<const N: usize>(
     }
     text
 }
+
+/// `336,776`
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_groups_of_three() {
+        let all = [0, 999, 1_000, 336_776, 1_234_567].map(grouped);
+        assert_eq!(all, ["0", "999", "1,000", "336,776", "1,234,567"]);
+    }
+}

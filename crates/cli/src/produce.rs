@@ -11,6 +11,7 @@ use strandline_client::producer::{
     Acks, Delivery, ProduceError, Producer, ProducerConfig, ProducerRecord,
 };
 use strandline_types::{Compression, PartitionId};
+use strandline_wire::compression::CompressionChoice;
 use tokio::sync::mpsc;
 
 use crate::connect::{ConnectArgs, failed, key_value};
@@ -58,7 +59,7 @@ pub(crate) struct ProduceArgs {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum Codec {
+pub(crate) enum Codec {
     None,
     Gzip,
     Snappy,
@@ -67,7 +68,7 @@ enum Codec {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum AcksArg {
+pub(crate) enum AcksArg {
     /// Nobody
     #[value(name = "0")]
     None,
@@ -78,22 +79,34 @@ enum AcksArg {
     All,
 }
 
+impl Codec {
+    pub(crate) fn choice(self) -> CompressionChoice {
+        let codec = match self {
+            Self::None => Compression::None,
+            Self::Gzip => Compression::Gzip,
+            Self::Snappy => Compression::Snappy,
+            Self::Lz4 => Compression::Lz4,
+            Self::Zstd => Compression::Zstd,
+        };
+        codec.into()
+    }
+}
+
+impl From<AcksArg> for Acks {
+    fn from(acks: AcksArg) -> Self {
+        match acks {
+            AcksArg::None => Self::None,
+            AcksArg::Leader => Self::Leader,
+            AcksArg::All => Self::All,
+        }
+    }
+}
+
 impl ProduceArgs {
     fn producer_config(&self) -> ProducerConfig {
-        let compression = match self.compression {
-            Codec::None => Compression::None,
-            Codec::Gzip => Compression::Gzip,
-            Codec::Snappy => Compression::Snappy,
-            Codec::Lz4 => Compression::Lz4,
-            Codec::Zstd => Compression::Zstd,
-        };
         ProducerConfig {
-            acks: match self.acks {
-                AcksArg::None => Acks::None,
-                AcksArg::Leader => Acks::Leader,
-                AcksArg::All => Acks::All,
-            },
-            compression: compression.into(),
+            acks: self.acks.into(),
+            compression: self.compression.choice(),
             ..ProducerConfig::default()
         }
     }

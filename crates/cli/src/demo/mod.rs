@@ -10,7 +10,6 @@ mod progress;
 mod readers;
 mod report;
 mod sources;
-mod tasks;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -16,8 +16,8 @@ use strandline_types::{Instant, Offset};
 use super::PARTITIONS;
 use super::answers::{Answers, Subject};
 use super::flights::Flight;
-use super::tasks::task;
 use crate::failure::Failure;
+use crate::tasks::task;
 
 /// The end of each partition, once nothing more will come.
 pub(super) type Ends = watch::Receiver<Option<[Offset; PARTITIONS]>>;

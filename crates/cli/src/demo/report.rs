@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::answers::Answers;
 use super::readers::{Read, numbers};
-use crate::output::table;
+use crate::output::{grouped, table};
 
 /// More differences than this tell nothing new.
 const DIFFERENCES_MAX: usize = 10;
@@ -261,28 +261,9 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// `336,776`
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_in_groups_of_three() {
-        let all = [0, 999, 1_000, 336_776, 1_234_567].map(grouped);
-        assert_eq!(all, ["0", "999", "1,000", "336,776", "1,234,567"]);
-    }
 
     #[test]
     fn words_for_a_shell() {

@@ -12,8 +12,8 @@ use strandline_ports::World;
 use strandline_types::Compression;
 
 use super::flights::{Flights, ORIGINS};
-use super::tasks::task;
 use crate::failure::Failure;
+use crate::tasks::task;
 
 /// How often a source counts what has been stored.
 const CONFIRMED_EVERY: usize = 1_000;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 ///
 /// # Panics
 /// When the work itself panicked, or the world has ended.
-pub(super) fn task<T: Send + 'static>(
+pub(crate) fn task<T: Send + 'static>(
     world: &World,
     work: impl Future<Output = T> + Send + 'static,
 ) -> impl Future<Output = T> + Send + 'static {
