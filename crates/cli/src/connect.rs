@@ -74,9 +74,9 @@ pub(crate) fn failed(what: &str, error: &ClientError) -> Failure {
     let next = match error {
         ClientError::Refused { refusal, .. } => hint(refusal.code),
         ClientError::Call(CallError::TimedOut { .. }) => Some("give it longer with --timeout"),
-        ClientError::Call(CallError::NoCommonVersion { .. }) => {
-            Some("this broker lacks the request that the verb needs")
-        }
+        ClientError::Call(CallError::NoCommonVersion { .. }) => Some(
+            "the verb needs that request: --bootstrap may name a controller's listener, or an old broker",
+        ),
         _ => None,
     };
     match next {

@@ -1,8 +1,11 @@
 //! `strandline consume`: records to standard output.
 
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
 use strandline_client::Client;
@@ -20,6 +23,8 @@ use crate::when;
 
 /// How long one poll may wait; signals and ends are looked at in between.
 const POLL: Duration = Duration::from_millis(200);
+/// Records that are printed at once.
+const POLL_RECORDS_MAX: usize = 5_000;
 
 #[derive(Args, Debug)]
 pub(crate) struct ConsumeArgs {
@@ -105,6 +110,7 @@ impl ConsumeArgs {
             group: self.group.as_ref().map(GroupConfig::new),
             reset,
             is_read_committed: self.read_committed,
+            poll_records_max: POLL_RECORDS_MAX,
             ..ConsumerConfig::default()
         })
     }
@@ -132,6 +138,17 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
     }
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new("cannot listen for signals").because(&error))?;
+    let is_raw = !io::stdout().is_terminal();
+    if let From::Spec(OffsetSpec::Latest) = from
+        && !is_raw
+        && !output.is_json()
+    {
+        // A closed standard error leaves nobody to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "waiting for new records, Ctrl-C ends; --from beginning shows those that are there"
+        );
+    }
     let mut left = args.count.unwrap_or(usize::MAX);
     while left > 0 && !(args.exit && has_reached(&consumer, &ends)) {
         let records = tokio::select! {
@@ -141,9 +158,7 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
         };
         let shown = left.min(records.len());
         left -= shown;
-        for record in &records[..shown] {
-            output.line(&text_of(record, args), &json_of(record))?;
-        }
+        output.each(&records[..shown], |record| text_of(record, args, is_raw), json_of)?;
         put_back(&mut consumer, args, &records[shown..])?;
     }
     if args.group.is_some() {
@@ -210,32 +225,45 @@ fn put_back(
     Ok(())
 }
 
-/// What is no text is shown as far as it is.
-fn text(bytes: Option<&bytes::Bytes>) -> String {
-    bytes.map_or_else(|| "null".to_owned(), |it| String::from_utf8_lossy(it).into_owned())
+/// Bytes as they are for a program that reads along. A terminal gets what is text and no controls,
+/// which it would obey.
+fn text(bytes: Option<&Bytes>, is_raw: bool) -> Cow<'_, [u8]> {
+    match bytes {
+        None => Cow::Borrowed(b"null"),
+        Some(bytes) if is_raw => Cow::Borrowed(bytes),
+        Some(bytes) => {
+            let is_obeyed = |c: char| c.is_control() && !"\t\n".contains(c);
+            Cow::Owned(String::from_utf8_lossy(bytes).replace(is_obeyed, "\u{fffd}").into_bytes())
+        }
+    }
 }
 
-fn text_of(record: &ConsumerRecord, args: &ConsumeArgs) -> String {
-    let mut line = String::new();
+fn text_of(record: &ConsumerRecord, args: &ConsumeArgs, is_raw: bool) -> Vec<u8> {
+    let mut line = Vec::new();
     if args.offsets {
         let time = when::show(record.timestamp);
-        line += &format!("{}\t{}\t{time}\t", record.partition, record.offset);
+        line.extend(format!("{}\t{}\t{time}\t", record.partition, record.offset).into_bytes());
     }
     if args.headers {
-        let headers = record.headers.iter();
-        let headers: Vec<_> = headers
-            .map(|(key, value)| format!("{}={}", text(Some(key)), text(value.as_ref())))
-            .collect();
-        line += &format!("{}\t", headers.join(","));
+        for (index, (key, value)) in record.headers.iter().enumerate() {
+            line.extend_from_slice(if index > 0 { b"," } else { b"" });
+            line.extend_from_slice(&text(Some(key), is_raw));
+            line.push(b'=');
+            line.extend_from_slice(&text(value.as_ref(), is_raw));
+        }
+        line.push(b'\t');
     }
     if args.key {
-        line += &format!("{}\t", text(record.key.as_ref()));
+        line.extend_from_slice(&text(record.key.as_ref(), is_raw));
+        line.push(b'\t');
     }
-    line + &text(record.value.as_ref()) + "\n"
+    line.extend_from_slice(&text(record.value.as_ref(), is_raw));
+    line.push(b'\n');
+    line
 }
 
 /// Text where it is text, else `{"hex": …}`: nothing is lost.
-fn json_bytes(bytes: Option<&bytes::Bytes>) -> Value {
+fn json_bytes(bytes: Option<&Bytes>) -> Value {
     let Some(bytes) = bytes else { return Value::Null };
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),

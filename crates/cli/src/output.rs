@@ -48,10 +48,27 @@ impl Output {
     /// # Errors
     /// When standard output refuses. A reader that has seen enough (`| head`) ends the process.
     pub fn line(&self, text: &str, json: &Value) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        let written =
-            if self.json { writeln!(out, "{json}") } else { out.write_all(text.as_bytes()) };
-        match written {
+        self.each(&[()], |()| text.into(), |()| json.clone())
+    }
+
+    /// [`Output::line`] of each result, all written at once.
+    ///
+    /// # Errors
+    /// When standard output refuses. A reader that has seen enough (`| head`) ends the process.
+    pub fn each<T>(
+        &self,
+        results: &[T],
+        text: impl Fn(&T) -> Vec<u8>,
+        json: impl Fn(&T) -> Value,
+    ) -> Result<(), Failure> {
+        let mut lines = Vec::new();
+        for result in results {
+            match self.json {
+                true => lines.extend(format!("{}\n", json(result)).into_bytes()),
+                false => lines.extend(text(result)),
+            }
+        }
+        match io::stdout().lock().write_all(&lines).and_then(|()| io::stdout().flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => Err(Failure::new("cannot print the result").because(&error)),
             Ok(()) => Ok(()),

@@ -22,10 +22,16 @@ impl Tools {
         Self { node: Start::anywhere(dir.path()).ready(), _dir: dir }
     }
 
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+        command.args(line.split_whitespace());
+        command.args(["--bootstrap", &self.node.kafka.to_string()]);
+        command
+    }
+
     fn run(&self, line: &str, input: &str) -> (i32, String, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_strandline"))
-            .args(line.split_whitespace())
-            .args(["--bootstrap", &self.node.kafka.to_string()])
+        let mut child = self
+            .command(line)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -372,4 +378,18 @@ fn nobody_there_is_said_with_what_to_do() {
     "#]]
     .assert_eq(&String::from_utf8(run.stderr).unwrap());
     assert_eq!(run.status.code(), Some(1));
+}
+
+#[test]
+fn bytes_that_are_no_text_come_out_as_they_went_in() {
+    let tools = Tools::start();
+    let bytes = b"\xff\x00\x1b[31m\xc3";
+    let mut produce = tools.command("produce bytes");
+    let mut produce = produce.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    produce.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(produce.wait().unwrap().success());
+    let output = tools.command("consume bytes --from beginning -n 1").output().unwrap();
+    assert_eq!(output.stdout, [&bytes[..], b"\n"].concat());
+    let record = tools.json("consume bytes --from beginning -n 1");
+    assert_eq!(record["value"]["hex"], "ff001b5b33316dc3");
 }

@@ -70,7 +70,7 @@ pub(crate) struct BenchArgs {
 
     /// Copies of each partition; the broker's default if not given
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(i16).range(1..))]
-    replicas: Option<i16>,
+    replication_factor: Option<i16>,
 
     #[arg(long, short = 'z', value_enum, default_value_t = Codec::None)]
     compression: Codec,
@@ -188,7 +188,11 @@ impl Bench {
     }
 
     async fn create_topic(&self, args: &BenchArgs) -> Result<(), Failure> {
-        let topic = NewTopic::new(&*self.load.topic, args.partitions, args.replicas.unwrap_or(-1));
+        let topic = NewTopic::new(
+            &*self.load.topic,
+            args.partitions,
+            args.replication_factor.unwrap_or(-1),
+        );
         let created = Admin::new(self.client.clone()).create_topics(&[topic], false).await;
         let created = created.map_err(|error| failed("create a topic", &error))?;
         let refusals = created.iter().filter_map(|(name, created)| {
