@@ -329,8 +329,12 @@ impl LogDir {
         if self.has_unverified.load(Ordering::Relaxed) {
             stale.push(BOOT_FILE);
         } else {
+            // Not synced: it speaks of this boot only, in which the page cache has it. What a loss of
+            // power leaves of it is not the id of the boot that follows.
             let boot_id = self.boot_id.clone().into_bytes();
-            self.io().replace(&dir.join(BOOT_FILE), boot_id).await?;
+            let temporary = dir.join(BOOT_FILE).with_extension("tmp");
+            self.io().write_unsynced(&temporary, boot_id).await?;
+            self.io().rename(&temporary, &dir.join(BOOT_FILE)).await?;
         }
         self.io().remove_files(stale.iter().map(|name| dir.join(name)).collect()).await?;
         self.io().sync_dir(dir).await
