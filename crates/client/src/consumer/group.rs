@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use strandline_ports::Lane;
 use strandline_types::{Instant, TopicPartition};
+use tokio::sync::oneshot;
 
 use super::assignor::Assignor;
 use super::error::ConsumeError;
@@ -17,6 +18,7 @@ use super::{Assigned, Consumer};
 use crate::admin::CommittedOffset;
 use crate::admin::offsets::{commit_offsets, fetch_committed};
 use crate::cluster::Client;
+use crate::sync::lock;
 
 /// Kafka's settings of a member of a group, with its defaults.
 #[derive(Clone, Debug)]
@@ -74,6 +76,9 @@ pub(super) struct Group {
     membership: Option<Arc<Membership>>,
     listener: Option<Box<dyn RebalanceListener>>,
     commit_at: Instant,
+    /// Ends with the last commit in the background: a later one must not be overtaken by it, or the
+    /// older offsets would stand.
+    last_commit: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Drop for Group {
@@ -84,7 +89,14 @@ impl Drop for Group {
 
 impl Group {
     pub(super) fn new(client: Client, config: GroupConfig) -> Self {
-        Self { client, config, membership: None, listener: None, commit_at: Instant::NEVER }
+        Self {
+            client,
+            config,
+            membership: None,
+            listener: None,
+            commit_at: Instant::NEVER,
+            last_commit: Mutex::default(),
+        }
     }
 
     /// Leaves the group in the background.
@@ -128,6 +140,8 @@ impl Group {
         if offsets.is_empty() {
             return Ok(());
         }
+        let before = lock(&self.last_commit).take();
+        wait_for(before).await;
         let committer = self.membership.as_ref().map(|m| m.committer()).unwrap_or_default();
         let results = commit_offsets(&self.client, &self.config.id, &committer, offsets).await?;
         for (_, result) in results {
@@ -143,7 +157,10 @@ impl Group {
         let committer = self.membership.as_ref().map(|m| m.committer()).unwrap_or_default();
         let (client, group) = (self.client.clone(), self.config.id.clone());
         let spawn = Arc::clone(&self.client.world().spawn);
+        let (done, ended) = oneshot::channel();
+        let before = lock(&self.last_commit).replace(ended);
         let commit = async move {
+            wait_for(before).await;
             match commit_offsets(&client, &group, &committer, &offsets).await {
                 Ok(results) => {
                     for (partition, result) in results {
@@ -154,8 +171,16 @@ impl Group {
                 }
                 Err(error) => tracing::warn!(%group, %error, "offsets not committed"),
             }
+            drop(done);
         };
         spawn.spawn(Lane::Data, Box::pin(commit));
+    }
+}
+
+async fn wait_for(commit: Option<oneshot::Receiver<()>>) {
+    if let Some(commit) = commit {
+        // It ends by dropping its sender.
+        let _ = commit.await;
     }
 }
 
