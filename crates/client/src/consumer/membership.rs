@@ -169,6 +169,20 @@ impl Membership {
         }
     }
 
+    /// As the leader soon again, while a topic is missing: one that has just been created shows up
+    /// a moment later.
+    fn next_look_at_topics(&self) -> Instant {
+        let config = self.client.config();
+        let state = lock(&self.state);
+        let is_missing =
+            |topic: &String| state.counts.as_ref().is_some_and(|c| !c.contains_key(topic));
+        let wait = match self.topics.iter().any(is_missing) {
+            true => config.retry_backoff_max,
+            false => config.metadata_max_age,
+        };
+        self.client.now() + wait
+    }
+
     fn phase(&self) -> Phase {
         lock(&self.state).phase.clone()
     }
@@ -248,7 +262,7 @@ async fn run(this: Arc<Membership>) {
                     this.client.forget_coordinator(&this.config.id);
                     this.pause(this.client.config().retry_backoff).await;
                 }
-                look_at_topics_at = this.client.now() + this.client.config().metadata_max_age;
+                look_at_topics_at = this.next_look_at_topics();
             }
             Phase::Preparing { .. } | Phase::Assigned(_) | Phase::Stable => {
                 this.pause(this.config.heartbeat_interval).await;
@@ -257,8 +271,8 @@ async fn run(this: Arc<Membership>) {
                 }
                 heartbeat(&this).await;
                 if this.client.now() >= look_at_topics_at {
-                    look_at_topics_at = this.client.now() + this.client.config().metadata_max_age;
                     look_at_topics(&this).await;
+                    look_at_topics_at = this.next_look_at_topics();
                 }
             }
         }
