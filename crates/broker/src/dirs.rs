@@ -10,9 +10,16 @@ pub(crate) struct Dir {
     /// `None` in one that failed before that could be read.
     pub(crate) id: Option<Uuid>,
     pub(crate) log: LogDir,
+    /// Held by whoever looks at the offsets and writes them down: an older look must not be written
+    /// over a newer one, and two writers would share one temporary file.
+    pub(crate) checkpointing: tokio::sync::Mutex<()>,
 }
 
 impl Dir {
+    pub(crate) fn new(id: Option<Uuid>, log: LogDir) -> Self {
+        Self { id, log, checkpointing: tokio::sync::Mutex::default() }
+    }
+
     pub(crate) fn is_usable(&self) -> bool {
         self.log.state() != DirState::Offline
     }

@@ -12,7 +12,7 @@ use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::Offset;
 
 use super::partition::{Partition, RetiredSegments};
-use crate::dirs::{DirIndex, Dirs};
+use crate::dirs::{Dir, DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
 
 /// How often a full directory is looked at again.
@@ -141,6 +141,8 @@ impl Upkeep {
         dir: DirIndex,
         checkpoint: Checkpoint,
     ) -> Result<(), StoreFault> {
+        let Dir { log, checkpointing, .. } = self.dirs.get(dir);
+        let _writing = checkpointing.lock().await;
         let mut offsets = Offsets::new();
         for held in self.partitions.all() {
             if held.dir == dir {
@@ -148,7 +150,7 @@ impl Upkeep {
                 offsets.insert(held.partition.name().clone(), offset);
             }
         }
-        self.dirs.get(dir).log.write_checkpoint(checkpoint, &offsets).await
+        log.write_checkpoint(checkpoint, &offsets).await
     }
 
     async fn resume_full_dirs(&self) {

@@ -179,7 +179,7 @@ impl Opening<'_> {
                 }
                 None => {
                     let log = LogDir::failed(self.io(), &path, self.options.clone());
-                    Dir { id: None, log }
+                    Dir::new(None, log)
                 }
             });
         }
@@ -204,7 +204,7 @@ impl Opening<'_> {
             log.read_checkpoint(Checkpoint::LogStart).await?,
             log.read_checkpoint(Checkpoint::HighWatermark).await?,
         ];
-        Ok(Some((Dir { id: Some(id), log }, partitions, checkpoints)))
+        Ok(Some((Dir::new(Some(id), log), partitions, checkpoints)))
     }
 }
 
