@@ -247,12 +247,15 @@ impl Log {
     /// Closes the active segment and begins the next one at `base_offset`.
     pub(crate) fn roll(&mut self, now: Timestamp, base_offset: Offset, reason: RollReason) -> Roll {
         let close = self.active_mut().close();
+        // A sync that is under way may be about to take the recovery point there.
+        let flushes = self.config.flush_messages < i64::MAX || self.config.flush_ms < i64::MAX;
+        let sync_indexes = flushes || self.recovery_point == base_offset;
         if close.size_bytes == 0 {
             // It never held a record: the new segment replaces it.
             self.segments.pop();
         }
         self.segments.push(Segment::new(base_offset, now));
-        Roll { base_offset, reason, close, producers: self.producers.snapshot() }
+        Roll { base_offset, reason, close, sync_indexes, producers: self.producers.snapshot() }
     }
 }
 

@@ -90,6 +90,9 @@ pub struct Roll {
     pub base_offset: Offset,
     pub reason: RollReason,
     pub close: CloseSegment,
+    /// Sync the old segment's indexes before the new segment is there. The recovery point may stand
+    /// at the end of the old one already, and recovery believes the indexes of what lies below it.
+    pub sync_indexes: bool,
     pub producers: Vec<ProducerSnapshot>,
 }
 

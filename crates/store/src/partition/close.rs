@@ -4,7 +4,8 @@ use strandline_log::ClosePlan;
 use strandline_types::Offset;
 
 use super::PartitionStore;
-use crate::fault::{Context, Result};
+use super::segments::indexes_of;
+use crate::fault::Result;
 use crate::format::names::FileKind;
 
 /// Older snapshots serve only if this many newer ones turn out to be damaged; Kafka keeps two.
@@ -32,19 +33,9 @@ impl PartitionStore {
     async fn sync_closed(&self, base_offset: Offset, snapshot_offset: Offset) -> Result<()> {
         let mut indexes = std::mem::take(&mut self.state().unsynced_indexes);
         indexes.insert(base_offset);
-        let indexes = indexes.into_iter().flat_map(|base_offset| {
-            [(base_offset, FileKind::OffsetIndex), (base_offset, FileKind::TimeIndex)]
-        });
-        let mut syncs = Vec::new();
-        for key in indexes.chain([(snapshot_offset, FileKind::ProducerSnapshot)]) {
-            if let Some(file) = self.existing_file(key).await? {
-                syncs.push((file.sync(), key));
-            }
-        }
-        for (sync, key) in syncs {
-            let synced = sync.await.context("sync", &self.file_path(key));
-            self.judge(synced)?;
-        }
+        let indexes = indexes.into_iter().flat_map(indexes_of);
+        let snapshot = (snapshot_offset, FileKind::ProducerSnapshot);
+        self.sync_files(indexes.chain([snapshot]).collect()).await?;
         let dir = self.path();
         let synced = self.io().sync_dir(&dir).await;
         self.judge(synced)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use strandline_log::{CloseSegment, Deletion, ProducerSnapshot, Roll, StartOver, SyncPlan};
 use strandline_types::Offset;
 
-use super::{PartitionStore, PendingIndexes, StoredSegment, log_of};
+use super::{FileKey, PartitionStore, PendingIndexes, StoredSegment, log_of};
 use crate::fault::{Context, Result};
 use crate::format::names::{FileKind, FileState, OffsetFile};
 use crate::format::producer_snapshot;
@@ -29,9 +29,17 @@ impl DeletedFiles {
     }
 }
 
+/// The keys of a segment's index files.
+pub(super) fn indexes_of(base_offset: Offset) -> [FileKey; 2] {
+    [(base_offset, FileKind::OffsetIndex), (base_offset, FileKind::TimeIndex)]
+}
+
 impl PartitionStore {
     pub(super) async fn roll(&self, roll: Roll) -> Result<()> {
         self.close_segment(roll.close).await?;
+        if roll.sync_indexes {
+            self.sync_files(indexes_of(roll.close.base_offset).into()).await?;
+        }
         self.write_snapshot(roll.base_offset, &roll.producers).await?;
         self.create_segment(roll.base_offset).await
     }
@@ -107,14 +115,26 @@ impl PartitionStore {
             let active = state.segments.last().map(|active| active.base_offset);
             (active, state.dir_synced_upto, std::mem::take(&mut state.unsynced_indexes))
         };
-        let mut syncs = Vec::new();
         // Recovery takes the indexes as they are once the recovery point has passed them.
         indexes.extend(plan.segments.iter().filter(|&&base_offset| Some(base_offset) != active));
         let logs = plan.segments.iter().map(|&base_offset| (base_offset, FileKind::Log));
-        let indexes = indexes.iter().flat_map(|&base_offset| {
-            [(base_offset, FileKind::OffsetIndex), (base_offset, FileKind::TimeIndex)]
-        });
-        for key in logs.chain(indexes) {
+        let keys = logs.chain(indexes.into_iter().flat_map(indexes_of)).collect();
+        self.sync_files(keys).await?;
+        let Some(&newest) = plan.segments.last() else { return Ok(()) };
+        if newest >= dir_synced_upto {
+            let dir = self.path();
+            let synced = self.io().sync_dir(&dir).await;
+            self.judge(synced)?;
+            let mut state = self.state();
+            state.dir_synced_upto = state.dir_synced_upto.max(newest + 1);
+        }
+        Ok(())
+    }
+
+    /// Syncs files in parallel.
+    pub(super) async fn sync_files(&self, keys: Vec<FileKey>) -> Result<()> {
+        let mut syncs = Vec::new();
+        for key in keys {
             // A segment that was deleted since has nothing to lose.
             if let Some(file) = self.existing_file(key).await? {
                 syncs.push((file.sync(), key));
@@ -123,14 +143,6 @@ impl PartitionStore {
         for (sync, key) in syncs {
             let synced = sync.await.context("sync", &self.file_path(key));
             self.judge(synced)?;
-        }
-        let Some(&newest) = plan.segments.last() else { return Ok(()) };
-        if newest >= dir_synced_upto {
-            let dir = self.path();
-            let synced = self.io().sync_dir(&dir).await;
-            self.judge(synced)?;
-            let mut state = self.state();
-            state.dir_synced_upto = state.dir_synced_upto.max(newest + 1);
         }
         Ok(())
     }
