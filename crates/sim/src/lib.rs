@@ -5,9 +5,11 @@
 //! drawn from the seed too, or asked for by a scenario.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod client;
 mod disk;
 mod executor;
+mod members;
 mod net;
 mod node;
 mod oracle;
@@ -21,6 +23,6 @@ pub use disk::{DiskFaults, SimDisk};
 pub use executor::Sim;
 pub use net::{NetFaults, Network};
 pub use node::{Crash, Node, NodeId};
-pub use oracle::{Oracle, PartitionKey, Value, Violation};
+pub use oracle::{Oracle, PartitionKey, Promise, Value, Violation};
 pub use process::{BROKER_PORT, BrokerProcess, Status};
 pub use rng::Rng;

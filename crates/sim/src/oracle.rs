@@ -4,7 +4,8 @@
 //! Invariants, by their numbers in ARCHITECTURE.md:
 //!
 //! - WORLD-1: an acked record stays. After a power loss this holds for partitions that sync each
-//!   message; others lose a tail, never something in the middle.
+//!   message; others lose a tail, never something in the middle, and nothing from before a clean
+//!   stop or older than `flush.ms`.
 //! - WORLD-2: an offset holds one value for good, in what is acked and in what is read.
 //! - WORLD-3: a value stands at one offset (idempotent producers repeat theirs).
 //! - WORLD-4: what one producer sent stands in the order in which it was sent.
@@ -13,10 +14,27 @@
 //! - WORLD-7: every batch served has its checksum.
 //! - WORLD-8: nothing is served from beyond the high watermark, which a connection never sees go back.
 //! - WORLD-9: a topic whose creation was acked stays, under its id.
-//! - WORLD-10: a healthy broker answers; it starts again after every fault.
+//! - WORLD-10: a healthy broker answers; it starts again after every fault, partitions take records
+//!   and groups move on.
+//! - WORLD-11: in one generation of a group a partition has one owner, and an older generation
+//!   commits nothing once a newer one has.
+//! - WORLD-12: an acked commit stays, and commits never go back. After a power loss this holds for
+//!   groups whose commits are synced.
+//! - WORLD-13: whatever lies below a committed offset was read by the group, and its owner was handed
+//!   one offset after the other.
+//! - WORLD-14: in the log of the groups a generation never goes back.
+//! - WORLD-15: a producer hears of a gap in its sequence only after a start or a full disk.
+//! - WORLD-16: a time leads to the first record that is as young.
+
+mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
+
+use strandline_types::Instant;
+
+use groups::GroupHistory;
 
 /// Who sent a value, and the how-manieth of theirs it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,32 +75,54 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Which acked records survive a power loss, by the topic's settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Promise {
+    /// Those that happen to be synced.
+    #[default]
+    Nothing,
+    /// Those that were acked so long ago.
+    After(Duration),
+    All,
+}
+
 /// Everything that is known of one partition.
 #[derive(Default)]
 struct History {
-    syncs_each_message: bool,
+    promise: Promise,
+    /// What no power loss may take ends here.
+    durable_end: i64,
     /// What stands where, as acked or read.
     values: BTreeMap<i64, Value>,
     offsets: BTreeMap<Value, i64>,
-    acked: BTreeSet<i64>,
+    /// With the time of the ack.
+    acked: BTreeMap<i64, Instant>,
     sent: BTreeSet<Value>,
     refused: BTreeSet<Value>,
+}
+
+impl History {
+    fn acked_end(&self) -> i64 {
+        self.acked.last_key_value().map_or(0, |(last, _)| last + 1)
+    }
 }
 
 /// All histories, and what is wrong with them.
 #[derive(Default)]
 pub struct Oracle {
     partitions: BTreeMap<PartitionKey, History>,
+    groups: BTreeMap<String, GroupHistory>,
+    /// Of the broker's machine, so far.
+    pub power_losses: u64,
     violations: Vec<Violation>,
     pub acked: u64,
     pub read: u64,
 }
 
 impl Oracle {
-    /// Begins the history of a partition. `syncs_each_message`: an ack means that the record has
-    /// survived a power loss.
-    pub fn begin(&mut self, key: PartitionKey, syncs_each_message: bool) {
-        let history = History { syncs_each_message, ..History::default() };
+    /// Begins the history of a partition.
+    pub fn begin(&mut self, key: PartitionKey, promise: Promise) {
+        let history = History { promise, ..History::default() };
         self.partitions.insert(key, history);
     }
 
@@ -109,11 +149,11 @@ impl Oracle {
     }
 
     /// The broker has said that the values stand from `base_offset` on.
-    pub fn acked(&mut self, key: PartitionKey, base_offset: i64, values: &[Value]) {
+    pub fn acked(&mut self, key: PartitionKey, now: Instant, base_offset: i64, values: &[Value]) {
         for (offset, value) in (base_offset..).zip(values) {
             self.acked += 1;
             self.learn(key, offset, *value, "acked");
-            self.history(key).acked.insert(offset);
+            self.history(key).acked.insert(offset, now);
         }
     }
 
@@ -131,9 +171,15 @@ impl Oracle {
     /// sent anew from here on. The whole log has been read up to it.
     pub fn recovered(&mut self, key: PartitionKey, end: i64) {
         let history = self.history(key);
-        if history.syncs_each_message {
+        let promised = history.durable_end;
+        if history.promise == Promise::All {
             return;
         }
+        if end < promised {
+            let detail = format!("{key:?}: the log ends at {end}, {promised} was durable");
+            self.violate("WORLD-1", detail);
+        }
+        let history = self.history(key);
         for value in history.values.split_off(&end).into_values() {
             history.offsets.remove(&value);
         }
@@ -147,7 +193,8 @@ impl Oracle {
         let history = self.history(key);
         let lost: Vec<(i64, Value)> = history
             .acked
-            .difference(&there)
+            .keys()
+            .filter(|offset| !there.contains(offset))
             .filter_map(|offset| Some((*offset, *history.values.get(offset)?)))
             .collect();
         if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
@@ -170,9 +217,34 @@ impl Oracle {
         }
     }
 
+    /// The process has ended at once: what is due to be durable is so from now on.
+    pub fn crashed(&mut self, now: Instant) {
+        for history in self.partitions.values_mut() {
+            if let Promise::After(wait) = history.promise {
+                let due = history.acked.iter().rev().find(|(_, at)| **at + wait <= now);
+                let end = due.map_or(0, |(offset, _)| offset + 1);
+                history.durable_end = history.durable_end.max(end);
+            }
+        }
+    }
+
+    /// The process has ended cleanly: everything is durable.
+    pub fn stopped(&mut self) {
+        for history in self.partitions.values_mut() {
+            history.durable_end = history.durable_end.max(history.acked_end());
+        }
+    }
+
     /// How many acked values each partition holds.
     pub fn acks_of(&self, keys: &[PartitionKey]) -> Vec<usize> {
         keys.iter().map(|key| self.partitions.get(key).map_or(0, |it| it.acked.len())).collect()
+    }
+
+    /// Of each partition that has kept its records, where what was acked ends.
+    pub fn acked_ends(&self, keys: &[PartitionKey]) -> BTreeMap<PartitionKey, i64> {
+        let judged = keys.iter().filter(|key| self.is_judged(**key));
+        let ends = judged.filter_map(|key| Some((*key, self.partitions.get(key)?.acked_end())));
+        ends.collect()
     }
 
     fn learn(&mut self, key: PartitionKey, offset: i64, value: Value, how: &str) {

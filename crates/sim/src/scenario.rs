@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use strandline_ports::{Clock, World, timeout};
@@ -10,12 +10,14 @@ use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use strandline_wire::messages::{CreateTopicsRequest, MetadataRequest};
 
+use crate::audit::Auditor;
 use crate::client::Client;
 use crate::disk::DiskFaults;
 use crate::executor::Sim;
+use crate::members::{GroupPlan, Troupe};
 use crate::net::{NetFaults, Network};
 use crate::node::{Crash, Node, NodeId};
-use crate::oracle::{PartitionKey, Violation};
+use crate::oracle::{PartitionKey, Promise, Violation};
 use crate::process::{BROKER_PORT, BrokerProcess, Status};
 use crate::rng::Rng;
 use crate::workload::{Field, Producer, ProducerPlan, Reader, topic_name};
@@ -24,6 +26,17 @@ use crate::workload::{Field, Producer, ProducerPlan, Reader, topic_name};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough for the longest scenario: 1 hour of virtual time.
 const SCENARIO_MAX: Duration = Duration::from_secs(3600);
+
+/// After `flush.ms` a sync must begin, and end.
+const FLUSH_SLACK: Duration = Duration::from_secs(1);
+/// One broken invariant often breaks others after it.
+const VIOLATIONS_SHOWN: usize = 10;
+/// Checkpoints must come to be within a scenario, whose minutes are seconds.
+const CHECKPOINT_INTERVALS: [&str; 3] = [
+    "log.flush.offset.checkpoint.interval.ms",
+    "log.flush.start.offset.checkpoint.interval.ms",
+    "replica.high.watermark.checkpoint.interval.ms",
+];
 
 /// What goes wrong in one round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,13 +84,14 @@ impl fmt::Display for Outcome {
         let Self { seed, acked, read, steps, virtual_time, faults, .. } = self;
         write!(f, "seed {seed}: {acked} acked, {read} read, {steps} steps, ")?;
         write!(f, "{:.1} s, {faults:?}", virtual_time.as_secs_f64())?;
-        self.violations.iter().try_for_each(|violation| write!(f, "\n  {violation}"))
+        let shown = self.violations.iter().take(VIOLATIONS_SHOWN);
+        shown.into_iter().try_for_each(|violation| write!(f, "\n  {violation}"))
     }
 }
 
 struct TopicPlan {
     partitions: i32,
-    syncs_each_message: bool,
+    promise: Promise,
     configs: Vec<(&'static str, String)>,
 }
 
@@ -87,10 +101,13 @@ impl TopicPlan {
             ("segment.ms", rng.between(1, 5_000).to_string()),
             ("index.interval.bytes", rng.between(0, 4_096).to_string()),
         ];
-        if syncs_each_message {
-            configs.push(("flush.messages", "1".into()));
-        } else if rng.one_in(3) {
-            configs.push(("flush.ms", rng.between(1, 500).to_string()));
+        let unsynced_messages = if syncs_each_message { 1 } else { i64::MAX };
+        configs.push(("flush.messages", unsynced_messages.to_string()));
+        let mut promise = if syncs_each_message { Promise::All } else { Promise::Nothing };
+        if !syncs_each_message && rng.one_in(3) {
+            let flush_ms = rng.between(1, 500);
+            configs.push(("flush.ms", flush_ms.to_string()));
+            promise = Promise::After(Duration::from_millis(flush_ms) + FLUSH_SLACK);
         }
         if rng.one_in(4) {
             configs.push(("preallocate", "true".into()));
@@ -98,7 +115,34 @@ impl TopicPlan {
         if rng.one_in(4) {
             configs.push(("compression.type", "lz4".into()));
         }
-        Self { partitions: rng.between(1, 2) as i32, syncs_each_message, configs }
+        Self { partitions: rng.between(1, 2) as i32, promise, configs }
+    }
+}
+
+struct GroupsPlan {
+    groups: Vec<GroupPlan>,
+    /// Commits are synced before they are acked.
+    syncs_each_commit: bool,
+}
+
+impl GroupsPlan {
+    fn draw(rng: &mut Rng) -> Self {
+        let count = rng.below(3) as usize;
+        let groups = (0..count).map(|index| GroupPlan::draw(rng, index)).collect();
+        Self { groups, syncs_each_commit: rng.one_in(2) }
+    }
+
+    fn settings(&self, rng: &mut Rng) -> Vec<(&'static str, String)> {
+        let delay_ms = [0, 300, 2_000][rng.below(3) as usize];
+        let mut settings = vec![
+            ("group.initial.rebalance.delay.ms", delay_ms.to_string()),
+            ("group.min.session.timeout.ms", "1000".to_owned()),
+            ("offsets.topic.num.partitions", rng.between(1, 3).to_string()),
+        ];
+        if self.syncs_each_commit {
+            settings.push(("log.flush.interval.messages", "1".to_owned()));
+        }
+        settings
     }
 }
 
@@ -112,7 +156,12 @@ pub fn run(seed: u64) -> Outcome {
 pub fn run_in(sim: &Sim, seed: u64) -> Outcome {
     let network = Network::new(NetFaults::CALM);
     let mut rng = sim.draw(Rng::split);
-    let settings = [("log.flush.scheduler.interval.ms", "200".to_owned())];
+    let groups = GroupsPlan::draw(&mut rng);
+    let mut settings = groups.settings(&mut rng);
+    settings.push(("log.flush.scheduler.interval.ms", "200".to_owned()));
+    for checkpoint in CHECKPOINT_INTERVALS {
+        settings.push((checkpoint, rng.between(100, 5_000).to_string()));
+    }
     let broker = BrokerProcess::new(sim, Node::new(sim, &network, NodeId(0)), &settings);
     let world = Node::new(sim, &network, NodeId(1)).world();
     let calm = DiskFaults {
@@ -123,8 +172,18 @@ pub fn run_in(sim: &Sim, seed: u64) -> Outcome {
     };
     broker.node().disk.set_faults(calm);
     let field = Arc::new(Field::default());
-    let stage =
-        Stage { sim: sim.clone(), network, broker, world, calm, field: Arc::clone(&field), rng };
+    let stage = Stage {
+        sim: sim.clone(),
+        network,
+        broker,
+        auditor: Auditor::new(&field, &world),
+        world,
+        calm,
+        field: Arc::clone(&field),
+        groups,
+        members: Vec::new(),
+        rng,
+    };
     let faults = sim.run(SCENARIO_MAX, stage.play());
     let oracle = field.oracle();
     Outcome {
@@ -147,6 +206,10 @@ struct Stage {
     world: World,
     calm: DiskFaults,
     field: Arc<Field>,
+    groups: GroupsPlan,
+    /// How many members of each group run.
+    members: Vec<Arc<AtomicUsize>>,
+    auditor: Auditor,
     rng: Rng,
 }
 
@@ -160,6 +223,7 @@ impl Stage {
         let Some(ids) = self.create(&topics).await else { return faults };
         let keys = keys(&topics);
         self.populate(&topics, &keys);
+        self.gather();
         for _ in 0..self.rng.between(1, 4) {
             let fault = Fault::ALL[self.rng.below(Fault::ALL.len() as u64) as usize];
             self.sim.note(&format!("fault: {fault:?}"));
@@ -170,8 +234,12 @@ impl Stage {
             }
         }
         self.serves_everybody(&keys).await;
+        self.field.is_calm.store(true, Relaxed);
+        self.readers_are_woken(&topics, &keys).await;
+        self.groups_move_on(&keys).await;
         self.field.is_over.store(true, Relaxed);
         self.read_all(&topics, &keys, false).await;
+        self.check_groups().await;
         self.check_topics(&ids).await;
         self.broker.stop();
         if self.within(self.broker.ended()).await.is_none() {
@@ -196,6 +264,7 @@ impl Stage {
 
     /// Starts the broker until it serves; false when it cannot.
     async fn start(&self) -> bool {
+        self.field.starts.fetch_add(1, Relaxed);
         self.broker.start();
         match self.within(self.broker.settled()).await {
             Some(Status::Serving(_)) => true,
@@ -246,8 +315,7 @@ impl Stage {
 
     fn populate(&mut self, topics: &[TopicPlan], keys: &[PartitionKey]) {
         for &key in keys {
-            let syncs_each_message = topics[key.topic].syncs_each_message;
-            self.field.oracle().begin(key, syncs_each_message);
+            self.field.oracle().begin(key, topics[key.topic].promise);
             for number in 0..self.rng.between(1, 2) {
                 let is_idempotent = self.rng.one_in(2);
                 // Somebody must be told whether the partition takes records.
@@ -272,8 +340,22 @@ impl Stage {
         }
     }
 
+    /// Begins the groups, a handful of machines each.
+    fn gather(&mut self) {
+        for (index, plan) in self.groups.groups.clone().into_iter().enumerate() {
+            self.field.oracle().begin_group(&plan.name, self.groups.syncs_each_commit);
+            let first = 10 * (index as u32 + 1);
+            let last = first + self.rng.between(1, 3) as u32;
+            let nodes = (first..=last).map(|id| Node::new(&self.sim, &self.network, NodeId(id)));
+            let (nodes, rng) = (nodes.collect(), self.rng.split());
+            let troupe = Troupe::new(&self.sim, &self.field, &self.world, rng, plan, nodes);
+            self.members.push(troupe.living());
+            self.sim.spawn(NodeId(1), Box::pin(troupe.run()));
+        }
+    }
+
     fn reader(&mut self, topics: &[TopicPlan], key: PartitionKey) -> Reader {
-        let may_lose = !topics[key.topic].syncs_each_message;
+        let may_lose = topics[key.topic].promise != Promise::All;
         Reader::new(&self.field, &self.world, self.rng.split(), key, may_lose)
     }
 
@@ -286,7 +368,7 @@ impl Stage {
                 self.some_time().await;
                 self.broker.stop();
                 match self.within(self.broker.ended()).await {
-                    Some(Status::Stopped) => {}
+                    Some(Status::Stopped) => self.field.oracle().stopped(),
                     _ => {
                         self.stuck("no clean stop");
                         return false;
@@ -301,6 +383,7 @@ impl Stage {
             }
             Fault::ProcessCrashThenPowerLoss => {
                 self.crash_soon(Crash::Process).await;
+                self.field.starts.fetch_add(1, Relaxed);
                 self.broker.start();
                 self.crash_within(400, Crash::Power).await;
             }
@@ -359,10 +442,11 @@ impl Stage {
     async fn crash_within(&mut self, steps: u64, crash: Crash) {
         let steps = self.rng.between(1, steps);
         let (broker, field) = (Arc::clone(&self.broker), Arc::clone(&self.field));
+        let sim = self.sim.clone();
         self.sim.after_steps(steps, move || {
+            field.oracle().crashed(sim.now());
             if crash == Crash::Power {
-                field.gate.send_replace(false);
-                field.power_losses.fetch_add(1, Relaxed);
+                field.power_lost();
             }
             broker.crash(crash);
         });
@@ -402,27 +486,92 @@ impl Stage {
         }
     }
 
+    /// Whoever waits at the end of a partition is told of the next record when it comes.
+    async fn readers_are_woken(&mut self, topics: &[TopicPlan], keys: &[PartitionKey]) {
+        for &key in keys {
+            let mut reader = self.reader(topics, key);
+            let woken = async {
+                while reader.wait_for_more(2 * PATIENCE).await.is_err() {
+                    self.sleep(Duration::from_millis(50)).await;
+                }
+            };
+            if self.within(woken).await.is_none() {
+                self.stuck(&format!("nobody is told what comes to {key:?}"));
+            }
+        }
+    }
+
+    /// Every group commits what was acked so far.
+    async fn groups_move_on(&mut self, keys: &[PartitionKey]) {
+        let targets = self.field.oracle().acked_ends(keys);
+        for plan in &self.groups.groups {
+            let reached = async {
+                loop {
+                    let committed = self.auditor.committed(&plan.name).await.unwrap_or_default();
+                    let mut targets =
+                        targets.iter().filter(|(key, _)| plan.topics.contains(&key.topic));
+                    if targets.all(|(key, end)| committed.get(key).is_some_and(|it| it >= end)) {
+                        return;
+                    }
+                    self.sleep(Duration::from_millis(200)).await;
+                }
+            };
+            if self.within(reached).await.is_none() {
+                let commits = self.field.oracle().commits(&plan.name);
+                self.stuck(&format!("{} stays at {commits:?}, not {targets:?}", plan.name));
+            }
+        }
+    }
+
+    /// When all members have left, the coordinator and the log agree with what they were told.
+    async fn check_groups(&self) {
+        if self.groups.groups.is_empty() {
+            return;
+        }
+        let are_gone = async {
+            while self.members.iter().any(|living| living.load(Relaxed) > 0) {
+                self.sleep(Duration::from_millis(100)).await;
+            }
+        };
+        if self.within(are_gone).await.is_none() {
+            self.stuck("a group is never left");
+        }
+        for plan in &self.groups.groups {
+            if let Err(error) = self.auditor.committed(&plan.name).await {
+                self.stuck(&format!("{} has no coordinator: {error}", plan.name));
+            }
+        }
+        if let Err(error) = self.auditor.read_log().await {
+            self.stuck(&format!("the log of the groups cannot be read: {error}"));
+        }
+    }
+
     /// Reads every partition and holds it against its history.
     async fn read_all(&mut self, topics: &[TopicPlan], keys: &[PartitionKey], after_loss: bool) {
         for &key in keys {
             let mut reader = self.reader(topics, key);
             let clock: Arc<dyn Clock> = Arc::clone(&self.world.clock);
+            let field = Arc::clone(&self.field);
             let reading = async move {
                 loop {
                     if let Ok(log) = reader.read_whole().await {
-                        return log;
+                        // What is acked from here on is not in what was read.
+                        let mut oracle = field.oracle();
+                        if after_loss {
+                            oracle.recovered(key, log.last().map_or(0, |(offset, _)| offset + 1));
+                        }
+                        oracle.check_whole(key, &log);
+                        break;
                     }
                     clock.sleep(Duration::from_millis(50)).await;
                 }
+                while reader.look_up_times().await.is_err() {
+                    clock.sleep(Duration::from_millis(50)).await;
+                }
             };
-            let Some(log) = self.within(reading).await else {
+            if self.within(reading).await.is_none() {
                 return self.stuck(&format!("{key:?} cannot be read"));
-            };
-            let mut oracle = self.field.oracle();
-            if after_loss {
-                oracle.recovered(key, log.last().map_or(0, |(offset, _)| offset + 1));
             }
-            oracle.check_whole(key, &log);
         }
     }
 

@@ -29,6 +29,8 @@ use crate::rng::Rng;
 const PRODUCE_VERSION: i16 = 11;
 const FETCH_VERSION: i16 = 12;
 const LATEST: i64 = -1;
+/// So many times are looked up in a log that was read.
+const LOOKUPS: u32 = 3;
 const CODECS: [Compression; 5] = [
     Compression::None,
     Compression::Gzip,
@@ -42,8 +44,11 @@ pub(crate) struct Field {
     pub(crate) oracle: Mutex<Oracle>,
     /// Closed from a power loss until everything that is left has been read.
     pub(crate) gate: watch::Sender<bool>,
+    /// Nothing more goes wrong: now everything must go on.
+    pub(crate) is_calm: AtomicBool,
     pub(crate) is_over: AtomicBool,
-    pub(crate) power_losses: AtomicU64,
+    /// How often the broker has been started.
+    pub(crate) starts: AtomicU64,
     next_producer: AtomicU32,
 }
 
@@ -52,8 +57,9 @@ impl Default for Field {
         Self {
             oracle: Mutex::default(),
             gate: watch::channel(true).0,
+            is_calm: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            power_losses: AtomicU64::new(0),
+            starts: AtomicU64::new(0),
             next_producer: AtomicU32::new(0),
         }
     }
@@ -64,8 +70,14 @@ impl Field {
         self.oracle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Relaxed)
+    }
+
+    /// From now on nothing is sent until what is left has been read.
+    pub(crate) fn power_lost(&self) {
+        self.gate.send_replace(false);
+        self.oracle().power_lost();
     }
 
     async fn pass(&self) {
@@ -91,6 +103,11 @@ pub(crate) fn topic_name(topic: usize) -> String {
     format!("topic-{topic}")
 }
 
+/// The other way round.
+pub(crate) fn topic_of(name: &str) -> Option<usize> {
+    name.strip_prefix("topic-")?.parse().ok()
+}
+
 struct Batch {
     first_number: u32,
     count: u32,
@@ -110,6 +127,9 @@ pub(crate) struct Producer {
     identity: Option<(ProducerId, ProducerEpoch)>,
     next_sequence: i32,
     pending: VecDeque<Batch>,
+    /// The broker's start since which it knows every batch that it may be sent again; `None` when
+    /// that is not sure.
+    known_since: Option<u64>,
 }
 
 impl Producer {
@@ -126,6 +146,7 @@ impl Producer {
             identity: None,
             next_sequence: 0,
             pending: VecDeque::new(),
+            known_since: None,
         };
         producer.begin_anew();
         producer
@@ -171,6 +192,7 @@ impl Producer {
             if answer.error_code != ErrorCode::NONE {
                 return Err(Trouble::Lost);
             }
+            self.known_since = Some(self.field.starts.load(Relaxed));
             self.identity =
                 Some((ProducerId(answer.producer_id), ProducerEpoch(answer.producer_epoch)));
         }
@@ -206,16 +228,24 @@ impl Producer {
             let values: Vec<Value> = (batch.first_number..batch.first_number + batch.count)
                 .map(|number| Value { producer: self.number, number })
                 .collect();
-            self.field.oracle().acked(key, base_offset, &values);
+            let now = self.world.clock.now().instant;
+            self.field.oracle().acked(key, now, base_offset, &values);
+            self.known_since = Some(self.field.starts.load(Relaxed));
             self.pending.pop_front();
             return Ok(());
         }
         match code {
-            // A power loss took batches that were acked, and with them the sequence.
-            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID => {
+            // A power loss took batches that were acked, and with them the sequence. Or the broker was
+            // started, or its disk full, with several batches in flight: a snapshot knows only the
+            // last one of a producer, and those before it look new when they are sent again.
+            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER => {
+                if self.known_since == Some(self.field.starts.load(Relaxed)) {
+                    let detail = format!("{key:?}: producer {} hears of a gap", self.number);
+                    self.field.oracle().violate("WORLD-15", detail);
+                }
                 self.begin_anew();
             }
-            code if code.is_retriable() => {}
+            code if code.is_retriable() => self.known_since = None,
             code => {
                 let detail = format!("{key:?}: produce was refused with {code}");
                 self.field.oracle().violate("WORLD-10", detail);
@@ -297,6 +327,8 @@ pub(crate) struct Reader {
     position: i64,
     high_watermark: i64,
     read: Vec<(i64, Value)>,
+    /// The timestamps of what was read.
+    times: Vec<(i64, Timestamp)>,
 }
 
 impl Reader {
@@ -320,6 +352,7 @@ impl Reader {
             position: 0,
             high_watermark: 0,
             read: Vec::new(),
+            times: Vec::new(),
         }
     }
 
@@ -333,6 +366,7 @@ impl Reader {
                 self.world.clock.sleep(Duration::from_millis(millis)).await;
             }
             self.read.clear();
+            self.times.clear();
         }
     }
 
@@ -341,13 +375,14 @@ impl Reader {
         if !*self.field.gate.borrow() {
             return Ok(());
         }
-        let losses = self.field.power_losses.load(Relaxed);
+        let losses = self.field.oracle().power_losses;
         let has_lost = self.may_lose && losses > self.losses;
         self.losses = losses;
         if has_lost || self.rng.one_in(40) {
             self.position = 0;
         }
-        self.fetch(500).await
+        let min_bytes = self.rng.between(1, 10_000) as i32;
+        self.fetch(500, min_bytes).await
     }
 
     /// The whole log as it stands now.
@@ -355,20 +390,65 @@ impl Reader {
     /// # Errors
     /// When the broker cannot be asked.
     pub(crate) async fn read_whole(&mut self) -> Result<Vec<(i64, Value)>, Trouble> {
-        let end = self.end().await?;
+        let end = self.offset_at(LATEST).await?;
         self.position = 0;
         self.read.clear();
+        self.times.clear();
         while self.position < end {
-            self.fetch(0).await?;
+            self.fetch(0, 1).await?;
         }
         Ok(std::mem::take(&mut self.read))
     }
 
-    async fn end(&mut self) -> Result<i64, Trouble> {
+    /// Waits at the end of the log for the next record.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked.
+    pub(crate) async fn wait_for_more(&mut self, max_wait: Duration) -> Result<(), Trouble> {
+        let end = self.offset_at(LATEST).await?;
+        self.position = end;
+        while self.position == end {
+            self.fetch(max_wait.as_millis() as i32, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the first record of some times on, and compares with the log that was read.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked.
+    pub(crate) async fn look_up_times(&mut self) -> Result<(), Trouble> {
+        for _ in 0..LOOKUPS {
+            self.look_up_time().await?;
+        }
+        Ok(())
+    }
+
+    async fn look_up_time(&mut self) -> Result<(), Trouble> {
+        if self.times.is_empty() {
+            return Ok(());
+        }
+        let chosen = self.rng.below(self.times.len() as u64) as usize;
+        let target = self.times[chosen].1.as_millis() + self.rng.below(2) as i64;
+        let found = self.offset_at(target).await?;
+        let first = self.times.iter().find(|(_, time)| time.as_millis() >= target);
+        let is_right = match first {
+            Some((offset, _)) => found == *offset,
+            // Or a record that came since.
+            None => found == -1 || found >= self.position,
+        };
+        if !is_right {
+            let detail = format!("{:?}: {found} is the first at {target}, not {first:?}", self.key);
+            self.field.oracle().violate("WORLD-16", detail);
+        }
+        Ok(())
+    }
+
+    async fn offset_at(&mut self, timestamp: i64) -> Result<i64, Trouble> {
         let partition = ListOffsetsPartition {
             partition_index: self.key.index,
             current_leader_epoch: -1,
-            timestamp: LATEST,
+            timestamp,
             ..Default::default()
         };
         let topic = ListOffsetsTopic {
@@ -386,7 +466,7 @@ impl Reader {
         }
     }
 
-    async fn fetch(&mut self, max_wait_ms: i32) -> Result<(), Trouble> {
+    async fn fetch(&mut self, max_wait_ms: i32, min_bytes: i32) -> Result<(), Trouble> {
         let partition = FetchPartition {
             partition: self.key.index,
             current_leader_epoch: -1,
@@ -404,7 +484,7 @@ impl Reader {
         let request = FetchRequest {
             replica_id: -1,
             max_wait_ms,
-            min_bytes: self.rng.between(1, 10_000) as i32,
+            min_bytes,
             max_bytes: 1 << 20,
             session_epoch: -1,
             topics: vec![topic],
@@ -480,6 +560,7 @@ impl Reader {
                 Some(value) => {
                     oracle.read(key, offset, value);
                     self.read.push((offset, value));
+                    self.times.push((offset, record.timestamp));
                 }
                 None => {
                     oracle.violate("WORLD-6", format!("{key:?}: nobody wrote what {offset} is"))
@@ -498,7 +579,7 @@ fn encode(value: Value, padding: usize) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<Value> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Value> {
     let (producer, rest) = bytes.split_first_chunk()?;
     let (number, padding) = rest.split_first_chunk()?;
     let (producer, number) = (u32::from_be_bytes(*producer), u32::from_be_bytes(*number));
