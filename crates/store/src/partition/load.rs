@@ -191,6 +191,10 @@ impl PartitionStore {
             let file = self.judge(opened)?;
             let cut = self.io().set_len(&file, size_bytes.into(), &path).await;
             self.judge(cut)?;
+            // What was cut off must not come back with a power loss: the log may go on in another
+            // segment, whose syncs do not reach this one, and both would hold the same offsets.
+            let synced = file.sync().await.context("sync", &path);
+            self.judge(synced)?;
         }
         if let Some(segment) = repair.create_segment {
             self.rewrite(log_of(segment), Vec::new()).await?;
