@@ -7,6 +7,7 @@
 
 mod audit;
 mod client;
+pub mod core_world;
 mod disk;
 mod executor;
 mod members;
