@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use strandline_types::{Instant, Timestamp};
+use strandline_types::{Bug, Instant, Timestamp, planted};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use strandline_wire::messages::{
     ConsumerProtocolSubscription, GroupMetadataKey, GroupMetadataValue, decode_forward,
@@ -125,7 +125,8 @@ impl Group {
     /// A group as the log remembers it. Its members' sessions begin now.
     pub(crate) fn loaded(id: String, persisted: &GroupMetadataValue, now: Instant) -> Self {
         let mut group = Self::new(id);
-        group.generation = persisted.generation;
+        let generation = persisted.generation;
+        group.generation = if planted(Bug::GenerationForgotten) { 0 } else { generation };
         group.protocol_type = Some(persisted.protocol_type.clone()).filter(|it| !it.is_empty());
         group.protocol.clone_from(&persisted.protocol);
         group.state_changed_at =

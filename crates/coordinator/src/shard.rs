@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use strandline_types::{Bug, planted};
 use strandline_wire::messages::{GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
 
 use crate::classic::context::Context;
@@ -87,6 +88,12 @@ impl Shard {
             && !has_unique_members(value)
         {
             return Err(Fault::AmbiguousMembers { group: key.group.clone() });
+        }
+        if planted(Bug::ReplayKeepsOldest)
+            && let Record::OffsetCommit(key, Some(_)) = &record
+            && self.durable.offsets.get(&key.group, &key.topic, key.partition).is_some()
+        {
+            return Ok(());
         }
         self.durable.apply(record);
         Ok(())

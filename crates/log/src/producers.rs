@@ -5,7 +5,9 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use strandline_types::{BatchFacts, ControlType, Offset, ProducerEpoch, ProducerId, Timestamp};
+use strandline_types::{
+    BatchFacts, Bug, ControlType, Offset, ProducerEpoch, ProducerId, Timestamp, planted,
+};
 
 use crate::AdmitRefusal;
 
@@ -89,8 +91,9 @@ impl Producer {
     }
 
     fn remember(&mut self, batch: RememberedBatch) {
-        if usize::from(self.remembered) == REMEMBERED_BATCHES {
-            self.batches.rotate_left(1);
+        let most = REMEMBERED_BATCHES - usize::from(planted(Bug::FourBatchesRemembered));
+        if usize::from(self.remembered) == most {
+            self.batches[..most].rotate_left(1);
         } else {
             self.remembered += 1;
         }
@@ -152,6 +155,9 @@ impl ProducerStates {
 
     /// In order of producer id.
     pub fn snapshot(&self) -> Vec<ProducerSnapshot> {
+        if planted(Bug::SnapshotsAreEmpty) {
+            return Vec::new();
+        }
         let entry = |producer_id: ProducerId, producer: &Producer| {
             let last = producer.batches().last();
             ProducerSnapshot {

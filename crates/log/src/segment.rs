@@ -1,6 +1,6 @@
 //! What the log remembers of one segment: a few numbers, never its records or index entries.
 
-use strandline_types::{BatchFacts, Offset, Timestamp};
+use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
 
 use crate::{CloseSegment, IndexEntry, LogConfig, TimeIndexEntry};
 
@@ -80,9 +80,10 @@ impl Segment {
         if self.bytes_since_index_entry > config.index_interval_bytes {
             self.index_entries += 1;
             self.bytes_since_index_entry = 0;
+            let behind = if planted(Bug::IndexPointsBehind) { batch.size_bytes } else { 0 };
             entries.0 = Some(IndexEntry {
                 relative_offset: self.relative(batch.last_offset),
-                position: self.size_bytes,
+                position: self.size_bytes + behind,
             });
             entries.1 = self.next_time_index_entry();
         }

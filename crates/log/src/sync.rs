@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::{Offset, Timestamp};
+use strandline_types::{Bug, Offset, Timestamp, planted};
 
 use crate::{ClosePlan, Log, SyncPlan};
 
@@ -31,6 +31,7 @@ impl Log {
     /// When `upto` was not written when the sync began.
     pub fn synced(&mut self, now: Timestamp, upto: Offset) {
         assert!(upto <= self.written_end, "LOG-3: only what is written can be synced");
+        let upto = if planted(Bug::SyncVouchesTooMuch) { self.written_end } else { upto };
         // Syncs may end in another order than they began, and a truncation may come between.
         self.recovery_point = self.recovery_point.max(upto);
         self.last_flush_at = now;
@@ -38,7 +39,8 @@ impl Log {
 
     /// End of what this replica may count as stored: see the module.
     pub fn counted_end(&self) -> Offset {
-        if self.written_end.since(self.recovery_point) < self.config.flush_messages.max(1) {
+        let unsynced = self.written_end.since(self.recovery_point);
+        if unsynced < self.config.flush_messages.max(1) || planted(Bug::CountsUnsynced) {
             self.written_end
         } else {
             self.recovery_point

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use strandline_log::{Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin};
-use strandline_types::{BatchFacts, LeaderEpoch, NodeId, Now, Offset};
+use strandline_types::{BatchFacts, Bug, LeaderEpoch, NodeId, Now, Offset, planted};
 
 use crate::leader::Leader;
 use crate::tickets::Waiting;
@@ -104,7 +104,15 @@ impl Replica {
         let Some(leader) = &mut self.leader else { return };
         let counted = leader.until_counted.take_beyond(written);
         let committed = leader.until_committed.take_beyond(written);
+        let log_start = self.log.log_start();
         for waiting in counted.chain(committed) {
+            if planted(Bug::FullDiskAcks) {
+                effects.push(Effect::Answer {
+                    ticket: waiting.ticket,
+                    answer: Ok(ProduceAnswer { appended: waiting.appended, log_start }),
+                });
+                continue;
+            }
             effects.push(refuse(waiting.ticket, ProduceRefusal::Offline));
         }
     }

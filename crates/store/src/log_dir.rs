@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use strandline_log::{LogImage, Recovered};
 use strandline_ports::watch;
 use strandline_ports::{DirLock, DiskSpace};
-use strandline_types::{BrokerEpoch, Offset, TopicPartition, Uuid};
+use strandline_types::{BrokerEpoch, Bug, Offset, TopicPartition, Uuid, planted};
 
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::clean_shutdown;
@@ -335,6 +335,9 @@ impl LogDir {
             let temporary = dir.join(BOOT_FILE).with_extension("tmp");
             self.io().write_unsynced(&temporary, boot_id).await?;
             self.io().rename(&temporary, &dir.join(BOOT_FILE)).await?;
+        }
+        if planted(Bug::CleanStopOutlivesStart) {
+            stale.clear();
         }
         self.io().remove_files(stale.iter().map(|name| dir.join(name)).collect()).await?;
         self.io().sync_dir(dir).await

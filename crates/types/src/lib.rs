@@ -9,6 +9,7 @@ extern crate alloc;
 mod batch;
 mod error_code;
 mod ids;
+mod planted;
 mod time;
 mod uuid;
 
@@ -18,5 +19,8 @@ pub use ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId,
     TopicIdPartition, TopicPartition,
 };
+#[cfg(feature = "planted-bugs")]
+pub use planted::plant;
+pub use planted::{Bug, planted};
 pub use time::{Instant, Now, Timestamp};
 pub use uuid::Uuid;

@@ -9,7 +9,7 @@ use strandline_config::{LogSettings, ProducerSettings};
 use strandline_ports::{Lane, World};
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{Checkpoint, DirState, StoreFault};
-use strandline_types::Offset;
+use strandline_types::{Bug, Offset, planted};
 
 use super::partition::{Partition, RetiredSegments};
 use crate::dirs::{Dir, DirIndex, Dirs};
@@ -173,6 +173,9 @@ impl Upkeep {
 
 fn checkpointed(partition: &Partition, checkpoint: Checkpoint) -> Offset {
     match checkpoint {
+        Checkpoint::RecoveryPoint if planted(Bug::RecoveryPointTooFar) => {
+            partition.with_log(|log| log.written_end())
+        }
         Checkpoint::RecoveryPoint => partition.with_log(|log| log.recovery_point()),
         Checkpoint::LogStart => partition.view().log_start,
         Checkpoint::HighWatermark => partition.view().high_watermark,

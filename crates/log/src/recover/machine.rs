@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
 
-use strandline_types::{BatchFacts, Offset, Timestamp};
+use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
 
 use super::scan::{Purpose, Scan, Verdict};
 use super::{
@@ -339,7 +339,9 @@ impl Recovery {
     fn conclude(mut self, log_start: Offset, mut repair: Repair, was_wiped: bool) -> Recovered {
         let log_end = self.next_offset;
         self.epochs.truncate_before(log_start);
-        self.epochs.truncate_from(log_end);
+        if !planted(Bug::TruncationKeepsEpochs) {
+            self.epochs.truncate_from(log_end);
+        }
         if self.epochs != self.listing.epochs {
             repair.epochs = Some(self.epochs.entries().to_vec());
         }

@@ -11,7 +11,7 @@ use strandline_log::{
     RecoveryStep, Repair, ScanRange, SegmentListing,
 };
 use strandline_ports::{DirEntry, Disk, File, OpenMode};
-use strandline_types::{Offset, Timestamp};
+use strandline_types::{Bug, Offset, Timestamp, planted};
 use strandline_wire::records::{
     BatchHeader, HEADER_BYTES, SIZE_PREFIX_BYTES, inspect_header, next_batch_size,
 };
@@ -151,7 +151,9 @@ impl PartitionStore {
         let entries = rebuilt.time_index_entries.into_iter();
         let time_index = entries.flat_map(time_index::encode_entry).collect();
         self.swap_in((base_offset, FileKind::OffsetIndex), index).await?;
-        self.swap_in((base_offset, FileKind::TimeIndex), time_index).await?;
+        if !planted(Bug::TimeIndexStaysStale) {
+            self.swap_in((base_offset, FileKind::TimeIndex), time_index).await?;
+        }
         self.state().unsynced_indexes.insert(base_offset);
         match rebuilt.snapshot {
             Some((offset, producers)) => self.write_snapshot(offset, &producers).await,
@@ -185,7 +187,8 @@ impl PartitionStore {
         if !repair.delete_snapshots.is_empty() {
             self.remove_snapshots(|at| repair.delete_snapshots.contains(&at)).await?;
         }
-        if let Some((segment, size_bytes)) = repair.truncate {
+        let truncate = repair.truncate.filter(|_| !planted(Bug::TornTailStays));
+        if let Some((segment, size_bytes)) = truncate {
             let path = self.file_path(log_of(segment));
             let opened = self.io().open(&path, OpenMode::Create).await;
             let file = self.judge(opened)?;

@@ -12,7 +12,7 @@ use strandline_coordinator::{
 use strandline_log::Origin;
 use strandline_ports::{Lane, timeout};
 use strandline_replica::{ProduceRefusal, RequiredAcks};
-use strandline_types::{ErrorCode, Instant, LeaderEpoch, Now, TopicIdPartition};
+use strandline_types::{Bug, ErrorCode, Instant, LeaderEpoch, Now, TopicIdPartition, planted};
 use strandline_wire::EncodeError;
 use strandline_wire::records::{
     BatchBuilder, BatchOptions, BatchRefusal, InspectLimits, InspectedBatch, NewRecord, inspect,
@@ -227,6 +227,9 @@ impl ShardDriver {
             self.groups.set_alarm(self.id(), active.timers.earliest());
         }
         let append = (!records.is_empty()).then(|| self.append(moment, &records));
+        if planted(Bug::CommitAnsweredEarly) {
+            answers.drain(..).for_each(|(sender, response)| send(sender, Ok(response)));
+        }
         if append.is_none() && active.releases.is_empty() && !active.is_releasing {
             answers.into_iter().for_each(|(sender, response)| send(sender, Ok(response)));
         } else {

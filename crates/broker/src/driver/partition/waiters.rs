@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use strandline_replica::{Reader, View};
-use strandline_types::Offset;
+use strandline_types::{Bug, Offset, planted};
 use tokio::sync::Notify;
 
 use super::Partition;
@@ -100,6 +100,7 @@ impl Waiters {
         for Subscriber { waiter, reader } in &*self.lock() {
             match reader {
                 _ if gained.everybody => waiter.wake(),
+                Reader::Consumer(_) if planted(Bug::FetchSleepsOn) => {}
                 Reader::Consumer(_) => waiter.gained(gained.committed_bytes),
                 Reader::Follower if gained.log_end_moved => waiter.wake(),
                 Reader::Follower => {}

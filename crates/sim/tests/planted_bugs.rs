@@ -1,0 +1,84 @@
+//! The simulator finds bugs: each of these is planted, and must be found within so many seeds, by a
+//! rule that says what is wrong.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use strandline_sim::{core_world, scenario};
+use strandline_types::{Bug, plant};
+
+/// Where a bug is hunted.
+#[derive(Clone, Copy)]
+enum World {
+    /// The whole broker with its clients.
+    Broker,
+    /// One log on its disk.
+    Core,
+}
+
+use World::{Broker, Core};
+
+/// A bug, the words of which one must be in what the world says first, and how many seeds it may
+/// take to find it.
+struct Hunt(Bug, World, &'static [&'static str], u64);
+
+const HUNTS: &[Hunt] = &[
+    Hunt(Bug::CountsUnsynced, Broker, &["WORLD-1:", "WORLD-2:"], 20),
+    Hunt(Bug::SyncVouchesTooMuch, Broker, &["WORLD-1:", "WORLD-2:", "WORLD-7:", "WORLD-10:"], 40),
+    Hunt(Bug::RecoveryPointTooFar, Broker, &["WORLD-10:"], 40),
+    Hunt(Bug::RecoveryTrustsChecksums, Broker, &["WORLD-6:", "WORLD-7:"], 20),
+    Hunt(Bug::RecoveryTrustsChecksums, Core, &["served at", "nobody wrote"], 200),
+    Hunt(Bug::TornTailStays, Core, &["was promised", "instead of", "cannot be read"], 500),
+    Hunt(Bug::FourBatchesRemembered, Broker, &["WORLD-15:"], 40),
+    Hunt(Bug::SnapshotsAreEmpty, Broker, &["WORLD-3:", "WORLD-15:"], 20),
+    Hunt(Bug::SnapshotsAreEmpty, Core, &["again:", "next:"], 100),
+    Hunt(Bug::IndexPointsBehind, Broker, &["WORLD-5:", "WORLD-16:"], 20),
+    Hunt(Bug::CleanStopOutlivesStart, Broker, &["WORLD-1:", "WORLD-7:", "WORLD-10:"], 20),
+    Hunt(Bug::CleanStopOutlivesStart, Core, &["was promised", "instead of", "cannot be read"], 200),
+    Hunt(Bug::TruncationKeepsEpochs, Core, &["LOG-4"], 200),
+    Hunt(Bug::FullDiskAcks, Broker, &["WORLD-1:", "WORLD-2:"], 20),
+    Hunt(Bug::FetchSleepsOn, Broker, &["WORLD-10:"], 10),
+    Hunt(Bug::TimeIndexStaysStale, Broker, &["WORLD-16:"], 20),
+    Hunt(Bug::CommitAnsweredEarly, Broker, &["WORLD-12:"], 20),
+    Hunt(Bug::GenerationForgotten, Broker, &["GROUP-7"], 20),
+    Hunt(Bug::SessionsNeverEnd, Broker, &["WORLD-10:"], 40),
+    Hunt(Bug::ReplayKeepsOldest, Broker, &["WORLD-12:"], 20),
+];
+
+/// What is first wrong with one seed, if anything is.
+fn first_wrong(world: World, seed: u64) -> Option<String> {
+    let played = catch_unwind(AssertUnwindSafe(|| match world {
+        Broker => scenario::run(seed).violations.first().map(ToString::to_string),
+        Core => core_world::run(seed).complaint,
+    }));
+    played.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Some(text.unwrap_or("a panic").to_owned())
+    })
+}
+
+fn hunt(Hunt(bug, world, words, seeds): &Hunt) -> Result<String, String> {
+    plant(Some(*bug));
+    let found = (0..*seeds).find_map(|seed| Some((seed, first_wrong(*world, seed)?)));
+    plant(None);
+    let (seed, wrong) = found.ok_or("not found")?;
+    let said = format!("seed {seed}: {wrong:.150}");
+    if words.iter().any(|word| wrong.contains(word)) { Ok(said) } else { Err(said) }
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let chosen = std::env::var("BUG").unwrap_or_default();
+    let mut missed = Vec::new();
+    for it in HUNTS.iter().filter(|Hunt(bug, ..)| format!("{bug:?}").contains(&chosen)) {
+        let bug = it.0;
+        match hunt(it) {
+            Ok(said) => println!("{bug:?}: {said}"),
+            Err(why) => {
+                println!("{bug:?} is MISSED: {why}");
+                missed.push(bug);
+            }
+        }
+    }
+    assert!(missed.is_empty(), "not found, or for another reason: {missed:?}");
+}

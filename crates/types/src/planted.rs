@@ -1,0 +1,68 @@
+//! Bugs planted on purpose, one at a time, to prove that the simulator finds such.
+//!
+//! Only a build with the feature `planted-bugs` can have one; in every other, [`planted`] is a
+//! constant and the bugs are not compiled. What each one must be caught by is in the table of
+//! `sim/tests/planted_bugs.rs`.
+
+/// A mistake somebody could make.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Bug {
+    /// With `flush.messages=1` a record counts once it is written, not once it is synced.
+    CountsUnsynced = 1,
+    /// A sync vouches for what was written while it was under way, too.
+    SyncVouchesTooMuch,
+    /// The checkpointed recovery point is the log's end.
+    RecoveryPointTooFar,
+    /// Recovery does not look at checksums.
+    RecoveryTrustsChecksums,
+    /// What recovery does not like at the end of a segment stays in the file.
+    TornTailStays,
+    /// Of each producer one batch less is remembered than it may have in flight.
+    FourBatchesRemembered,
+    /// The producers are not in the snapshots.
+    SnapshotsAreEmpty,
+    /// An index entry names the place behind its batch.
+    IndexPointsBehind,
+    /// A clean stop is still believed after the next start.
+    CleanStopOutlivesStart,
+    /// Truncation leaves an epoch that begins behind the new end.
+    TruncationKeepsEpochs,
+    /// What a full disk refused is acked.
+    FullDiskAcks,
+    /// A fetch that waits is not woken when records come.
+    FetchSleepsOn,
+    /// A rebuilt time index stays in memory.
+    TimeIndexStaysStale,
+    /// A commit is answered before it is in the log.
+    CommitAnsweredEarly,
+    /// Generations begin anew with every start of the coordinator.
+    GenerationForgotten,
+    /// A member that fell silent stays in its group.
+    SessionsNeverEnd,
+    /// A coordinator that loads takes the first commit of a partition for the last.
+    ReplayKeepsOldest,
+}
+
+#[cfg(feature = "planted-bugs")]
+static ACTIVE: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(0);
+
+/// From now on this bug is there, and no other.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<Bug>) {
+    let number = bug.map_or(0, |bug| bug as u8);
+    ACTIVE.store(number, core::sync::atomic::Ordering::Relaxed);
+}
+
+/// Whether to behave as wrongly as `bug` says.
+#[cfg(feature = "planted-bugs")]
+pub fn planted(bug: Bug) -> bool {
+    ACTIVE.load(core::sync::atomic::Ordering::Relaxed) == bug as u8
+}
+
+/// Never, in this build.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub const fn planted(_: Bug) -> bool {
+    false
+}
