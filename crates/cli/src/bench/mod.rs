@@ -28,8 +28,8 @@ use load::{Load, Run, STAMP_BYTES, Side, consume, partitions, produce};
 use report::Figures;
 
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// Of a round trip whose rate nobody gave: few enough that nothing queues, which shows what the
-/// broker itself takes.
+/// Of a round trip whose rate nobody gave: few enough that nothing queues and no batch need wait,
+/// which shows what the broker itself takes.
 const ROUND_TRIPS_PER_SECOND: f64 = 1_000.0;
 
 #[derive(Args, Debug)]
@@ -79,9 +79,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = AcksArg::All)]
     acks: AcksArg,
 
-    /// How long a batch waits for more records, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 5)]
-    linger: u64,
+    /// How long a batch waits for more records, in milliseconds. Not given: 0 for a round trip,
+    /// else 5, as Kafka has it
+    #[arg(long, value_name = "MS")]
+    linger: Option<u64>,
 
     /// Bytes of a batch, before compression
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 10)]
@@ -177,7 +178,10 @@ impl Bench {
             producer: ProducerConfig {
                 acks: args.acks.into(),
                 compression: args.compression.choice(),
-                linger: Duration::from_millis(args.linger),
+                linger: Duration::from_millis(args.linger.unwrap_or(match args.kind {
+                    Kind::Roundtrip => 0,
+                    Kind::Produce | Kind::Consume => 5,
+                })),
                 batch_bytes: args.batch as usize,
                 may_create_topics: false,
                 ..ProducerConfig::default()
@@ -244,7 +248,8 @@ impl Bench {
         ends_in.send_replace(Some(self.ends().await?));
         let has_latency = reading.is_some();
         let consumed = match reading {
-            Some(reading) => reading.await,
+            // It has waited for the first record, too.
+            Some(reading) => reading.await.map(|(_, ended)| (produced.0, ended)),
             None => read().await,
         };
         let consumed = consumed
@@ -337,7 +342,7 @@ impl Bench {
             "rate": self.load.rate,
             "acks": format!("{:?}", args.acks).to_lowercase(),
             "compression": format!("{:?}", args.compression).to_lowercase(),
-            "lingerMs": args.linger,
+            "lingerMs": self.load.producer.linger.as_millis() as u64,
         });
         if let (Some(document), serde_json::Value::Object(sides)) =
             (document.as_object_mut(), report::json(sides))
