@@ -266,8 +266,8 @@ impl Filler {
 
 pub(super) type Ends = BTreeMap<TopicPartition, Offset>;
 
-/// Reads the topic from its beginning up to the ends, once they are known; returns from when to
-/// when.
+/// Reads the topic from its beginning up to the ends, once they are known; returns when it
+/// began and when it had the last record.
 pub(super) async fn consume(
     client: Client,
     load: Load,
@@ -283,9 +283,11 @@ pub(super) async fn consume(
     let mut consumer = Consumer::new(client, config);
     consumer.assign(partitions(&load));
     let began = clock.now().instant;
+    let mut last = began;
     loop {
         let records = consumer.poll(POLL).await?;
         let now = clock.now().instant;
+        last = if records.is_empty() { last } else { now };
         for record in &records {
             let stamp = record.value.as_deref().and_then(|value| value.first_chunk());
             let Some(due) = stamp.map(|stamp| u64::from_be_bytes(*stamp)) else { continue };
@@ -297,7 +299,7 @@ pub(super) async fn consume(
             consumer.position(partition).ok().flatten().is_some_and(|position| position >= *end)
         };
         if ends.borrow().as_ref().is_some_and(|ends| ends.iter().all(has_reached)) {
-            return Ok((began, now));
+            return Ok((began, last));
         }
     }
 }
