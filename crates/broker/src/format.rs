@@ -190,23 +190,27 @@ pub(crate) async fn format_dir(
     now: Timestamp,
 ) -> Result<()> {
     make_dir(disk, dir)?;
-    let bootstrap = write_whole(disk, dir, BOOTSTRAP_FILE, bootstrap_snapshot(now));
-    if let Some(endpoints) = founder {
-        let metadata_dir = dir.join(METADATA_DIR);
-        make_dir(disk, &metadata_dir)?;
+    let bootstrap = Staged::write(disk, dir, BOOTSTRAP_FILE, bootstrap_snapshot(now));
+    let properties = Staged::write(disk, dir, meta_properties::FILE_NAME, identity.encode().into());
+    let metadata_dir = dir.join(METADATA_DIR);
+    let first = async {
+        let Some(endpoints) = founder else { return Ok(None) };
+        // Its name is synced with that of the bootstrap file.
+        disk.create_dir_all(&metadata_dir).map_err(|source| io_failure(&metadata_dir, source))?;
         let directory_id = identity.directory_id.unwrap_or(Uuid::ZERO);
         let founder = voter(identity.node_id, directory_id, endpoints);
         let membership = Membership { kraft_version: 1, voters: VoterSet::new([founder]) };
-        let name = BOOTSTRAP_SNAPSHOT.name();
-        let first = write_whole(disk, &metadata_dir, &name, first_snapshot(membership, now));
-        // Side by side, because every sync of a new file waits for the device.
-        let (first, bootstrap) = both(first, bootstrap).await;
-        first.and(bootstrap)?;
-    } else {
-        bootstrap.await?;
+        let (name, content) = (BOOTSTRAP_SNAPSHOT.name(), first_snapshot(membership, now));
+        Staged::write(disk, &metadata_dir, &name, content).await.map(Some)
+    };
+    // Side by side, because every sync of a new file waits for the device.
+    let (first, (bootstrap, properties)) = both(first, both(bootstrap, properties)).await;
+    if let Some(first) = first? {
+        first.publish(disk)?;
     }
+    bootstrap?.publish(disk)?;
     // Last, because this file says that the rest is there.
-    write_whole(disk, dir, meta_properties::FILE_NAME, identity.encode().into()).await
+    properties?.publish(disk)
 }
 
 fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
@@ -273,19 +277,31 @@ fn endpoint(listener: &Listener, host_name: &str) -> Result<Endpoint> {
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Whole or not at all, and durable when it returns.
-async fn write_whole(disk: &dyn Disk, dir: &Path, name: &str, content: Bytes) -> Result<()> {
-    let path = dir.join(name);
-    let temporary = dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
-    let written = async {
-        let file = disk.open(&temporary, OpenMode::Create)?;
-        file.set_len(0)?;
-        file.write_at(0, vec![content]).await?;
-        file.sync().await?;
-        disk.rename(&temporary, &path)?;
-        disk.sync_dir(dir)
-    };
-    written.await.map_err(|source| io_failure(&path, source))
+/// A file whose content is durable, under a name that nobody looks for.
+struct Staged<'a> {
+    dir: &'a Path,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl<'a> Staged<'a> {
+    async fn write(disk: &dyn Disk, dir: &'a Path, name: &str, content: Bytes) -> Result<Self> {
+        let temporary = dir.join(format!("{name}{TEMPORARY_SUFFIX}"));
+        let written = async {
+            let file = disk.open(&temporary, OpenMode::Create)?;
+            file.set_len(0)?;
+            file.write_at(0, vec![content]).await?;
+            file.sync().await
+        };
+        written.await.map_err(|source| io_failure(&temporary, source))?;
+        Ok(Self { dir, temporary, path: dir.join(name) })
+    }
+
+    /// Gives the file its name, durably.
+    fn publish(self, disk: &dyn Disk) -> Result<()> {
+        let named = disk.rename(&self.temporary, &self.path).and_then(|()| disk.sync_dir(self.dir));
+        named.map_err(|source| io_failure(&self.path, source))
+    }
 }
 
 /// No file of a node's identity is larger.
