@@ -38,8 +38,6 @@ pub enum Bug {
     CommitAnsweredEarly,
     /// Generations begin anew with every start of the coordinator.
     GenerationForgotten,
-    /// A member that fell silent stays in its group.
-    SessionsNeverEnd,
     /// A coordinator that loads takes the first commit of a partition for the last.
     ReplayKeepsOldest,
 }

@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::{Bug, planted};
-
 use super::Groups;
 use super::context::Context;
 use super::rebalance::{
@@ -36,9 +34,6 @@ fn session_ended(ctx: &mut Context<'_>, group: &mut Group, member_id: &str) {
         // The answer to what it is parked with begins a new session.
         member.session_ends = None;
         return;
-    }
-    if planted(Bug::SessionsNeverEnd) {
-        return member.extend_session(ctx.instant());
     }
     remove_member(ctx, group, member_id, Refusal::UnknownMember);
     match group.state {
