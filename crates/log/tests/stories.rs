@@ -448,6 +448,24 @@ fn a_log_that_ends_before_its_start_is_wiped() {
 }
 
 #[test]
+fn a_truncation_that_a_crash_cuts_short_leaves_no_hole() {
+    let mut story = Story::new(small());
+    for _ in 0..4 {
+        story.append("produce", batch(8, 1000));
+    }
+    let recovery = story.log.truncate_to(Offset(8), Vec::new(), now(1000).timestamp);
+    let recovered = story.files.run(recovery).expect("the files are whole");
+    story.say(format!("truncated to 8, the last first: {:?}", recovered.repair.delete_segments));
+    story.ends(expect![[r#"
+        produce: offsets 0-7 in 0.log at 0
+        produce: offsets 8-15 in 8.log at 0, rolled: Size
+        produce: offsets 16-23 in 16.log at 0, rolled: Size
+        produce: offsets 24-31 in 24.log at 0, rolled: Size
+        truncated to 8, the last first: [24, 16, 8]
+    "#]]);
+}
+
+#[test]
 fn leaders_come_and_a_follower_truncates() {
     let mut story = Story::new(small());
     story.append("produce", from_producer(batch(3, 1000), 7, 0, 0));

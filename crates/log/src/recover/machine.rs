@@ -310,8 +310,7 @@ impl Recovery {
             let last = &self.listing.segments[end.segment];
             repair.truncate = Some((last.base_offset, end.size_bytes))
                 .filter(|_| last.size_bytes != u64::from(end.size_bytes));
-            let later = &self.listing.segments[end.segment + 1..];
-            repair.delete_segments = later.iter().map(|segment| segment.base_offset).collect();
+            repair.delete_segments = self.listed_from(end.segment + 1);
         }
         let first = self.segments.first().map_or(Offset::ZERO, |segment| segment.base_offset);
         let log_start = self.listing.log_start.max(first);
@@ -320,14 +319,21 @@ impl Recovery {
             self.start_over(log_start, &mut repair);
         }
         // Also when everything before them goes: they would bring back what was cut off.
-        repair.delete_segments.append(&mut self.dropped);
+        let mut dropped = mem::take(&mut self.dropped);
+        dropped.reverse();
+        dropped.append(&mut repair.delete_segments);
+        repair.delete_segments = dropped;
         self.conclude(log_start, repair, was_wiped)
+    }
+
+    /// Segments from this index on, the last one first.
+    fn listed_from(&self, index: usize) -> Vec<Offset> {
+        self.listing.segments[index..].iter().rev().map(|segment| segment.base_offset).collect()
     }
 
     fn start_over(&mut self, log_start: Offset, repair: &mut Repair) {
         repair.truncate = None;
-        repair.delete_segments =
-            self.listing.segments.iter().map(|segment| segment.base_offset).collect();
+        repair.delete_segments = self.listed_from(0);
         repair.create_segment = Some(log_start);
         self.strays.clone_from(&self.listing.snapshots);
         self.segments = vec![Segment::new(log_start, self.now)];

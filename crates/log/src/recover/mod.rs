@@ -95,7 +95,8 @@ pub struct RebuiltIndexes {
 /// What must be done to the files before the log may be used, in this order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Repair {
-    /// Base offsets: remove these segments with their indexes.
+    /// Base offsets, the last one first: remove these segments with their indexes. A crash in
+    /// between must leave a log that ends earlier, not one with a hole.
     pub delete_segments: Vec<Offset>,
     pub delete_snapshots: Vec<Offset>,
     /// Cut this segment's `.log` file to this size.

@@ -184,6 +184,11 @@ impl PartitionStore {
         for &segment in &repair.delete_segments {
             self.remove_segment_files(segment).await?;
         }
+        if !repair.delete_segments.is_empty() {
+            // A power loss must not bring them back behind what the log goes on with.
+            let synced = self.io().sync_dir(&self.path()).await;
+            self.judge(synced)?;
+        }
         if !repair.delete_snapshots.is_empty() {
             self.remove_snapshots(|at| repair.delete_snapshots.contains(&at)).await?;
         }
