@@ -15,6 +15,10 @@ use std::time::Duration;
 use node::frames::{batch, batch_of};
 use node::{Client, Node, Start, eventually};
 use strandline_types::{ErrorCode, ProducerEpoch, ProducerId};
+use strandline_wire::messages::delete_topics_request::DeleteTopicState;
+use strandline_wire::messages::{
+    DeleteTopicsRequest, DescribeQuorumRequest, describe_quorum_request,
+};
 
 const PARTITIONS: i32 = 4;
 const ROUNDS: u64 = 12;
@@ -134,6 +138,33 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_refuses_appends_and_takes_them_again() {
+    full_disk(&|start| start);
+}
+
+#[test]
+fn a_full_disk_without_the_metadata_log_does_so_too() {
+    full_disk(&|start| start.set("metadata.log.dir", "metadata"));
+}
+
+/// How far the metadata are committed.
+fn metadata_end(client: &mut Client) -> i64 {
+    let topic = describe_quorum_request::TopicData {
+        topic_name: "__cluster_metadata".into(),
+        partitions: vec![describe_quorum_request::PartitionData::default()],
+        ..Default::default()
+    };
+    let request = DescribeQuorumRequest { topics: vec![topic], ..Default::default() };
+    client.ask(&request, 1).topics[0].partitions[0].high_watermark
+}
+
+fn delete_topic(client: &mut Client, name: &str) {
+    let topic = DeleteTopicState { name: Some(name.into()), ..Default::default() };
+    let request =
+        DeleteTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    assert_eq!(client.ask(&request, 6).responses[0].error_code, ErrorCode::NONE);
+}
+
+fn full_disk(settings: &dyn Fn(Start) -> Start) {
     let temporary = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(&temporary.path().join("small"), 96) else {
         assert!(std::env::var_os("CI").is_none(), "a full disk cannot be tried without mount");
@@ -141,12 +172,12 @@ fn a_full_disk_refuses_appends_and_takes_them_again() {
         return;
     };
     let data = disk.0.join("data");
-    let start = Start::anywhere(temporary.path())
-        .set("metadata.log.dir", "metadata")
-        .set("log.dirs", data.to_str().unwrap());
+    let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
+    let start = settings(start);
     let mut node = start.ready();
     let mut client = node.client();
     client.create_topic("filling", 1, &[]);
+    client.create_topic("needless", 1, &[]);
     let ballast = disk.0.join("ballast");
     fs::write(&ballast, vec![1; 60 << 20]).unwrap();
 
@@ -169,8 +200,15 @@ fn a_full_disk_refuses_appends_and_takes_them_again() {
         assert!(records.iter().enumerate().all(|(at, (offset, _))| at as i64 == *offset));
     };
     is_whole(&mut client, acked);
+    // Not one byte is left, and the controller still takes orders: it could not free room otherwise.
+    let rest = disk.0.join("rest");
+    assert!(fs::write(&rest, vec![1; 4 << 20]).is_err());
+    let metadata_end = metadata_end(&mut client);
+    delete_topic(&mut client, "needless");
+    eventually("the metadata log goes on", || self::metadata_end(&mut client) > metadata_end + 4);
     assert!(node.is_alive());
 
+    fs::remove_file(&rest).unwrap();
     fs::remove_file(&ballast).unwrap();
     eventually("appends are taken again once there is room", || {
         let answer = client.produce("filling", 0, batch(&[&value])).unwrap();

@@ -321,6 +321,8 @@ impl PartitionStore {
         let path = || self.shared.dir.clone();
         match self.shared.health.state() {
             DirState::Online => Ok(()),
+            // It has taken its room already, see `fill_ahead`.
+            DirState::Full if self.preallocate_bytes > 0 => Ok(()),
             DirState::Full => Err(StoreFault::Full { path: path() }),
             DirState::Offline => Err(StoreFault::Offline { path: path() }),
         }

@@ -1,7 +1,7 @@
 //! DescribeQuorum (KIP-595, KIP-853): the voters of the metadata log and how far each is.
 
 use strandline_quorum::{Description, ReplicaDescription, Voter};
-use strandline_types::ErrorCode;
+use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::describe_quorum_response::{
     Listener, Node, PartitionData, ReplicaState, TopicData,
 };
@@ -11,6 +11,9 @@ use crate::cx::Cx;
 use crate::session::Hangup;
 
 const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Directory ids, and where the voters listen, came with KIP-853.
+const FIRST_VERSION_WITH_VOTER_KEYS: i16 = 2;
 
 pub(crate) async fn handle(
     cx: &Cx,
@@ -24,11 +27,18 @@ pub(crate) async fn handle(
     if request.topics.len() != 1 || !request.topics.iter().all(is_metadata) {
         return Ok(failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
     }
-    let Some(description) = cx.handles.quorum.describe().await else {
+    let Some(mut description) = cx.handles.quorum.describe().await else {
         return Ok(failed(ErrorCode::NOT_LEADER_OR_FOLLOWER));
     };
+    let mut nodes = description.voter_set.iter().map(node).collect();
+    if cx.version < FIRST_VERSION_WITH_VOTER_KEYS {
+        nodes = Vec::new();
+        for replica in description.voters.iter_mut().chain(&mut description.observers) {
+            replica.key.directory_id = Uuid::ZERO;
+        }
+    }
     Ok(DescribeQuorumResponse {
-        nodes: description.voter_set.iter().map(node).collect(),
+        nodes,
         topics: vec![TopicData {
             topic_name: METADATA_TOPIC.into(),
             partitions: vec![partition(&description)],

@@ -9,7 +9,7 @@ use strandline_types::Offset;
 use strandline_wire::records::{BatchHeader, StampedBatch};
 
 use super::{FileKey, PartitionStore, TailBatch, log_of};
-use crate::fault::{Result, StoreFault};
+use crate::fault::{Result, StoreFault, is_no_space};
 use crate::format::names::FileKind;
 use crate::format::{offset_index, time_index};
 
@@ -19,7 +19,7 @@ const PENDING_ENTRIES_MAX: usize = 32;
 const TAIL_BATCH_OVERHEAD_BYTES: usize = 200;
 
 /// One admission with the batches it admitted, stamped as it says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Append {
     pub plan: Admission,
     pub batches: Vec<StampedBatch>,
@@ -189,7 +189,8 @@ impl PartitionStore {
         Ok(())
     }
 
-    /// Fills the file with zeros ahead of its tail.
+    /// Fills the file with zeros ahead of its tail. Half of that is kept in reserve: what other
+    /// partitions leave of a disk that they have filled.
     async fn fill_ahead(
         &self,
         file: &Arc<dyn File>,
@@ -199,7 +200,7 @@ impl PartitionStore {
     ) -> Result<()> {
         static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let (allocated, needed) = (self.state().allocated_bytes, position + size_bytes);
-        if needed <= allocated {
+        if needed.saturating_add(self.preallocate_bytes / 2) <= allocated {
             return Ok(());
         }
         let target = needed.saturating_add(self.preallocate_bytes);
@@ -211,12 +212,21 @@ impl PartitionStore {
             pieces.push(Bytes::from_static(&ZEROS[..len]));
             missing -= len;
         }
-        if let Err(error) = file.write_at(u64::from(from), pieces).await {
-            self.state().allocated_bytes = 0;
-            return Err(self.write_failed(file, key, u64::from(position), error).await);
+        match file.write_at(u64::from(from), pieces).await {
+            Ok(()) => {
+                self.state().allocated_bytes = target;
+                Ok(())
+            }
+            Err(error) if is_no_space(&error) && needed <= allocated => {
+                let path = self.file_path(key);
+                let kept = self.io().set_len(file, allocated.into(), &path).await;
+                self.judge(kept)
+            }
+            Err(error) => {
+                self.state().allocated_bytes = 0;
+                Err(self.write_failed(file, key, u64::from(position), error).await)
+            }
         }
-        self.state().allocated_bytes = target;
-        Ok(())
     }
 }
 

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use strandline_log::{LogImage, SyncPlan};
 use strandline_ports::watch;
-use strandline_ports::{Sleep, World};
+use strandline_ports::{Clock, Sleep, World};
 use strandline_quorum::{
     Description, Effect, Event, Quorum, SnapshotFacts, SnapshotId, Ticket, Timer, WriteId,
 };
-use strandline_store::{Append, StoreFault};
+use strandline_store::{Append, PartitionStore, StoreFault};
 use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp};
 use strandline_wire::records::HEADER_BYTES;
 use tokio::sync::{mpsc, oneshot};
@@ -65,6 +67,8 @@ pub(super) struct Task {
     /// The log may begin here, once nothing is being written.
     prefix: Option<Offset>,
     next_ticket: u64,
+    /// Nothing waits for room on a full disk any more.
+    is_stopping: Arc<AtomicBool>,
 }
 
 /// A write that waits for its turn.
@@ -111,6 +115,7 @@ impl Task {
             working: None,
             prefix: None,
             next_ticket: 0,
+            is_stopping: Arc::default(),
         }
     }
 
@@ -216,8 +221,14 @@ impl Task {
                 self.write_snapshot(now, id, last_timestamp, records);
             }
             Command::SnapshotWritten(written) => {
-                let facts = written.map_err(End::Fault)?;
-                self.step(now, Event::SnapshotTaken(facts));
+                match written {
+                    Ok(facts) => self.step(now, Event::SnapshotTaken(facts)),
+                    // The quorum asks for another one before long.
+                    Err(fault) if fault.is_full() => {
+                        tracing::warn!(%fault, "no snapshot of the metadata until there is room");
+                    }
+                    Err(fault) => return Err(End::Fault(fault)),
+                }
             }
             Command::Stop { done } => return Err(End::Stop(done)),
         }
@@ -409,7 +420,12 @@ impl Task {
             }
         }
         let log = &self.parts.log;
-        let (store, io, path) = (Arc::clone(&log.store), log.io.clone(), log.election_path());
+        let (io, path) = (log.io.clone(), log.election_path());
+        let appending = Appending {
+            store: Arc::clone(&log.store),
+            clock: Arc::clone(&self.parts.world.clock),
+            is_stopping: Arc::clone(&self.is_stopping),
+        };
         // Side by side: a sole voter begins behind the later of the epochs that it finds in the
         // file and in the log, so either may be lost before both are told to be durable.
         let disk = Box::pin(async move {
@@ -419,7 +435,7 @@ impl Task {
                     None => Ok(()),
                 }
             };
-            let (replaced, appended) = both(replaced, store.append(appends)).await;
+            let (replaced, appended) = both(replaced, appending.append(appends)).await;
             replaced.and(appended)
         });
         self.working = Some(Work::Writing { last, upto, disk });
@@ -495,6 +511,7 @@ impl Task {
 
     /// Writes what is left, and closes the log.
     async fn close(mut self) -> Result<LogImage, StoreFault> {
+        self.is_stopping.store(true, Ordering::Relaxed);
         loop {
             self.start_work();
             let Some(mut work) = self.working.take() else { break };
@@ -506,6 +523,42 @@ impl Task {
         self.tell(MetadataEvent::NotLeading { epoch });
         self.parts.leadership.send_replace(Leadership { epoch, leader: None, is_ready: false });
         self.parts.log.close().await
+    }
+}
+
+/// How often a full disk is tried again.
+const ROOM_PAUSE: Duration = Duration::from_millis(500);
+
+/// Appends to the metadata log, with patience.
+struct Appending {
+    store: Arc<PartitionStore>,
+    clock: Arc<dyn Clock>,
+    is_stopping: Arc<AtomicBool>,
+}
+
+impl Appending {
+    /// While the disk is full, waits for room: nobody has been promised anything yet, and a
+    /// controller that ended could not even take the order to delete a topic.
+    async fn append(self, appends: Vec<Append>) -> Result<(), StoreFault> {
+        // A roll that was cut short cannot be done again.
+        let rolls = appends.iter().any(|append| append.plan.roll.is_some());
+        let mut has_told = false;
+        loop {
+            let written = self.store.end();
+            let is_left = |append: &&Append| append.plan.appended.next_offset > written;
+            let left = appends.iter().filter(is_left).cloned().collect();
+            let fault = match self.store.append(left).await {
+                Err(fault) if fault.is_full() && !rolls => fault,
+                done => return done,
+            };
+            if self.is_stopping.load(Ordering::Relaxed) {
+                return Err(fault);
+            }
+            if !std::mem::replace(&mut has_told, true) {
+                tracing::error!(%fault, "the metadata log waits for room on its disk");
+            }
+            self.clock.sleep(ROOM_PAUSE).await;
+        }
     }
 }
 
