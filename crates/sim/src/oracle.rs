@@ -186,16 +186,16 @@ impl Oracle {
         history.acked.split_off(&end);
     }
 
-    /// The log of a partition, read from beginning to end: nothing acked may be missing, and every
-    /// producer's values stand in order.
-    pub fn check_whole(&mut self, key: PartitionKey, log: &[(i64, Value)]) {
+    /// The log of a partition, read from beginning to end: nothing that was acked before the
+    /// reading began may be missing, and every producer's values stand in order.
+    pub fn check_whole(&mut self, key: PartitionKey, log: &[(i64, Value)], began: Instant) {
         let there: BTreeSet<i64> = log.iter().map(|(offset, _)| *offset).collect();
         let history = self.history(key);
         let lost: Vec<(i64, Value)> = history
             .acked
-            .keys()
-            .filter(|offset| !there.contains(offset))
-            .filter_map(|offset| Some((*offset, *history.values.get(offset)?)))
+            .iter()
+            .filter(|(offset, at)| **at <= began && !there.contains(offset))
+            .filter_map(|(offset, _)| Some((*offset, *history.values.get(offset)?)))
             .collect();
         if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
             let end = log.last().map(|(offset, _)| offset + 1);

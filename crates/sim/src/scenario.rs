@@ -554,13 +554,15 @@ impl Stage {
             let field = Arc::clone(&self.field);
             let reading = async move {
                 loop {
+                    // What is acked from here on need not be in what is read: its answer may
+                    // overtake the reader's.
+                    let began = clock.now().instant;
                     if let Ok(log) = reader.read_whole().await {
-                        // What is acked from here on is not in what was read.
                         let mut oracle = field.oracle();
                         if after_loss {
                             oracle.recovered(key, log.last().map_or(0, |(offset, _)| offset + 1));
                         }
-                        oracle.check_whole(key, &log);
+                        oracle.check_whole(key, &log, began);
                         break;
                     }
                     clock.sleep(Duration::from_millis(50)).await;

@@ -31,7 +31,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::FourBatchesRemembered, Broker, &["WORLD-15:"], 40),
     Hunt(Bug::SnapshotsAreEmpty, Broker, &["WORLD-3:", "WORLD-15:"], 20),
     Hunt(Bug::SnapshotsAreEmpty, Core, &["again:", "next:"], 100),
-    Hunt(Bug::IndexPointsBehind, Broker, &["WORLD-5:", "WORLD-16:"], 20),
+    Hunt(Bug::IndexPointsBehind, Broker, &["WORLD-5:", "WORLD-10:", "WORLD-16:"], 20),
     Hunt(Bug::CleanStopOutlivesStart, Broker, &["WORLD-1:", "WORLD-7:", "WORLD-10:"], 20),
     Hunt(
         Bug::CleanStopOutlivesStart,
