@@ -164,6 +164,7 @@ fn delete_topic(client: &mut Client, name: &str) {
     assert_eq!(client.ask(&request, 6).responses[0].error_code, ErrorCode::NONE);
 }
 
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn full_disk(settings: &dyn Fn(Start) -> Start) {
     let temporary = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(&temporary.path().join("small"), 96) else {
