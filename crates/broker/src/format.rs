@@ -189,7 +189,7 @@ pub(crate) async fn format_dir(
     founder: Option<Vec<Endpoint>>,
     now: Timestamp,
 ) -> Result<()> {
-    make_dir(disk, dir)?;
+    disk.create_dir_all(dir).map_err(|source| io_failure(dir, source))?;
     let bootstrap = Staged::write(disk, dir, BOOTSTRAP_FILE, bootstrap_snapshot(now));
     let properties = Staged::write(disk, dir, meta_properties::FILE_NAME, identity.encode().into());
     let metadata_dir = dir.join(METADATA_DIR);
@@ -204,7 +204,10 @@ pub(crate) async fn format_dir(
         Staged::write(disk, &metadata_dir, &name, content).await.map(Some)
     };
     // Side by side, because every sync of a new file waits for the device.
-    let (first, (bootstrap, properties)) = both(first, both(bootstrap, properties)).await;
+    let named = async { sync_name(disk, dir) };
+    let staged = both(first, both(bootstrap, both(properties, named))).await;
+    let (first, (bootstrap, (properties, named))) = staged;
+    named?;
     if let Some(first) = first? {
         first.publish(disk)?;
     }
@@ -213,10 +216,10 @@ pub(crate) async fn format_dir(
     properties?.publish(disk)
 }
 
-fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+/// Makes the name of a new directory durable.
+fn sync_name(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let parent = dir.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    let made = disk.create_dir_all(dir).and_then(|()| disk.sync_dir(parent));
-    made.map_err(|source| io_failure(dir, source))
+    disk.sync_dir(parent).map_err(|source| io_failure(dir, source))
 }
 
 /// A directory without `meta.properties` but with data was formatted by somebody else, or lost it.
