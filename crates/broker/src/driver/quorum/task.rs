@@ -425,6 +425,8 @@ impl Task {
             store: Arc::clone(&log.store),
             clock: Arc::clone(&self.parts.world.clock),
             is_stopping: Arc::clone(&self.is_stopping),
+            // The election's file has no reserve: a node that cannot write it must say so at once.
+            has_patience: election.is_none(),
         };
         // Side by side: a sole voter begins behind the later of the epochs that it finds in the
         // file and in the log, so either may be lost before both are told to be durable.
@@ -534,6 +536,7 @@ struct Appending {
     store: Arc<PartitionStore>,
     clock: Arc<dyn Clock>,
     is_stopping: Arc<AtomicBool>,
+    has_patience: bool,
 }
 
 impl Appending {
@@ -548,7 +551,7 @@ impl Appending {
             let is_left = |append: &&Append| append.plan.appended.next_offset > written;
             let left = appends.iter().filter(is_left).cloned().collect();
             let fault = match self.store.append(left).await {
-                Err(fault) if fault.is_full() && !rolls => fault,
+                Err(fault) if fault.is_full() && self.has_patience && !rolls => fault,
                 done => return done,
             };
             if self.is_stopping.load(Ordering::Relaxed) {
