@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use strandline_config::{BrokerConfig, Listener};
 use strandline_metadata::{MetadataVersion, Record};
-use strandline_ports::{Disk, Entropy, OpenMode, random_uuid};
+use strandline_ports::{Disk, Entropy, OpenMode, both, random_uuid};
 use strandline_quorum::{Endpoint, Membership, VoterSet};
 use strandline_store::format::FormatError;
 use strandline_store::format::meta_properties::{self, MetaProperties};
@@ -19,7 +19,6 @@ use strandline_types::{LeaderEpoch, Timestamp, Uuid};
 use strandline_wire::messages::FeatureLevelRecord;
 use thiserror::Error;
 
-use crate::driver::join::both;
 use crate::driver::quorum::{BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, METADATA_DIR, Snapshot, voter};
 use crate::features;
 
@@ -208,12 +207,11 @@ pub(crate) async fn format_dir(
     let staged = both(first, both(bootstrap, both(properties, named))).await;
     let (first, (bootstrap, (properties, named))) = staged;
     named?;
-    if let Some(first) = first? {
-        first.publish(disk)?;
-    }
-    bootstrap?.publish(disk)?;
+    let (first, bootstrap, properties) = (first?, bootstrap?, properties?);
+    let contents: Vec<Staged<'_>> = first.into_iter().chain([bootstrap]).collect();
+    publish(disk, &contents)?;
     // Last, because this file says that the rest is there.
-    properties?.publish(disk)
+    publish(disk, &[properties])
 }
 
 /// Makes the name of a new directory durable.
@@ -299,12 +297,20 @@ impl<'a> Staged<'a> {
         written.await.map_err(|source| io_failure(&temporary, source))?;
         Ok(Self { dir, temporary, path: dir.join(name) })
     }
+}
 
-    /// Gives the file its name, durably.
-    fn publish(self, disk: &dyn Disk) -> Result<()> {
-        let named = disk.rename(&self.temporary, &self.path).and_then(|()| disk.sync_dir(self.dir));
-        named.map_err(|source| io_failure(&self.path, source))
+/// Gives the files their names, durably. All are renamed before the first sync, which then writes
+/// what the others would wait for.
+fn publish(disk: &dyn Disk, files: &[Staged<'_>]) -> Result<()> {
+    let failed = |file: &Staged<'_>, source| io_failure(&file.path, source);
+    for file in files {
+        let renamed = disk.rename(&file.temporary, &file.path);
+        renamed.map_err(|source| failed(file, source))?;
     }
+    for file in files {
+        disk.sync_dir(file.dir).map_err(|source| failed(file, source))?;
+    }
+    Ok(())
 }
 
 /// No file of a node's identity is larger.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 mod clock;
 mod completion;
 mod disk;
+mod join;
 mod net;
 pub mod real;
 mod spawn;
@@ -17,6 +18,7 @@ pub mod watch;
 pub use clock::{Clock, Sleep, TimedOut, timeout};
 pub use completion::{Completer, Completion};
 pub use disk::{DirEntry, DirLock, Disk, DiskSpace, File, OpenMode};
+pub use join::both;
 pub use net::{Conn, Listener, Net};
 pub use spawn::{Entropy, Lane, Spawn, blocking, random_uuid};
 

@@ -96,6 +96,16 @@ impl Io {
         self.run(move |disk| disk.sync_dir(&owned)).await.context("sync", dir)
     }
 
+    /// Makes a file's content durable, unless there is none.
+    pub(crate) async fn sync_if_there(&self, path: &Path) -> Result<()> {
+        let owned = path.to_owned();
+        match self.run(move |disk| disk.open(&owned, OpenMode::Write)).await {
+            Ok(file) => file.sync().await.context("sync", path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).context("open", path),
+        }
+    }
+
     /// Removes what may be gone already.
     pub(crate) async fn remove_files(&self, paths: Vec<PathBuf>) -> Result<()> {
         self.run(move |disk| {

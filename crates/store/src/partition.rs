@@ -70,6 +70,9 @@ struct State {
     allocated_bytes: u32,
     /// Segments from here on may be missing from the directory after a power loss.
     dir_synced_upto: Offset,
+    /// The directory's own name and the topic id in it may be missing after a power loss: the first
+    /// sync of the log covers them, so that making a partition costs none.
+    is_unnamed: bool,
     /// Segments whose finished or rebuilt index files no sync has covered: recovery believes those
     /// below the recovery point, and a clean start believes all.
     unsynced_indexes: BTreeSet<Offset>,
@@ -136,6 +139,7 @@ impl PartitionStore {
             tail: VecDeque::new(),
             allocated_bytes: 0,
             dir_synced_upto: Offset::ZERO,
+            is_unnamed: true,
             unsynced_indexes: BTreeSet::new(),
             generation: 0,
         };
@@ -161,8 +165,8 @@ impl PartitionStore {
         let made = store.io().run(move |disk| disk.create_dir_all(&owned)).await;
         store.judge(made.context("create", path))?;
         let metadata = path.join(partition_metadata::FILE_NAME);
-        let written = store.io().replace(&metadata, partition_metadata::encode(topic_id)).await;
-        store.judge(written)?;
+        let written = store.io().write_unsynced(&metadata, partition_metadata::encode(topic_id));
+        store.judge(written.await)?;
         store.create_segment(start).await?;
         Ok(store)
     }
@@ -171,6 +175,7 @@ impl PartitionStore {
     pub(crate) fn resume(shared: Arc<Shared>, path: &Path, image: &LogImage) -> Arc<Self> {
         let store = Self::new(shared, path, 0);
         store.take_over(&image.segments, image.log_end);
+        store.state().is_unnamed = false;
         store
     }
 
@@ -196,7 +201,8 @@ impl PartitionStore {
         self.state().segments.iter().map(|segment| u64::from(segment.size_bytes)).sum()
     }
 
-    /// The topic this directory was made for; `None` in one that Kafka before 2.8 made.
+    /// The topic this directory was made for. `None` in one that Kafka before 2.8 made, and in one
+    /// that lost power before anything in it was synced.
     ///
     /// # Errors
     /// When the file cannot be read or is damaged.
@@ -204,6 +210,7 @@ impl PartitionStore {
         let path = self.path().join(partition_metadata::FILE_NAME);
         let Some(bytes) = self.io().read_whole(&path).await? else { return Ok(None) };
         match partition_metadata::decode(&bytes) {
+            _ if bytes.iter().all(|&byte| byte == 0) => Ok(None),
             Ok(id) => Ok(Some(id)),
             Err(source) => Err(StoreFault::Format { path, source }),
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::{DIR_NAME, Node, Opened, Options, values};
 use strandline_store::{ReadRequest, Records, StartCondition, StoreFault};
-use strandline_types::{BrokerEpoch, Offset, Timestamp};
+use strandline_types::{BrokerEpoch, Offset, Timestamp, Uuid};
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
@@ -400,4 +400,22 @@ async fn a_damaged_partition_is_never_taken_as_it_is_by_starting_again() {
             dir.finish(BrokerEpoch(1), &Default::default()).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn a_topic_id_that_never_reached_the_device_is_none() {
+    let home = tempfile::tempdir().unwrap();
+    let node = filled(home.path(), Options::default(), 3).await;
+    let file = node.store.path().join("partition.metadata");
+    assert_eq!(node.store.topic_id().await.unwrap(), Some(Uuid::from_u128(77)));
+    let len = fs::metadata(&file).unwrap().len() as usize;
+    for left_by_power_loss in [Vec::new(), vec![0; len]] {
+        fs::write(&file, left_by_power_loss).unwrap();
+        assert_eq!(node.store.topic_id().await.unwrap(), None);
+    }
+    fs::write(&file, "version: 0\ntopic_id: ?").unwrap();
+    let damaged = node.store.topic_id().await.unwrap_err();
+    assert!(matches!(damaged, StoreFault::Format { .. }), "{damaged}");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(node.store.topic_id().await.unwrap(), None);
 }

@@ -5,7 +5,6 @@ pub(crate) mod controller;
 pub(crate) mod groups;
 pub(crate) mod images;
 pub(crate) mod isr;
-pub(crate) mod join;
 pub(crate) mod lifecycle;
 pub(crate) mod partition;
 pub(crate) mod quorum;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use strandline_config::{BrokerConfig, HostPort, Listener};
 use strandline_metadata::{Controller, Image, Record};
 use strandline_ports::watch;
-use strandline_ports::{Lane, World, random_uuid};
+use strandline_ports::{Lane, World, both, random_uuid};
 use strandline_quorum::{Endpoint, ReplicaKey};
 use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::{BrokerEpoch, NodeId};
@@ -175,9 +175,14 @@ impl Broker {
             broker_epoch: broker_epoch_in,
         });
         let controllers = advertised(&config.advertised_controller_listeners);
-        lifecycle.register_controller(&controllers).await?;
         let brokers = advertised(&config.advertised_listeners);
-        lifecycle.register_broker(&brokers, opened.previous_epoch).await?;
+        // Side by side, because every record of the metadata log waits for the device.
+        let (as_controller, as_broker) = both(
+            lifecycle.register_controller(&controllers),
+            lifecycle.register_broker(&brokers, opened.previous_epoch),
+        )
+        .await;
+        as_controller.and(as_broker)?;
         let shared = PartitionContext {
             node: config.node_id,
             clock: Arc::clone(&world.clock),

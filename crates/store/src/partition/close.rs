@@ -36,9 +36,7 @@ impl PartitionStore {
         let indexes = indexes.into_iter().flat_map(indexes_of);
         let snapshot = (snapshot_offset, FileKind::ProducerSnapshot);
         self.sync_files(indexes.chain([snapshot]).collect()).await?;
-        let dir = self.path();
-        let synced = self.io().sync_dir(&dir).await;
-        self.judge(synced)?;
+        self.sync_names().await?;
         let snapshots = self.snapshots().await?;
         let kept = snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
         let segments: Vec<_> =

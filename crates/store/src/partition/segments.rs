@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use strandline_log::{CloseSegment, Deletion, ProducerSnapshot, Roll, StartOver, SyncPlan};
+use strandline_ports::both;
 use strandline_types::Offset;
 
 use super::{FileKey, PartitionStore, PendingIndexes, StoredSegment, log_of};
 use crate::fault::{Context, Result};
 use crate::format::names::{FileKind, FileState, OffsetFile};
-use crate::format::producer_snapshot;
+use crate::format::{partition_metadata, producer_snapshot};
 use crate::io::Io;
 
 /// Files that are out of the log but still there, for `file.delete.delay.ms`. A reader that has one
@@ -115,19 +116,42 @@ impl PartitionStore {
             let active = state.segments.last().map(|active| active.base_offset);
             (active, state.dir_synced_upto, std::mem::take(&mut state.unsynced_indexes))
         };
+        let has_new_name = plan.segments.last().is_some_and(|&newest| newest >= dir_synced_upto);
         // Recovery takes the indexes as they are once the recovery point has passed them.
         indexes.extend(plan.segments.iter().filter(|&&base_offset| Some(base_offset) != active));
         let logs = plan.segments.iter().map(|&base_offset| (base_offset, FileKind::Log));
         let keys = logs.chain(indexes.into_iter().flat_map(indexes_of)).collect();
-        self.sync_files(keys).await?;
-        let Some(&newest) = plan.segments.last() else { return Ok(()) };
-        if newest >= dir_synced_upto {
-            let dir = self.path();
-            let synced = self.io().sync_dir(&dir).await;
-            self.judge(synced)?;
-            let mut state = self.state();
-            state.dir_synced_upto = state.dir_synced_upto.max(newest + 1);
+        if !has_new_name {
+            return self.sync_files(keys).await;
         }
+        // Side by side: what a name leads to counts for nothing before both are durable.
+        let (files, names) = both(self.sync_files(keys), self.sync_names()).await;
+        files.and(names)?;
+        let newest = plan.segments.last().map_or(dir_synced_upto, |&newest| newest + 1);
+        let mut state = self.state();
+        state.dir_synced_upto = state.dir_synced_upto.max(newest);
+        Ok(())
+    }
+
+    /// Makes the names of the files durable, and at first that of the directory and its topic id.
+    pub(super) async fn sync_names(&self) -> Result<()> {
+        let (dir, is_unnamed) = {
+            let state = self.state();
+            (state.path.to_path_buf(), state.is_unnamed)
+        };
+        let birth = async {
+            if !is_unnamed {
+                return Ok(());
+            }
+            let topic_id = dir.join(partition_metadata::FILE_NAME);
+            let (id, name) =
+                both(self.io().sync_if_there(&topic_id), self.io().sync_dir(&self.shared.dir))
+                    .await;
+            id.and(name)
+        };
+        let (birth, names) = both(birth, self.io().sync_dir(&dir)).await;
+        self.judge(birth.and(names))?;
+        self.state().is_unnamed = false;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use strandline_log::{LogImage, SyncPlan};
 use strandline_ports::watch;
-use strandline_ports::{Clock, Sleep, World};
+use strandline_ports::{Clock, Sleep, World, both};
 use strandline_quorum::{
     Description, Effect, Event, Quorum, SnapshotFacts, SnapshotId, Ticket, Timer, WriteId,
 };
@@ -24,7 +24,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::control::{Place, RECORD_OVERHEAD_BYTES, control_batch, data_batch, encode};
 use super::metadata_log::{MetadataLog, encode_election, store_id};
 use super::snapshot::Snapshot;
-use crate::driver::join::both;
 
 use super::{AppendError, CommittedBatch, Leadership, MetadataEvent};
 

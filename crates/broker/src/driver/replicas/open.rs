@@ -110,14 +110,15 @@ impl Opener {
             }
         };
         // Files of an earlier topic of that name: its records must never be served as this one's.
+        // Without an id they may be, and nothing of them was ever promised to be durable.
         let holds_other_topic = match found.remembered {
             Some(_) => false,
-            None => store.topic_id().await?.is_some_and(|id| id != opening.topic.id),
+            None => store.topic_id().await? != Some(opening.topic.id),
         };
         if holds_other_topic {
             let unique = random_uuid(&*self.world.entropy);
             let aside = log_dir.set_aside_partition(&store, &name, unique).await?;
-            tracing::warn!(partition = %name, to = %aside.display(), "belongs to another topic id: put aside");
+            tracing::warn!(partition = %name, to = %aside.display(), "belongs to another topic id, or to none: put aside");
             return self.create(opening, name).await;
         }
         let high_watermark = match self.checkpoints.get(&opening.dir) {
