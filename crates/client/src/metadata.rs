@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strandline_types::{Instant, LeaderEpoch, NodeId, PartitionId, Uuid};
+use strandline_types::{ErrorCode, Instant, LeaderEpoch, NodeId, PartitionId, Uuid};
 use strandline_wire::messages::MetadataResponse;
 use strandline_wire::messages::metadata_response::{
     MetadataResponsePartition, MetadataResponseTopic,
@@ -47,6 +47,22 @@ impl Topic {
         self.partitions.get(usize::try_from(index.get()).ok()?)
     }
 
+    /// Keeps what is known of partitions that an answer knows less of: it may come from a broker
+    /// that lags behind the one asked before.
+    fn keep_newer(&mut self, known: &Self) {
+        // Epochs of another incarnation say nothing, nor of a topic that has no id.
+        if self.id.is_zero() || self.id != known.id {
+            return;
+        }
+        for (answered, known) in self.partitions.iter_mut().zip(&known.partitions) {
+            if (LeaderEpoch(0)..known.leader_epoch).contains(&answered.leader_epoch) {
+                known.clone_into(answered);
+            }
+        }
+        // Topics only grow.
+        self.partitions.extend(known.partitions.iter().skip(self.partitions.len()).cloned());
+    }
+
     fn of(response: MetadataResponseTopic) -> Self {
         let mut partitions: Vec<_> = response.partitions.into_iter().map(Partition::of).collect();
         partitions.sort_unstable_by_key(|partition| partition.index);
@@ -81,20 +97,29 @@ pub(crate) struct Metadata {
     pub(crate) brokers: BTreeMap<NodeId, Broker>,
     pub(crate) cluster_id: Option<String>,
     pub(crate) controller: Option<NodeId>,
-    topics: BTreeMap<String, (Instant, Arc<Topic>)>,
+    topics: BTreeMap<String, Known>,
+}
+
+struct Known {
+    topic: Arc<Topic>,
+    /// `None` once somebody had reason to doubt it.
+    learned_at: Option<Instant>,
 }
 
 impl Metadata {
     pub(crate) fn topic(&self, name: &str, not_before: Instant) -> Option<Arc<Topic>> {
-        let (learned_at, topic) = self.topics.get(name)?;
-        (*learned_at >= not_before).then(|| Arc::clone(topic))
+        let known = self.topics.get(name)?;
+        (known.learned_at >= Some(not_before)).then(|| Arc::clone(&known.topic))
     }
 
+    /// Must be asked for again. Its epochs are kept, or the next answer could be an older one.
     pub(crate) fn forget(&mut self, name: &str) {
-        self.topics.remove(name);
+        if let Some(known) = self.topics.get_mut(name) {
+            known.learned_at = None;
+        }
     }
 
-    /// Takes the answer in; brokers are replaced, topics that it mentions too.
+    /// Takes the answer in; brokers are replaced, and what it knows better of topics.
     pub(crate) fn learn(&mut self, now: Instant, response: MetadataResponse) -> Vec<TopicAnswer> {
         self.cluster_id = response.cluster_id;
         self.controller = (response.controller_id >= 0).then_some(NodeId(response.controller_id));
@@ -121,11 +146,18 @@ impl Metadata {
         response: MetadataResponseTopic,
     ) -> Result<Arc<Topic>, Refusal> {
         if let Err(refusal) = Refusal::check(response.error_code, None) {
-            self.forget(&name);
+            match refusal.code {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => drop(self.topics.remove(&name)),
+                _ => self.forget(&name),
+            }
             return Err(refusal);
         }
-        let topic = Arc::new(Topic::of(response));
-        self.topics.insert(name, (now, Arc::clone(&topic)));
+        let mut topic = Topic::of(response);
+        if let Some(known) = self.topics.get(&name) {
+            topic.keep_newer(&known.topic);
+        }
+        let topic = Arc::new(topic);
+        self.topics.insert(name, Known { topic: Arc::clone(&topic), learned_at: Some(now) });
         Ok(topic)
     }
 
@@ -133,5 +165,62 @@ impl Metadata {
         let Ok(port) = u16::try_from(port) else { return };
         let id = NodeId(id);
         self.brokers.insert(id, Broker { id, host, port, rack });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer about the leader and its epoch of each partition.
+    fn answer(id: Uuid, leaders: &[(i32, i32)]) -> MetadataResponse {
+        let partition =
+            |(index, (leader_id, leader_epoch)): (usize, &(i32, i32))| MetadataResponsePartition {
+                partition_index: index as i32,
+                leader_id: *leader_id,
+                leader_epoch: *leader_epoch,
+                ..Default::default()
+            };
+        let topic = MetadataResponseTopic {
+            name: Some("t".into()),
+            topic_id: id,
+            partitions: leaders.iter().enumerate().map(partition).collect(),
+            ..Default::default()
+        };
+        MetadataResponse { topics: vec![topic], ..Default::default() }
+    }
+
+    fn known(metadata: &Metadata) -> Option<Vec<(i32, i32)>> {
+        let topic = metadata.topic("t", Instant::ZERO)?;
+        let leader = |partition: &Partition| {
+            (partition.leader.map_or(-1, NodeId::get), partition.leader_epoch.get())
+        };
+        Some(topic.partitions.iter().map(leader).collect())
+    }
+
+    #[test]
+    fn an_older_answer_replaces_nothing() {
+        let mut metadata = Metadata::default();
+        let learn = |metadata: &mut Metadata, id, leaders: &[(i32, i32)]| {
+            metadata.learn(Instant::ZERO, answer(id, leaders));
+            known(metadata).unwrap()
+        };
+        let (first, second) = (Uuid::ONE, Uuid::from_u128(2));
+        assert_eq!(learn(&mut metadata, first, &[(1, 5), (1, 5)]), [(1, 5), (1, 5)]);
+        assert_eq!(learn(&mut metadata, first, &[(2, 6), (2, 4)]), [(2, 6), (1, 5)]);
+        assert_eq!(learn(&mut metadata, first, &[(3, 5)]), [(2, 6), (1, 5)], "before it grew");
+        metadata.forget("t");
+        assert_eq!(known(&metadata), None, "to be asked for");
+        assert_eq!(learn(&mut metadata, first, &[(3, 5), (2, 5)]), [(2, 6), (2, 5)]);
+        assert_eq!(learn(&mut metadata, second, &[(3, 0)]), [(3, 0)], "another topic");
+        assert_eq!(learn(&mut metadata, second, &[(1, -1)]), [(1, -1)], "no epoch, no order");
+    }
+
+    #[test]
+    fn without_ids_every_answer_counts() {
+        let mut metadata = Metadata::default();
+        metadata.learn(Instant::ZERO, answer(Uuid::ZERO, &[(1, 5)]));
+        metadata.learn(Instant::ZERO, answer(Uuid::ZERO, &[(2, 0)]));
+        assert_eq!(known(&metadata), Some(vec![(2, 0)]), "it may have been created anew");
     }
 }
