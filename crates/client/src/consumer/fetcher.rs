@@ -132,8 +132,12 @@ impl Fetcher {
         let response = match arrived.answer {
             Ok(response) if response.error_code.is_none() => response,
             Ok(response) => {
-                tracing::debug!(node = %arrived.node, code = %response.error_code, "session lost");
+                let code = response.error_code;
+                tracing::debug!(node = %arrived.node, %code, "fetch refused");
                 node.session.reset();
+                if !is_of_session(code) {
+                    node.retry_at = now + backoff;
+                }
                 return Vec::new();
             }
             Err(error) => {
@@ -173,6 +177,16 @@ impl Fetcher {
         node.session.answered(response.session_id);
         refused
     }
+}
+
+/// The broker has lost the session: the next request opens another, there is nothing to wait for.
+fn is_of_session(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::FETCH_SESSION_ID_NOT_FOUND
+            | ErrorCode::INVALID_FETCH_SESSION_EPOCH
+            | ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR
+    )
 }
 
 impl Node {

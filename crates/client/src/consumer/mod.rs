@@ -117,6 +117,8 @@ struct Assigned {
     /// Set when the position must come from the reset policy, whatever is committed.
     must_reset: bool,
     is_paused: bool,
+    /// A fetch was refused: not asked for again before.
+    retry_at: Instant,
 }
 
 /// A partition that can be read.
@@ -306,7 +308,10 @@ impl Consumer {
     /// How long nothing but an arrival is worth waking up for.
     fn patience(&self, now: Instant) -> Duration {
         let unsettled = !self.stale.is_empty()
-            || self.assigned.values().any(|assigned| assigned.position.is_none())
+            || self
+                .assigned
+                .values()
+                .any(|assigned| assigned.position.is_none() || assigned.retry_at > now)
             || self
                 .client
                 .brokers()
@@ -345,6 +350,8 @@ impl Consumer {
             return Ok(());
         }
         if code.is_retriable() {
+            // The next answer would come as fast, and say the same until something has changed.
+            assigned.retry_at = self.client.now() + self.client.config().retry_backoff;
             self.stale.insert(partition.topic);
             return Ok(());
         }
@@ -454,10 +461,11 @@ impl Consumer {
 
     /// Asks the leaders of all partitions of which nothing is buffered.
     fn fetch(&mut self) {
+        let now = self.client.now();
         let mut wants = Wants::new();
         for (partition, assigned) in &mut self.assigned {
             let Some(offset) = assigned.position.filter(|_| !assigned.is_paused) else { continue };
-            if self.fetcher.holds(partition) {
+            if self.fetcher.holds(partition) || assigned.retry_at > now {
                 continue;
             }
             let Some(led) = led(&self.client, partition) else {
@@ -476,7 +484,6 @@ impl Consumer {
             };
             wants.entry(led.leader).or_default().insert(partition.clone(), want);
         }
-        let now = self.client.now();
         wants.retain(|node, _| !self.fetcher.is_busy(*node, now));
         self.fetcher.fetch(&self.config, wants);
     }

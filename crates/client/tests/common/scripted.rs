@@ -43,6 +43,12 @@ pub(crate) struct Log {
     pub(crate) knows_epochs: bool,
     /// What consumers asked: the epoch whose end they wanted.
     pub(crate) asked: Vec<i32>,
+    /// What each fetch of the partition is refused with.
+    pub(crate) refusal: ErrorCode,
+    /// What the whole of each fetch is refused with.
+    pub(crate) whole_refusal: ErrorCode,
+    /// How often consumers fetched.
+    pub(crate) fetches: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,13 +203,22 @@ impl Session {
     /// request says everything.
     async fn fetch(&self, request: &Incoming) -> FetchResponse {
         let request: FetchRequest = request.decode().unwrap();
+        self.log.send_if_modified(|log| {
+            log.fetches += 1;
+            false
+        });
+        let error_code = self.log.borrow().whole_refusal;
+        if !error_code.is_none() {
+            return FetchResponse { error_code, ..Default::default() };
+        }
         let Some(topic) = request.topics.first() else { return FetchResponse::default() };
         let wanted = &topic.partitions[0];
         let mut changes = self.log.subscribe();
         let patience = Duration::from_millis(request.max_wait_ms.try_into().unwrap());
         let said = changes.wait_for(|log| {
+            let is_refused = !log.refusal.is_none();
             let has_more = log.records.len() as i64 != wanted.fetch_offset;
-            has_more || log.leader_epoch != wanted.current_leader_epoch
+            is_refused || has_more || log.leader_epoch != wanted.current_leader_epoch
         });
         // Nothing by then is an empty answer.
         drop(tokio::time::timeout(patience, said).await.map(drop));
@@ -211,7 +226,10 @@ impl Session {
         let (epoch, end) = log.end_of(wanted.last_fetched_epoch);
         let mut data =
             PartitionData { high_watermark: log.records.len() as i64, ..Default::default() };
-        data.error_code = fenced(wanted.current_leader_epoch, log.leader_epoch);
+        data.error_code = match log.refusal {
+            ErrorCode::NONE => fenced(wanted.current_leader_epoch, log.leader_epoch),
+            refusal => refusal,
+        };
         if data.error_code.is_none() {
             if wanted.last_fetched_epoch >= 0 && end < wanted.fetch_offset {
                 data.diverging_epoch =

@@ -1,0 +1,48 @@
+//! Fetches that a broker refuses for a while, played by a script.
+
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::run;
+use common::scripted::{Log, Scripted, TOPIC};
+use strandline_client::consumer::{Consumer, ConsumerConfig, Reset};
+use strandline_types::{ErrorCode, PartitionId, TopicPartition};
+
+/// Refused so often, then served.
+const REFUSALS: u32 = 5;
+
+/// However fast the refusals come, they are not answered by as many fetches.
+async fn is_patient(refuse: impl Fn(&mut Log, ErrorCode), code: ErrorCode) {
+    let broker = Scripted::start().await;
+    broker.log.send_modify(|log| log.append(0, &["a"]));
+    let client = common::client(&broker.address.to_string());
+    let clock = client.clock().clone();
+    let backoff = client.config().retry_backoff;
+    let config = ConsumerConfig { reset: Reset::Earliest, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(client, config);
+    consumer.assign([TopicPartition { topic: TOPIC.into(), partition: PartitionId(0) }]);
+    broker.log.send_modify(|log| refuse(log, code));
+    let began = clock.now().instant;
+    while broker.log.borrow().fetches < REFUSALS {
+        assert_eq!(consumer.poll(Duration::from_millis(10)).await.unwrap(), []);
+    }
+    let took = clock.now().instant.since(began);
+    assert!(took >= backoff * (REFUSALS - 1), "{REFUSALS} fetches within {took:?}");
+    broker.log.send_modify(|log| refuse(log, ErrorCode::NONE));
+    while consumer.poll(Duration::from_millis(100)).await.unwrap().is_empty() {}
+}
+
+#[test]
+fn a_refused_partition_is_asked_for_again_after_a_pause() {
+    let refuse = |log: &mut Log, code| log.refusal = code;
+    run(is_patient(refuse, ErrorCode::KAFKA_STORAGE_ERROR));
+}
+
+#[test]
+fn a_refused_fetch_is_sent_again_after_a_pause() {
+    let refuse = |log: &mut Log, code| log.whole_refusal = code;
+    run(is_patient(refuse, ErrorCode::UNKNOWN_SERVER_ERROR));
+}
