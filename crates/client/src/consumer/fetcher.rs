@@ -70,7 +70,7 @@ impl Fetcher {
     }
 
     pub(super) fn holds(&self, partition: &TopicPartition) -> bool {
-        self.buffered.iter().any(|buffered| buffered.partition == *partition)
+        holds(&self.buffered, partition)
     }
 
     /// Whether a request is on its way to the broker, or just failed.
@@ -169,7 +169,10 @@ impl Fetcher {
                         fetch_offset,
                         why: Why::Diverges(divergence),
                     });
-                } else if position(&partition) == Some(fetch_offset) {
+                } else if position(&partition) == Some(fetch_offset)
+                    // When leaders change, the former one may have answered as well.
+                    && !holds(&self.buffered, &partition)
+                {
                     self.buffered.extend(buffered(partition, fetch_offset, data));
                 }
             }
@@ -198,6 +201,10 @@ impl Node {
         };
         self.session.partitions().map(refused).collect()
     }
+}
+
+fn holds(buffered: &VecDeque<Buffered>, partition: &TopicPartition) -> bool {
+    buffered.iter().any(|buffered| buffered.partition == *partition)
 }
 
 fn buffered(partition: TopicPartition, position: Offset, data: PartitionData) -> Option<Buffered> {
@@ -260,5 +267,60 @@ fn fetch_request(config: &ConsumerConfig, plan: &Plan, version: i16) -> FetchReq
         forgotten_topics_data: forgotten.into_values().collect(),
         rack_id: if version >= 11 { config.rack.clone() } else { String::new() },
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use strandline_ports::World;
+    use strandline_ports::real::{
+        RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget,
+    };
+    use strandline_types::{LeaderEpoch, Uuid};
+    use strandline_wire::messages::fetch_response::FetchableTopicResponse;
+
+    use super::*;
+    use crate::cluster::ClientConfig;
+
+    fn fetcher() -> Fetcher {
+        let spawn = RealSpawn::new(tokio::runtime::Handle::current()).unwrap();
+        let world = World {
+            clock: Arc::new(RealClock::default()),
+            entropy: Arc::new(RealEntropy),
+            spawn: Arc::new(spawn),
+            net: Arc::new(RealNet),
+            disk: Arc::new(RealDisk::new(WriteBudget::default())),
+        };
+        Fetcher::new(Client::new(world, ClientConfig::new("localhost:9092")))
+    }
+
+    /// The leader moves while its answer is on the way, and the next leader answers the same.
+    #[tokio::test]
+    async fn what_two_leaders_answer_is_buffered_once() {
+        let mut fetcher = fetcher();
+        let partition = TopicPartition { topic: "t".into(), partition: PartitionId(0) };
+        let want = Want {
+            topic_id: Uuid::ONE,
+            offset: Offset(7),
+            current_leader_epoch: LeaderEpoch(0),
+            last_fetched_epoch: LeaderEpoch::NONE,
+        };
+        for node in [NodeId(1), NodeId(2)] {
+            let state = fetcher.nodes.entry(node).or_default();
+            state.session.plan([(partition.clone(), want)].into());
+        }
+        for node in [NodeId(1), NodeId(2)] {
+            let records = Records::Bytes(b"seven".as_slice().into());
+            let topic = FetchableTopicResponse {
+                topic_id: Uuid::ONE,
+                partitions: vec![PartitionData { records, ..Default::default() }],
+                ..Default::default()
+            };
+            let answer = Ok(FetchResponse { responses: vec![topic], ..Default::default() });
+            fetcher.take_in(Arrived { node, answer }, |_| Some(Offset(7)));
+        }
+        assert_eq!(fetcher.buffered.len(), 1);
     }
 }
