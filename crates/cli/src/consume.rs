@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
-use strandline_client::Client;
 use strandline_client::admin::OffsetSpec;
 use strandline_client::consumer::{
     ConsumeError, Consumer, ConsumerConfig, ConsumerRecord, GroupConfig, Reset,
 };
+use strandline_client::{Client, ClientError};
 use strandline_types::{Offset, PartitionId, Timestamp, TopicPartition};
 
 use crate::connect::{ConnectArgs, failed};
@@ -149,6 +149,7 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
             "waiting for new records, Ctrl-C ends; --from beginning shows those that are there"
         );
     }
+    let mut is_told = false;
     let mut left = args.count.unwrap_or(usize::MAX);
     while left > 0 && !(args.exit && has_reached(&consumer, &ends)) {
         let records = tokio::select! {
@@ -160,11 +161,21 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
         left -= shown;
         output.each(&records[..shown], |record| text_of(record, args, is_raw), json_of)?;
         put_back(&mut consumer, args, &records[shown..])?;
+        is_told = tell(consumer.trouble().as_ref(), is_told);
     }
     if args.group.is_some() {
         consumer.close().await.map_err(|error| broken(args, &error))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says once, to people and machines alike, why nothing comes. Whether it is said.
+fn tell(trouble: Option<&ClientError>, is_told: bool) -> bool {
+    if let Some(error) = trouble.filter(|_| !is_told) {
+        // A closed standard error leaves nobody to tell.
+        let _ = writeln!(io::stderr(), "no broker answers, trying again: {error}");
+    }
+    trouble.is_some()
 }
 
 fn broken(args: &ConsumeArgs, error: &ConsumeError) -> Failure {

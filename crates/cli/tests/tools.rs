@@ -4,11 +4,12 @@
 
 mod node;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
 
 use expect_test::{Expect, expect};
 use node::{Node, Start};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 struct Tools {
@@ -392,4 +393,46 @@ fn bytes_that_are_no_text_come_out_as_they_went_in() {
     assert_eq!(output.stdout, [&bytes[..], b"\n"].concat());
     let record = tools.json("consume bytes --from beginning -n 1");
     assert_eq!(record["value"]["hex"], "ff001b5b33316dc3");
+}
+
+/// A `consume` that goes on, and has printed its first line.
+fn consuming(tools: &Tools, line: &str) -> (Child, impl BufRead + use<>, impl BufRead + use<>) {
+    assert_eq!(tools.run("topic create lines", "").0, 0);
+    assert_eq!(tools.run("produce lines", "first\n").0, 0);
+    let mut command = tools.command(line);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let err = BufReader::new(child.stderr.take().unwrap());
+    assert_eq!(next_line(&mut out), "first\n");
+    (child, out, err)
+}
+
+fn next_line(from: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    from.read_line(&mut line).unwrap();
+    line
+}
+
+fn interrupt(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}
+
+#[test]
+fn a_reader_says_once_that_no_broker_answers() {
+    let mut tools = Tools::start();
+    let (mut child, mut out, mut err) = consuming(&tools, "consume lines --from beginning");
+    let address = tools.node.kafka;
+    let started_again = Start::anywhere(tools._dir.path())
+        .set("listeners", &format!("PLAINTEXT://{address},CONTROLLER://127.0.0.1:0"));
+    tools.node.signal(Signal::KILL);
+    let said = next_line(&mut err);
+    assert!(said.starts_with("no broker answers, trying again: "), "{said}");
+    tools.node = started_again.ready();
+    assert_eq!(tools.run("produce lines", "second\n").0, 0);
+    assert_eq!(next_line(&mut out), "second\n");
+    interrupt(&child);
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "it was said already");
+    assert!(child.wait().unwrap().success());
 }

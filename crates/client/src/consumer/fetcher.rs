@@ -19,6 +19,7 @@ use super::session::{Plan, Session, Want};
 use super::validation::Divergence;
 use crate::cluster::{Channel, Client};
 use crate::error::ClientError;
+use crate::metadata::TopicAnswer;
 
 /// The first version that names topics by id.
 const BY_TOPIC_ID: i16 = 13;
@@ -38,9 +39,18 @@ struct Node {
     session: Session,
     is_fetching: bool,
     retry_at: Instant,
+    /// Why the last request got no answer.
+    failure: Option<ClientError>,
 }
 
-pub(super) struct Arrived {
+/// What the tasks behind the reader bring.
+pub(super) enum Arrived {
+    Fetched(Fetched),
+    /// What the cluster says about topics whose leaders were looked up.
+    Leaders(Result<Vec<TopicAnswer>, ClientError>),
+}
+
+pub(super) struct Fetched {
     node: NodeId,
     answer: Result<FetchResponse, ClientError>,
 }
@@ -83,6 +93,11 @@ impl Fetcher {
         self.nodes.get(&node).is_some_and(|node| node.retry_at > now)
     }
 
+    /// Why the last request to the broker got no answer; `None` if it got one.
+    pub(super) fn failure(&self, node: NodeId) -> Option<&ClientError> {
+        self.nodes.get(&node)?.failure.as_ref()
+    }
+
     /// Throws away what was fetched of a partition.
     pub(super) fn discard(&mut self, partition: &TopicPartition) {
         self.buffered.retain(|buffered| buffered.partition != *partition);
@@ -104,10 +119,21 @@ impl Fetcher {
                     let build = |version| fetch_request(&config, &plan, version);
                     let answer = call(&client, node, channel, &plan, build).await;
                     // The consumer may have gone.
-                    let _ = sender.send(Arrived { node, answer });
+                    let _ = sender.send(Arrived::Fetched(Fetched { node, answer }));
                 }),
             );
         }
+    }
+
+    /// Asks who leads: that may take as long as no broker answers.
+    pub(super) fn look_up(&self, topics: Vec<String>) {
+        let (client, sender) = (self.client.clone(), self.sender.clone());
+        let look_up = async move {
+            let answers = client.refresh(Some(&topics), false).await;
+            // The consumer may have gone.
+            let _ = sender.send(Arrived::Leaders(answers));
+        };
+        self.client.world().spawn.spawn(Lane::Data, Box::pin(look_up));
     }
 
     /// The next answer; for ever pending while none is on its way.
@@ -122,18 +148,19 @@ impl Fetcher {
     /// Buffers what came, if it is still wanted from there, and returns what was refused.
     pub(super) fn take_in(
         &mut self,
-        arrived: Arrived,
+        fetched: Fetched,
         position: impl Fn(&TopicPartition) -> Option<Offset>,
     ) -> Vec<Refused> {
         let now = self.client.now();
         let backoff = self.client.config().retry_backoff;
-        let node = self.nodes.entry(arrived.node).or_default();
+        let node = self.nodes.entry(fetched.node).or_default();
         node.is_fetching = false;
-        let response = match arrived.answer {
+        node.failure = fetched.answer.as_ref().err().cloned();
+        let response = match fetched.answer {
             Ok(response) if response.error_code.is_none() => response,
             Ok(response) => {
                 let code = response.error_code;
-                tracing::debug!(node = %arrived.node, %code, "fetch refused");
+                tracing::debug!(node = %fetched.node, %code, "fetch refused");
                 node.session.reset();
                 if !is_of_session(code) {
                     node.retry_at = now + backoff;
@@ -141,7 +168,7 @@ impl Fetcher {
                 return Vec::new();
             }
             Err(error) => {
-                tracing::debug!(node = %arrived.node, %error, "fetch failed");
+                tracing::debug!(node = %fetched.node, %error, "fetch failed");
                 node.session.reset();
                 node.retry_at = now + backoff;
                 return node.refuse_all(ErrorCode::NETWORK_EXCEPTION);
@@ -319,7 +346,7 @@ mod tests {
                 ..Default::default()
             };
             let answer = Ok(FetchResponse { responses: vec![topic], ..Default::default() });
-            fetcher.take_in(Arrived { node, answer }, |_| Some(Offset(7)));
+            fetcher.take_in(Fetched { node, answer }, |_| Some(Offset(7)));
         }
         assert_eq!(fetcher.buffered.len(), 1);
     }

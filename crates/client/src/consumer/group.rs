@@ -18,6 +18,7 @@ use super::{Assigned, Consumer};
 use crate::admin::CommittedOffset;
 use crate::admin::offsets::{commit_offsets, fetch_committed};
 use crate::cluster::Client;
+use crate::error::ClientError;
 use crate::sync::lock;
 
 /// Kafka's settings of a member of a group, with its defaults.
@@ -115,6 +116,11 @@ impl Group {
             Poll::Pending => changed.as_mut().poll(cx).map(|()| None),
         })
         .await
+    }
+
+    /// Why the group's coordinator was not reached.
+    pub(super) fn trouble(&self) -> Option<ClientError> {
+        self.membership.as_ref()?.trouble()
     }
 
     pub(super) async fn committed(

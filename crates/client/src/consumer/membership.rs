@@ -66,6 +66,8 @@ struct State {
     failure: Option<ConsumeError>,
     /// As the leader: the partitions that the assignment was made of.
     counts: Option<PartitionCounts>,
+    /// Why the last call got no answer.
+    trouble: Option<ClientError>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,6 +98,7 @@ impl Membership {
             last_poll_at: client.now(),
             failure: None,
             counts: None,
+            trouble: None,
         };
         let membership = Arc::new(Self {
             channel: client.new_channel(),
@@ -201,7 +204,22 @@ impl Membership {
         ClientError::refused(format!("group {}", self.config.id), code)
     }
 
+    pub(super) fn trouble(&self) -> Option<ClientError> {
+        lock(&self.state).trouble.clone()
+    }
+
     async fn call<R: Request>(
+        &self,
+        request: R,
+        within: Duration,
+    ) -> Result<R::Response, ClientError> {
+        let result = self.try_to_call(request, within).await;
+        let unanswered = result.as_ref().err().filter(|e| matches!(e, ClientError::Call(_)));
+        lock(&self.state).trouble = unanswered.cloned();
+        result
+    }
+
+    async fn try_to_call<R: Request>(
         &self,
         request: R,
         within: Duration,

@@ -41,9 +41,11 @@ use strandline_types::{
 
 use crate::admin::{Admin, CommittedOffset, OffsetSpec};
 use crate::cluster::Client;
+use crate::error::ClientError;
+use crate::metadata::TopicAnswer;
 pub use assignor::Assignor;
 pub use error::ConsumeError;
-use fetcher::{Fetcher, Refused, Wants, Why};
+use fetcher::{Arrived, Fetcher, Refused, Wants, Why};
 use group::Group;
 pub use group::{GroupConfig, RebalanceListener};
 pub use records::ConsumerRecord;
@@ -102,6 +104,9 @@ pub struct Consumer {
     /// Topics whose leaders must be looked up, and not before when.
     stale: BTreeSet<String>,
     look_up_at: Instant,
+    is_looking_up: bool,
+    /// Why the last look-up got no answer.
+    look_up_failure: Option<ClientError>,
     /// Positions are not validated again before.
     validate_at: Instant,
 }
@@ -146,6 +151,8 @@ impl Consumer {
             assigned: BTreeMap::new(),
             stale: BTreeSet::new(),
             look_up_at: Instant::ZERO,
+            is_looking_up: false,
+            look_up_failure: None,
             validate_at: Instant::ZERO,
             client,
             config,
@@ -280,10 +287,10 @@ impl Consumer {
                 self.take_in(arrived)?;
             }
             self.find_positions().await?;
-            self.look_up_leaders().await;
             self.validate_positions().await?;
             let records = self.take_records()?;
             self.fetch();
+            self.look_up_leaders();
             if !records.is_empty() {
                 return Ok(records);
             }
@@ -323,10 +330,28 @@ impl Consumer {
         }
     }
 
-    fn take_in(&mut self, arrived: fetcher::Arrived) -> Result<(), ConsumeError> {
+    /// Why nothing comes at the moment, when brokers do not answer; `None` while all do. It ends
+    /// by itself once they are back.
+    pub fn trouble(&self) -> Option<ClientError> {
+        let of_leader = |partition| match led(&self.client, partition) {
+            Some(led) => self.fetcher.failure(led.leader),
+            None => self.look_up_failure.as_ref(),
+        };
+        let of_group = || self.group.as_ref().and_then(Group::trouble);
+        self.assigned.keys().find_map(of_leader).cloned().or_else(of_group)
+    }
+
+    fn take_in(&mut self, arrived: Arrived) -> Result<(), ConsumeError> {
+        let fetched = match arrived {
+            Arrived::Fetched(fetched) => fetched,
+            Arrived::Leaders(answers) => {
+                self.looked_up(answers);
+                return Ok(());
+            }
+        };
         let assigned = &self.assigned;
         let position = |partition: &TopicPartition| assigned.get(partition)?.position;
-        let refused = self.fetcher.take_in(arrived, position);
+        let refused = self.fetcher.take_in(fetched, position);
         refused.into_iter().try_for_each(|refused| self.handle_refused(refused))
     }
 
@@ -441,15 +466,19 @@ impl Consumer {
         Ok(records)
     }
 
-    async fn look_up_leaders(&mut self) {
-        let now = self.client.now();
-        if self.stale.is_empty() || now < self.look_up_at {
+    fn look_up_leaders(&mut self) {
+        if self.stale.is_empty() || self.is_looking_up || self.client.now() < self.look_up_at {
             return;
         }
-        self.look_up_at = now + self.client.config().retry_backoff;
-        let topics: Vec<_> = self.stale.iter().cloned().collect();
-        let Ok(answers) = self.client.refresh(Some(&topics), false).await else { return };
-        for (name, answer) in answers {
+        self.is_looking_up = true;
+        self.fetcher.look_up(self.stale.iter().cloned().collect());
+    }
+
+    fn looked_up(&mut self, answers: Result<Vec<TopicAnswer>, ClientError>) {
+        self.is_looking_up = false;
+        self.look_up_at = self.client.now() + self.client.config().retry_backoff;
+        self.look_up_failure = answers.as_ref().err().cloned();
+        for (name, answer) in answers.unwrap_or_default() {
             let is_led = |topic: &crate::Topic| {
                 topic.partitions.iter().all(|partition| partition.leader.is_some())
             };
