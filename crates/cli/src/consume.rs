@@ -164,7 +164,11 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
         is_told = tell(consumer.trouble().as_ref(), is_told);
     }
     if args.group.is_some() {
-        consumer.close().await.map_err(|error| broken(args, &error))?;
+        // While no broker answers that takes as long as any answer may.
+        match signals.unless_again(consumer.close()).await {
+            Ok(closed) => closed.map_err(|error| broken(args, &error))?,
+            Err(stop) => return Ok(stop.exit_code()),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

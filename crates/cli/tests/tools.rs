@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use expect_test::{Expect, expect};
-use node::{Node, Start};
+use node::{Node, Start, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -435,4 +435,23 @@ fn a_reader_says_once_that_no_broker_answers() {
     err.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "", "it was said already");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_second_interrupt_waits_for_no_broker() {
+    let tools = Tools::start();
+    let line = "consume lines --group readers --from beginning --timeout 3600";
+    let (mut child, _out, mut err) = consuming(&tools, line);
+    tools.node.signal(Signal::KILL);
+    let said = next_line(&mut err);
+    assert!(said.starts_with("no broker answers, trying again: "), "{said}");
+    let mut status = None;
+    eventually("it ends", || {
+        status = child.try_wait().unwrap();
+        if status.is_none() {
+            interrupt(&child);
+        }
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(130));
 }
