@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use strandline_types::{ErrorCode, Now};
+use strandline_types::{ErrorCode, Now, Uuid};
 use strandline_wire::messages::describe_groups_response::DescribedGroup;
 use strandline_wire::messages::list_groups_response::ListedGroup;
 use strandline_wire::messages::{
@@ -138,8 +138,8 @@ pub enum Response {
 pub enum Input {
     Request(Ticket, Caller, Request),
     Timer(Timer),
-    /// These topics are gone from the metadata.
-    TopicsDeleted(Vec<String>),
+    /// These topics are gone from the metadata; others may have their names by now.
+    TopicsDeleted(Vec<(String, Uuid)>),
 }
 
 /// What a shard waits for.

@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use strandline_coordinator::{
     GroupListing, Input, OffsetFetchGroup, Record, Request, Response, Settings, Ticket,
 };
-use strandline_types::ErrorCode;
+use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use strandline_wire::messages::leave_group_request::MemberIdentity;
 use strandline_wire::messages::offset_commit_request::{
@@ -213,6 +213,26 @@ impl Story {
         };
         let what = format!("commits {topic}-0 {offset}");
         self.ask(client.version, client.name, &what, Request::OffsetCommit(request));
+    }
+
+    /// A consumer outside of groups commits for each of these partitions, in this order.
+    fn commit_all(&mut self, topic_id: Uuid, offsets: &[(i32, i64)]) {
+        let partition = |&(partition_index, committed_offset): &(i32, i64)| {
+            OffsetCommitRequestPartition { partition_index, committed_offset, ..Default::default() }
+        };
+        let topic = OffsetCommitRequestTopic {
+            name: "orders".into(),
+            topic_id,
+            partitions: offsets.iter().map(partition).collect(),
+            ..Default::default()
+        };
+        let request = OffsetCommitRequest {
+            group_id: "g".into(),
+            generation_id_or_member_epoch: -1,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        self.ask(10, "loner", &format!("commits {offsets:?}"), Request::OffsetCommit(request));
     }
 
     fn fetch(&mut self) {
@@ -747,7 +767,7 @@ fn a_new_leader_goes_on_with_what_is_in_the_log() {
     story.beat(&a);
     story.beat(&b);
     story.say("orders is deleted");
-    let outcome = story.world.decide(Input::TopicsDeleted(vec!["orders".into()]));
+    let outcome = story.world.decide(Input::TopicsDeleted(vec![("orders".into(), Uuid::ONE)]));
     story.see(outcome);
     story.fetch();
     story.pass(15_000);
@@ -770,5 +790,30 @@ fn a_new_leader_goes_on_with_what_is_in_the_log() {
         6000   admin fetches offsets
         6000     -> admin fetches: 
         16000    writes g: generation 2, "-", leader -, members []
+    "#]]);
+}
+
+#[test]
+fn offsets_of_a_topic_created_anew_stay() {
+    let mut story = Story::new(Settings::default());
+    let (former, new) = (Uuid::from_u128(7), Uuid::from_u128(8));
+    story.commit_all(former, &[(0, 40), (1, 41)]);
+    story.commit_all(new, &[(0, 3)]);
+    story.say("the shard hears that the former topic is gone");
+    let outcome = story.world.decide(Input::TopicsDeleted(vec![("orders".into(), former)]));
+    story.see(outcome);
+    story.fetch();
+    story.check(expect![[r#"
+        0      loner commits [(0, 40), (1, 41)]
+        0        writes g orders-0: 40
+        0        writes g orders-1: 41
+        0        -> loner commits: NONE
+        0      loner commits [(0, 3)]
+        0        writes g orders-0: 3
+        0        -> loner commits: NONE
+        0      the shard hears that the former topic is gone
+        0        writes g orders-1: gone
+        0      admin fetches offsets
+        0        -> admin fetches: orders-0 3
     "#]]);
 }

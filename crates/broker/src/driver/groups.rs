@@ -168,8 +168,8 @@ impl Groups {
                 _ => self.resign(id),
             }
         }
-        let deleted: Vec<String> =
-            delta.deleted_topics.iter().map(|topic| topic.name.to_string()).collect();
+        let deleted = delta.deleted_topics.iter().map(|topic| (topic.name.to_string(), topic.id));
+        let deleted: Vec<_> = deleted.collect();
         if deleted.is_empty() {
             return;
         }

@@ -4,16 +4,20 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::context::Context;
-use crate::offsets::tombstone;
+use strandline_types::Uuid;
 
-pub(crate) fn decide(ctx: &mut Context<'_>, topics: &[String]) {
-    for topic in topics {
-        let offsets: Vec<(String, i32)> = ctx
-            .durable
-            .offsets
-            .groups_of_topic(topic)
-            .flat_map(|(group, partitions)| partitions.keys().map(|index| (group.clone(), *index)))
+use super::context::Context;
+use crate::offsets::{CommittedOffset, tombstone};
+
+pub(crate) fn decide(ctx: &mut Context<'_>, topics: &[(String, Uuid)]) {
+    for (topic, id) in topics {
+        // Whoever commits to the new topic may be faster than this.
+        let is_of_it = |offset: &CommittedOffset| [Uuid::ZERO, *id].contains(&offset.topic_id);
+        let of_groups = ctx.durable.offsets.groups_of_topic(topic);
+        let offsets: Vec<(String, i32)> = of_groups
+            .flat_map(|(group, partitions)| partitions.iter().map(move |it| (group, it)))
+            .filter(|(_, (_, offset))| is_of_it(offset))
+            .map(|(group, (index, _))| (group.clone(), *index))
             .collect();
         for (group, index) in offsets {
             ctx.write(tombstone(&group, topic, index));
