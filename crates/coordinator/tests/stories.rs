@@ -817,3 +817,18 @@ fn offsets_of_a_topic_created_anew_stay() {
         0        -> admin fetches: orders-0 3
     "#]]);
 }
+
+#[test]
+fn of_a_partition_that_is_committed_twice_the_last_offset_is_written() {
+    let mut story = Story::new(Settings::default());
+    story.commit_all(Uuid::from_u128(7), &[(0, 1), (1, 2), (0, 3)]);
+    story.fetch();
+    story.check(expect![[r#"
+        0      loner commits [(0, 1), (1, 2), (0, 3)]
+        0        writes g orders-0: 3
+        0        writes g orders-1: 2
+        0        -> loner commits: NONE
+        0      admin fetches offsets
+        0        -> admin fetches: orders-0 3 orders-1 2
+    "#]]);
+}

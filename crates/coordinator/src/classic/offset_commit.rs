@@ -1,5 +1,8 @@
 //! OffsetCommit: by a member of the current generation, or by anybody while the group is empty.
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
 use strandline_types::ErrorCode;
 use strandline_wire::messages::offset_commit_request::OffsetCommitRequestPartition;
 use strandline_wire::messages::offset_commit_response::{
@@ -32,20 +35,19 @@ pub(crate) fn decide(
         retention => ctx.timestamp().saturating_add_millis(retention).as_millis(),
     };
     let mut response = OffsetCommitResponse::default();
+    // Of a partition that is named twice, what is said last holds. Written each time, a small
+    // request could fill the memory and the log: every record repeats the group's name.
+    let mut values: BTreeMap<String, BTreeMap<i32, OffsetCommitValue>> = BTreeMap::new();
     for topic in request.topics {
+        let of_topic = values.entry(topic.name.clone()).or_default();
         let mut partitions = alloc::vec::Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let index = partition.partition_index;
             let committed = admitted.and_then(|()| {
-                let key = OffsetCommitKey {
-                    group: request.group_id.clone(),
-                    topic: topic.name.clone(),
-                    partition: index,
-                };
                 let mut value = value(ctx, partition)?;
                 value.expire_timestamp = expires_at;
                 value.topic_id = topic.topic_id;
-                ctx.write(Record::OffsetCommit(key, Some(value)));
+                of_topic.insert(index, value);
                 Ok(())
             });
             partitions.push(OffsetCommitResponsePartition {
@@ -60,6 +62,13 @@ pub(crate) fn decide(
             partitions,
             ..Default::default()
         });
+    }
+    for (topic, values) in values {
+        for (partition, value) in values {
+            let (group, topic) = (request.group_id.clone(), topic.clone());
+            let key = OffsetCommitKey { group, topic, partition };
+            ctx.write(Record::OffsetCommit(key, Some(value)));
+        }
     }
     ctx.reply(ticket, Response::OffsetCommit(response));
 }
