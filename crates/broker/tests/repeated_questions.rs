@@ -159,6 +159,12 @@ async fn groups_and_producers_are_told_once() {
         let told = fetched[0].topics.iter().flat_map(|topic| &topic.partitions);
         assert_eq!(told.map(|partition| partition.partition_index).collect::<Vec<_>>(), [0, 1]);
 
+        let groups = vec![group(Some(vec![topic(&[0])])), group(Some(vec![topic(&[0, 1])]))];
+        let fetched =
+            ask(conn, &OffsetFetchRequest { groups, ..Default::default() }, 8).groups.into_iter();
+        let told = fetched.flat_map(|group| group.topics).flat_map(|topic| topic.partitions);
+        assert_eq!(told.map(|partition| partition.partition_index).collect::<Vec<_>>(), [0, 1]);
+
         let topic = describe_producers_request::TopicRequest {
             name: "t".into(),
             partition_indexes: vec![0, 0, 1],

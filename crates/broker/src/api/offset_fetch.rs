@@ -26,7 +26,8 @@ pub(crate) async fn handle(
     let mut response = OffsetFetchResponse::default();
     if cx.version < FIRST_VERSION_WITH_GROUPS {
         let topics = request.topics.map(|topics| {
-            once_each(topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)))
+            let topics = topics.into_iter().map(|topic| (topic.name, topic.partition_indexes));
+            once_each(&mut Seen::new(), topics)
         });
         single_group(cx, OffsetFetchGroup { group_id: request.group_id, topics }, &mut response)
             .await;
@@ -34,23 +35,30 @@ pub(crate) async fn handle(
     }
     let image = cx.image();
     // Whoever asks for all of a group twice is told once.
-    let mut seen = BTreeSet::new();
+    let mut seen_whole = BTreeSet::new();
+    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
     for group in request.groups {
-        if group.topics.is_none() && !seen.insert(group.group_id.clone()) {
+        if group.topics.is_none() && !seen_whole.insert(group.group_id.clone()) {
             continue;
         }
+        let seen = seen.entry(group.group_id.clone()).or_default();
         response.groups.push(match cx.version {
-            FIRST_VERSION_WITH_TOPIC_IDS.. => by_topic_id(cx, &image, group).await,
-            _ => by_name(cx, group).await,
+            FIRST_VERSION_WITH_TOPIC_IDS.. => by_topic_id(cx, &image, seen, group).await,
+            _ => by_name(cx, seen, group).await,
         });
     }
     Ok(response)
 }
 
-/// Each partition once, under its topic's first mention: what was committed with an offset is much
-/// larger than a partition's number in a request.
-fn once_each(topics: impl Iterator<Item = (String, Vec<i32>)>) -> Vec<(String, Vec<i32>)> {
-    let mut seen: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+/// The partitions of one group, by topic, that a request has named so far.
+type Seen = BTreeMap<String, BTreeSet<i32>>;
+
+/// Each partition once, under its first mention: what was committed with an offset is much larger
+/// than a partition's number in a request.
+fn once_each(
+    seen: &mut Seen,
+    topics: impl Iterator<Item = (String, Vec<i32>)>,
+) -> Vec<(String, Vec<i32>)> {
     let mut distinct = Vec::new();
     for (topic, mut partitions) in topics {
         let seen = seen.entry(topic.clone()).or_default();
@@ -103,9 +111,14 @@ fn nothing_of(topics: Vec<(String, Vec<i32>)>) -> Vec<TopicOffsets> {
     topics.into_iter().map(nothing).collect()
 }
 
-async fn by_name(cx: &Cx, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+async fn by_name(
+    cx: &Cx,
+    seen: &mut Seen,
+    group: OffsetFetchRequestGroup,
+) -> OffsetFetchResponseGroup {
     let topics = group.topics.map(|topics| {
-        once_each(topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)))
+        let topics = topics.into_iter().map(|topic| (topic.name, topic.partition_indexes));
+        once_each(seen, topics)
     });
     let group_id = group.group_id;
     let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
@@ -129,6 +142,7 @@ async fn by_name(cx: &Cx, group: OffsetFetchRequestGroup) -> OffsetFetchResponse
 async fn by_topic_id(
     cx: &Cx,
     image: &Image,
+    seen: &mut Seen,
     group: OffsetFetchRequestGroup,
 ) -> OffsetFetchResponseGroup {
     let group_id = group.group_id;
@@ -144,7 +158,7 @@ async fn by_topic_id(
             }),
         }
     }
-    let topics = group.topics.is_some().then(|| once_each(names.into_iter()));
+    let topics = group.topics.is_some().then(|| once_each(seen, names.into_iter()));
     let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
     match fetch(cx, asked).await {
         Ok(found) => {
