@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strandline_coordinator::{OffsetFetchGroup, Request, TopicOffsets};
 use strandline_metadata::Image;
-use strandline_types::ErrorCode;
+use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use strandline_wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -71,8 +71,23 @@ fn once_each(
 }
 
 async fn fetch(cx: &Cx, group: OffsetFetchGroup) -> Result<Vec<TopicOffsets>, ErrorCode> {
-    let group_id = group.group_id.clone();
-    cx.handles.groups.ask(&group_id, cx.caller(), Request::OffsetFetch(group)).await
+    let (group_id, asks_for_all) = (group.group_id.clone(), group.topics.is_none());
+    let asked = Request::OffsetFetch(group);
+    let mut found: Vec<TopicOffsets> =
+        cx.handles.groups.ask(&group_id, cx.caller(), asked).await?;
+    let image = cx.image();
+    for topic in &mut found {
+        // A deletion that the coordinator did not hear of, while it was loading or down, leaves
+        // offsets behind: they say nothing of another topic of that name.
+        let Some(known) = image.topics.by_name(&topic.topic) else { continue };
+        let is_of_it = |id: Uuid| id.is_zero() || id == known.id;
+        for (_, offset) in &mut topic.partitions {
+            offset.take_if(|offset| !is_of_it(offset.topic_id));
+        }
+        topic.partitions.retain(|(_, offset)| offset.is_some() || !asks_for_all);
+    }
+    found.retain(|topic| !topic.partitions.is_empty());
+    Ok(found)
 }
 
 async fn single_group(cx: &Cx, group: OffsetFetchGroup, response: &mut OffsetFetchResponse) {

@@ -54,7 +54,16 @@ pub(crate) fn connect(broker: &Broker) -> TcpStream {
 }
 
 pub(crate) fn ask<R: Request>(conn: &mut TcpStream, request: &R, version: i16) -> R::Response {
-    let frame = frame::request(request, version, 7, Some("test")).unwrap();
+    ask_as(conn, "test", request, version)
+}
+
+pub(crate) fn ask_as<R: Request>(
+    conn: &mut TcpStream,
+    client_id: &str,
+    request: &R,
+    version: i16,
+) -> R::Response {
+    let frame = frame::request(request, version, 7, Some(client_id)).unwrap();
     for chunk in frame.chunks {
         match chunk {
             strandline_wire::Chunk::Bytes(bytes) => conn.write_all(&bytes).unwrap(),
