@@ -150,9 +150,10 @@ async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
     match partition.read(at).await {
         Ok(FetchRead { view, records, next_offset, diverging }) => {
             let seen = view.end_for(at.reader);
-            // A read ends with its segment. What lies behind it is there already: no high
-            // watermark will move to tell of it.
-            let more_follows = !records.is_empty() && next_offset < seen;
+            // A read ends with its segment, or where the room does that others have left. What lies
+            // behind it is there already: no high watermark will move to tell of it.
+            let has_some = !records.is_empty() || !at.at_least_one_batch;
+            let more_follows = has_some && next_offset < seen;
             let is_urgent = more_follows || diverging.is_some();
             let diverging_epoch = diverging.map(|end| EpochEndOffset {
                 epoch: end.epoch.get(),
