@@ -395,6 +395,20 @@ fn bytes_that_are_no_text_come_out_as_they_went_in() {
     assert_eq!(record["value"]["hex"], "ff001b5b33316dc3");
 }
 
+/// Who asks for no answer has no proof that a record was stored, but a healthy broker gets it.
+#[test]
+fn what_is_produced_without_acks_arrives() {
+    let tools = Tools::start();
+    assert_eq!(tools.run("topic create lines", "").0, 0);
+    // Each is over in a moment, and used to be over before the record was sent.
+    for _ in 0..40 {
+        assert_eq!(tools.run("produce lines --acks 0", "one\n").0, 0);
+    }
+    eventually("all records are there", || {
+        tools.run("consume lines --from beginning --exit", "").1.lines().count() == 40
+    });
+}
+
 /// A `consume` that goes on, and has printed its first line.
 fn consuming(tools: &Tools, line: &str) -> (Child, impl BufRead + use<>, impl BufRead + use<>) {
     assert_eq!(tools.run("topic create lines", "").0, 0);

@@ -95,7 +95,15 @@ struct Queue {
     outgoing: VecDeque<Bytes>,
     /// Who waits for an answer, in the order of the requests.
     waiting: VecDeque<(i32, oneshot::Sender<Bytes>)>,
+    /// Who waits for what is outgoing to be written.
+    unwritten: Vec<oneshot::Sender<()>>,
     closed: Option<Closed>,
+}
+
+/// What a request is awaited for.
+enum Waiter {
+    Answered(oneshot::Sender<Bytes>),
+    Written(oneshot::Sender<()>),
 }
 
 /// An answer that is on its way.
@@ -107,6 +115,13 @@ pub struct Answer<R> {
     timeout: Duration,
     receiver: oneshot::Receiver<Bytes>,
     request: PhantomData<fn() -> R>,
+}
+
+/// A request without an answer that is on its way.
+#[must_use = "a connection that nobody keeps is closed, whatever is still to be written"]
+pub struct Unanswered {
+    connection: Connection,
+    receiver: oneshot::Receiver<()>,
 }
 
 impl Connection {
@@ -205,13 +220,17 @@ impl Connection {
         self.start_at(&build(version), version, timeout)
     }
 
-    /// Sends a request that has no answer: Produce with `acks=0`.
+    /// Like [`Connection::start`], for a request that has no answer: Produce with `acks=0`.
     pub fn send_unanswered<R: Request>(
         &self,
         build: impl FnOnce(i16) -> R,
-    ) -> Result<(), CallError> {
-        let version = self.version_of(R::KEY, i16::MAX)?;
-        self.0.shared.enqueue(&build(version), version, None)
+        version_max: i16,
+    ) -> Result<Unanswered, CallError> {
+        let version = self.version_of(R::KEY, version_max)?;
+        let (sender, receiver) = oneshot::channel();
+        self.0.shared.enqueue(&build(version), version, Waiter::Written(sender))?;
+        let connection = self.clone();
+        Ok(Unanswered { connection, receiver })
     }
 
     fn version_of(&self, api: ApiKey, version_max: i16) -> Result<i16, CallError> {
@@ -228,7 +247,7 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Answer<R>, CallError> {
         let (sender, receiver) = oneshot::channel();
-        self.0.shared.enqueue(request, version, Some(sender))?;
+        self.0.shared.enqueue(request, version, Waiter::Answered(sender))?;
         let connection = self.clone();
         Ok(Answer { connection, version, timeout, receiver, request: PhantomData })
     }
@@ -238,6 +257,13 @@ impl Connection {
             self.0.shared.close(Closed::Nonsense(format!("{}: {error}", R::KEY)));
             CallError::Malformed { address: self.address().into(), api: R::KEY, error }
         })
+    }
+}
+
+impl Unanswered {
+    /// Waits until the system has taken it, which is all that can be known.
+    pub async fn written(self) -> Result<(), CallError> {
+        self.receiver.await.map_err(|_| self.connection.0.shared.closed_error())
     }
 }
 
@@ -281,7 +307,7 @@ impl Shared {
         &self,
         request: &R,
         version: i16,
-        answer: Option<oneshot::Sender<Bytes>>,
+        waiter: Waiter,
     ) -> Result<(), CallError> {
         let mut queue = lock(&self.queue);
         if queue.closed.is_some() {
@@ -296,17 +322,21 @@ impl Shared {
             Chunk::Bytes(bytes) => Some(bytes),
             Chunk::External { .. } => None,
         }));
-        queue.waiting.extend(answer.map(|answer| (id, answer)));
+        match waiter {
+            Waiter::Answered(answer) => queue.waiting.push_back((id, answer)),
+            Waiter::Written(written) => queue.unwritten.push(written),
+        }
         drop(queue);
         self.to_write.notify_one();
         Ok(())
     }
 
-    /// Moves what is to be written; `false` at the end.
-    fn take_outgoing(&self, pieces: &mut VecDeque<Bytes>) -> bool {
+    /// Moves what is to be written, and who waits for that; `None` at the end.
+    fn take_outgoing(&self, pieces: &mut VecDeque<Bytes>) -> Option<Vec<oneshot::Sender<()>>> {
         let mut queue = lock(&self.queue);
         pieces.append(&mut queue.outgoing);
-        queue.closed.is_none()
+        let unwritten = std::mem::take(&mut queue.unwritten);
+        queue.closed.is_none().then_some(unwritten)
     }
 
     fn deliver(&self, frame: Bytes) -> Result<(), Closed> {
@@ -332,6 +362,7 @@ impl Shared {
         }
         queue.outgoing.clear();
         queue.waiting.clear();
+        queue.unwritten.clear();
         drop(queue);
         self.conn.close();
         self.to_write.notify_one();
@@ -345,13 +376,17 @@ impl Shared {
 
 async fn write_frames(shared: Arc<Shared>) {
     let mut pieces = VecDeque::new();
-    while shared.take_outgoing(&mut pieces) {
+    while let Some(unwritten) = shared.take_outgoing(&mut pieces) {
         if pieces.is_empty() {
             shared.to_write.notified().await;
             continue;
         }
         if let Err(error) = write_pieces(&*shared.conn, &mut pieces).await {
             return shared.close(Closed::Failed(error.to_string()));
+        }
+        for waiter in unwritten {
+            // Whoever asked may have gone.
+            let _ = waiter.send(());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The task behind a producer: finds leaders, keeps connections, sends what is due.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -265,33 +266,43 @@ fn send_request(
     node: NodeId,
     parts: Vec<Part>,
 ) {
-    let timeout = shared.client.config().connection.request_timeout;
-    let build = |version| produce_request(shared, version, &parts);
-    if shared.config.acks == Acks::None {
-        let sent = connection.send_unanswered(build);
-        let reply = match sent {
-            Ok(()) => Reply::Stored { base_offset: Offset(-1), log_append_time: Timestamp::NONE },
-            Err(error) => Reply::Lost(error.to_string()),
-        };
-        return complete(shared, links, parts, |_| reply.clone());
-    }
-    let ids_known = parts.iter().all(|part| !part.topic_id.is_zero());
-    let version_max = if ids_known { i16::MAX } else { BY_TOPIC_ID - 1 };
-    let answer = match connection.start(build, version_max, timeout) {
-        Ok(answer) => answer,
+    let sending = match sending(shared, connection, &parts) {
+        Ok(sending) => sending,
         Err(error) => return complete(shared, links, parts, |_| lost(&error)),
     };
     lock(links).nodes.entry(node).or_default().in_flight += 1;
     let (task_shared, links) = (Arc::clone(shared), Arc::clone(links));
     shared.spawn(async move {
         let shared = task_shared;
-        let result = answer.receive().await;
+        let result = sending.await;
         lock(&links).nodes.entry(node).or_default().in_flight -= 1;
         match result {
-            Ok(response) => complete(&shared, &links, parts, |part| reply_of(&response, part)),
+            Ok(Some(response)) => {
+                complete(&shared, &links, parts, |part| reply_of(&response, part));
+            }
+            Ok(None) => complete(&shared, &links, parts, |_| Reply::Stored {
+                base_offset: Offset(-1),
+                log_append_time: Timestamp::NONE,
+            }),
             Err(error) => complete(&shared, &links, parts, |_| lost(&error)),
         }
     });
+}
+
+/// Without an answer when none was asked for.
+type Sending = Pin<Box<dyn Future<Output = Result<Option<ProduceResponse>, CallError>> + Send>>;
+
+fn sending(shared: &Shared, connection: &Connection, parts: &[Part]) -> Result<Sending, CallError> {
+    let build = |version| produce_request(shared, version, parts);
+    let ids_known = parts.iter().all(|part| !part.topic_id.is_zero());
+    let version_max = if ids_known { i16::MAX } else { BY_TOPIC_ID - 1 };
+    if shared.config.acks == Acks::None {
+        let unanswered = connection.send_unanswered(build, version_max)?;
+        return Ok(Box::pin(async { unanswered.written().await.map(|()| None) }));
+    }
+    let timeout = shared.client.config().connection.request_timeout;
+    let answer = connection.start(build, version_max, timeout)?;
+    Ok(Box::pin(async { answer.receive().await.map(Some) }))
 }
 
 /// A request that can never be said is refused, not lost: it would be repeated in vain.
