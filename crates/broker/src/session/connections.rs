@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Entry {
     /// Whether a frame has begun and not gone on for too long.
     fn stands_still(&mut self, now: Instant) -> bool {
         let reads = self.activity.frame_reads.load(Ordering::Relaxed);
-        if reads == 0 || reads != self.standstill.0 {
+        if !self.activity.is_amid_frame.load(Ordering::Relaxed) || reads != self.standstill.0 {
             self.standstill = (reads, now);
         }
         now.since(self.standstill.1) >= FRAME_PATIENCE
@@ -105,8 +105,10 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     last_request: AtomicU64,
-    /// Reads into the frame that has begun; 0 between frames. No clock is read for it.
+    /// Reads that left a frame unfinished, of all frames: two of the same size must not look like
+    /// one that does not go on. No clock is read for it.
     frame_reads: AtomicU64,
+    is_amid_frame: AtomicBool,
     abandoned: Notify,
 }
 
@@ -118,10 +120,11 @@ impl Activity {
     /// A part of a frame is there, and the rest is awaited.
     pub(crate) fn frame_goes_on(&self) {
         self.frame_reads.fetch_add(1, Ordering::Relaxed);
+        self.is_amid_frame.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn frame_done(&self) {
-        self.frame_reads.store(0, Ordering::Relaxed);
+        self.is_amid_frame.store(false, Ordering::Relaxed);
     }
 
     /// The connection is closed: whatever it waits for is no use any more.
@@ -264,5 +267,84 @@ impl Drop for Registered {
                 open.by_ip.remove(&self.ip);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{self, IoSlice};
+    use std::net::SocketAddr;
+    use std::task::{Context, Poll};
+
+    use bytes::BytesMut;
+    use strandline_ports::File;
+
+    /// Says whether it was closed.
+    #[derive(Default)]
+    struct Line(AtomicBool);
+
+    impl Conn for Line {
+        fn peer_addr(&self) -> SocketAddr {
+            (Ipv4Addr::LOCALHOST, 1).into()
+        }
+
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_read(&self, _: &mut Context<'_>, _: &mut BytesMut) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_write(&self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_send_file(
+            &self,
+            _: &mut Context<'_>,
+            _: &dyn File,
+            _: u64,
+            _: usize,
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn close(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What arrives before each sweep, for a minute; whether the connection outlives it.
+    fn survives(arrives: impl Fn(&Activity)) -> bool {
+        let limits = ConnectionLimits {
+            total: 1,
+            per_ip: 1,
+            per_ip_overrides: BTreeMap::new(),
+            idle: Duration::MAX,
+        };
+        let connections = Connections::new(limits);
+        let line = Arc::new(Line::default());
+        let conn: Arc<dyn Conn> = line.clone();
+        let registered = connections.register(Instant::ZERO, &conn).unwrap();
+        registered.activity.frame_goes_on();
+        for second in (0..60).step_by(5) {
+            arrives(&registered.activity);
+            connections.close_standing_still(Instant::ZERO + Duration::from_secs(second));
+        }
+        !line.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn only_a_frame_that_does_not_go_on_is_given_up() {
+        assert!(!survives(|_| ()));
+        assert!(survives(Activity::frame_goes_on));
+        assert!(survives(Activity::frame_done));
+        // Frames that take two reads each, seen between the two every time.
+        assert!(survives(|activity| {
+            activity.frame_done();
+            activity.frame_goes_on();
+        }));
     }
 }
