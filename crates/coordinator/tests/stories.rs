@@ -215,26 +215,6 @@ impl Story {
         self.ask(client.version, client.name, &what, Request::OffsetCommit(request));
     }
 
-    /// A consumer outside of groups commits for each of these partitions, in this order.
-    fn commit_all(&mut self, topic_id: Uuid, offsets: &[(i32, i64)]) {
-        let partition = |&(partition_index, committed_offset): &(i32, i64)| {
-            OffsetCommitRequestPartition { partition_index, committed_offset, ..Default::default() }
-        };
-        let topic = OffsetCommitRequestTopic {
-            name: "orders".into(),
-            topic_id,
-            partitions: offsets.iter().map(partition).collect(),
-            ..Default::default()
-        };
-        let request = OffsetCommitRequest {
-            group_id: "g".into(),
-            generation_id_or_member_epoch: -1,
-            topics: vec![topic],
-            ..Default::default()
-        };
-        self.ask(10, "loner", &format!("commits {offsets:?}"), Request::OffsetCommit(request));
-    }
-
     fn fetch(&mut self) {
         let request = OffsetFetchGroup { group_id: "g".into(), topics: None };
         self.ask(9, "admin", "fetches offsets", Request::OffsetFetch(request));
@@ -790,45 +770,5 @@ fn a_new_leader_goes_on_with_what_is_in_the_log() {
         6000   admin fetches offsets
         6000     -> admin fetches: 
         16000    writes g: generation 2, "-", leader -, members []
-    "#]]);
-}
-
-#[test]
-fn offsets_of_a_topic_created_anew_stay() {
-    let mut story = Story::new(Settings::default());
-    let (former, new) = (Uuid::from_u128(7), Uuid::from_u128(8));
-    story.commit_all(former, &[(0, 40), (1, 41)]);
-    story.commit_all(new, &[(0, 3)]);
-    story.say("the shard hears that the former topic is gone");
-    let outcome = story.world.decide(Input::TopicsDeleted(vec![("orders".into(), former)]));
-    story.see(outcome);
-    story.fetch();
-    story.check(expect![[r#"
-        0      loner commits [(0, 40), (1, 41)]
-        0        writes g orders-0: 40
-        0        writes g orders-1: 41
-        0        -> loner commits: NONE
-        0      loner commits [(0, 3)]
-        0        writes g orders-0: 3
-        0        -> loner commits: NONE
-        0      the shard hears that the former topic is gone
-        0        writes g orders-1: gone
-        0      admin fetches offsets
-        0        -> admin fetches: orders-0 3
-    "#]]);
-}
-
-#[test]
-fn of_a_partition_that_is_committed_twice_the_last_offset_is_written() {
-    let mut story = Story::new(Settings::default());
-    story.commit_all(Uuid::from_u128(7), &[(0, 1), (1, 2), (0, 3)]);
-    story.fetch();
-    story.check(expect![[r#"
-        0      loner commits [(0, 1), (1, 2), (0, 3)]
-        0        writes g orders-0: 3
-        0        writes g orders-1: 2
-        0        -> loner commits: NONE
-        0      admin fetches offsets
-        0        -> admin fetches: orders-0 3 orders-1 2
     "#]]);
 }

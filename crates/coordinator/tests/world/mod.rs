@@ -1,5 +1,7 @@
 //! One shard, its log, its timers and a clock, driven by hand.
 
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
