@@ -342,10 +342,8 @@ impl Client {
             .await?;
         let broker = coordinator_of(group, response)?;
         let mut state = lock(&self.0.state);
-        let (id, port) = (broker.id, i32::from(broker.port));
-        if !state.metadata.brokers.contains_key(&id) {
-            state.metadata.add_broker(id.get(), broker.host, port, None);
-        }
+        let id = broker.id;
+        state.metadata.learn_address(broker);
         state.coordinators.insert(group.to_owned(), id);
         Ok(id)
     }

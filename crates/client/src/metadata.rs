@@ -161,6 +161,13 @@ impl Metadata {
         Ok(topic)
     }
 
+    /// Takes in where a broker is, from an answer that does not tell its rack. It may have come back
+    /// elsewhere since the metadata were asked for.
+    pub(crate) fn learn_address(&mut self, broker: Broker) {
+        let rack = self.brokers.get(&broker.id).and_then(|known| known.rack.clone());
+        self.brokers.insert(broker.id, Broker { rack, ..broker });
+    }
+
     pub(crate) fn add_broker(&mut self, id: i32, host: String, port: i32, rack: Option<String>) {
         let Ok(port) = u16::try_from(port) else { return };
         let id = NodeId(id);
@@ -214,6 +221,16 @@ mod tests {
         assert_eq!(learn(&mut metadata, first, &[(3, 5), (2, 5)]), [(2, 6), (2, 5)]);
         assert_eq!(learn(&mut metadata, second, &[(3, 0)]), [(3, 0)], "another topic");
         assert_eq!(learn(&mut metadata, second, &[(1, -1)]), [(1, -1)], "no epoch, no order");
+    }
+
+    #[test]
+    fn a_broker_that_comes_back_elsewhere_is_found_there() {
+        let mut metadata = Metadata::default();
+        metadata.add_broker(1, "former".into(), 9092, Some("a".into()));
+        let (id, host, port) = (NodeId(1), String::from("new"), 9093);
+        metadata.learn_address(Broker { id, host: host.clone(), port, rack: None });
+        let rack = Some("a".into());
+        assert_eq!(metadata.brokers[&id], Broker { id, host, port, rack });
     }
 
     #[test]
