@@ -156,3 +156,32 @@ fn nothing_starts_without_the_metadata_logs_directory_or_beside_a_stranger() {
         exit 1 error: cannot start: b belongs to cluster another, the other directories to CLUSTER"#]]
     .assert_eq(&told.join("\n").replace(cluster, "CLUSTER"));
 }
+
+#[test]
+fn a_topic_in_the_place_of_one_that_could_not_be_opened_has_none_of_its_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let node = start(dir).ready();
+    let mut client = node.client();
+    client.create_topic("kept", 1, &[("segment.bytes", "1048576")]);
+    for _ in 0..4 {
+        client.produce("kept", 0, batch(&[&vec![b'o'; 900_000]])).unwrap();
+    }
+    node.kill();
+    let log_dir = if partitions_in(dir, "a").is_empty() { "b" } else { "a" };
+    fs::write(dir.join(log_dir).join("kept-0/leader-epoch-checkpoint"), "damaged").unwrap();
+    let node = start(dir).ready();
+    let mut client = node.client();
+    let answer = client.produce("kept", 0, batch(&[b"x"])).unwrap();
+    assert_eq!(answer.error_code, ErrorCode::KAFKA_STORAGE_ERROR);
+    client.delete_topic("kept");
+    eventually("the topic is gone", || client.topic_id("kept").is_none());
+    client.create_topic("kept", 1, &[]);
+    eventually("it is served", || {
+        client.produce("kept", 0, batch(&[b"new"])).unwrap().error_code == ErrorCode::NONE
+    });
+    node.kill();
+    let node = start(dir).ready();
+    let values = node.client().read_all("kept", 0, 0);
+    assert!(values.len() == 1 && values[0].1 == "new", "{} records", values.len());
+}

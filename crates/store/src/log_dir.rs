@@ -1,6 +1,7 @@
 //! One log dir: its lock, whose it is, what lies in it, its checkpoints, and how it was left.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use strandline_types::{BrokerEpoch, Bug, Offset, TopicPartition, Uuid, planted};
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::clean_shutdown;
 use crate::format::meta_properties::{self, MetaProperties};
-use crate::format::names::{PartitionDir, deleted_dir_name, stray_dir_name};
+use crate::format::names::{FileKind, OffsetFile, PartitionDir, deleted_dir_name, stray_dir_name};
 use crate::format::offset_checkpoint::{self, Offsets};
 use crate::health::{DirState, Health};
 use crate::io::Io;
@@ -281,6 +282,35 @@ impl LogDir {
         self.create(partition, Uuid::ONE, start, preallocate_bytes).await
     }
 
+    /// Puts aside what lies in the place of a partition that is about to be created: one that could
+    /// not be opened outlives its topic.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn make_way(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+    ) -> Result<Option<PathBuf>> {
+        let path = self.shared.dir.join(partition.to_string());
+        let listed = self.io().list(&path).await;
+        let holds_records = match listed {
+            Ok(entries) => entries.iter().any(|entry| {
+                OffsetFile::parse(&entry.name).is_some_and(|file| file.kind == FileKind::Log)
+            }),
+            Err(StoreFault::Io { source, .. }) if source.kind() == ErrorKind::NotFound => false,
+            Err(fault) => return Err(fault),
+        };
+        if !holds_records {
+            return Ok(None);
+        }
+        let to = self.shared.dir.join(stray_dir_name(partition, unique));
+        let renamed = self.io().rename(&path, &to).await;
+        self.judge(renamed)?;
+        self.io().sync_dir(&self.shared.dir).await?;
+        Ok(Some(to))
+    }
+
     async fn create(
         &self,
         partition: &TopicPartition,
@@ -407,7 +437,7 @@ impl LogDir {
         let owned = path.to_owned();
         let removed = self.io().run(move |disk| disk.remove_dir_all(&owned)).await;
         match removed {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             removed => removed.context("remove", path),
         }
     }

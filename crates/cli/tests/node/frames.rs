@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use strandline_types::{ErrorCode, Offset, ProducerEpoch, ProducerId, Timestamp, Uuid};
 use strandline_wire::frame;
+use strandline_wire::messages::delete_topics_request::DeleteTopicState;
 use strandline_wire::messages::{
-    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    ProduceRequest, Records, Request, create_topics_request, fetch_request, fetch_response,
-    list_offsets_request, produce_request, produce_response,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, ProduceRequest, Records, Request, create_topics_request,
+    fetch_request, fetch_response, list_offsets_request, produce_request, produce_response,
 };
 use strandline_wire::records::{
     BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
@@ -94,6 +95,13 @@ impl Client {
         assert_eq!(answer.topics[0].error_code, ErrorCode::NONE, "{answer:?}");
         // The controller answers, and the broker learns of it a moment after, as with Kafka.
         super::eventually("the broker knows the topic", || self.topic_id(name).is_some());
+    }
+
+    pub fn delete_topic(&mut self, name: &str) {
+        let topic = DeleteTopicState { name: Some(name.into()), ..Default::default() };
+        let request =
+            DeleteTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        assert_eq!(self.ask(&request, 6).responses[0].error_code, ErrorCode::NONE);
     }
 
     pub fn topic_id(&mut self, name: &str) -> Option<Uuid> {

@@ -130,6 +130,10 @@ impl Opener {
 
     async fn create(&self, opening: Opening, name: TopicPartition) -> Result<Opened, StoreFault> {
         let log_dir = &self.dirs.get(opening.dir).log;
+        let unique = random_uuid(&*self.world.entropy);
+        if let Some(aside) = log_dir.make_way(&name, unique).await? {
+            tracing::warn!(partition = %name, to = %aside.display(), "nobody knows these records: put aside");
+        }
         let store = log_dir.create_partition(&name, opening.topic.id, Offset::ZERO).await?;
         let config = Arc::clone(&opening.log_config);
         let now = self.world.clock.now().timestamp;
