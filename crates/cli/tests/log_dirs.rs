@@ -157,6 +157,37 @@ fn nothing_starts_without_the_metadata_logs_directory_or_beside_a_stranger() {
     .assert_eq(&told.join("\n").replace(cluster, "CLUSTER"));
 }
 
+/// While a directory was away its topic was deleted and created anew: the files that come back are the
+/// deleted topic's.
+#[test]
+fn what_comes_back_with_a_directory_does_not_hide_what_was_written_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    with_records(dir);
+    let identity = dir.join("b/meta.properties");
+    let whole = fs::read(&identity).unwrap();
+    fs::write(&identity, "version=1\nnode.id=x\n").unwrap();
+    let node = start(dir).ready();
+    let mut client = node.client();
+    client.delete_topic("kept");
+    eventually("the topic is gone", || client.topic_id("kept").is_none());
+    client.create_topic("kept", PARTITIONS, &[]);
+    for partition in 0..PARTITIONS {
+        let answer = client.produce("kept", partition, batch(&[b"new", b"new"])).unwrap();
+        assert_eq!((answer.error_code, answer.base_offset), (ErrorCode::NONE, 0));
+    }
+    assert!(node.stop().status.success());
+
+    fs::write(&identity, whole).unwrap();
+    let node = start(dir).ready();
+    let mut client = node.client();
+    for partition in 0..PARTITIONS {
+        let values = client.read_all("kept", partition, 0);
+        assert!(values.len() == 2 && values.iter().all(|(_, value)| value == "new"), "{values:?}");
+    }
+    assert!(partitions_in(dir, "b").is_empty(), "the deleted topic's files are put aside");
+}
+
 #[test]
 fn a_topic_in_the_place_of_one_that_could_not_be_opened_has_none_of_its_records() {
     let dir = tempfile::tempdir().unwrap();

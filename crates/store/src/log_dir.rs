@@ -311,6 +311,16 @@ impl LogDir {
         Ok(Some(to))
     }
 
+    /// The topic that the partition in the directory `name` was made for: see
+    /// [`PartitionStore::topic_id`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub async fn topic_id_of(&self, name: &str) -> Result<Option<Uuid>> {
+        let path = self.shared.dir.join(name);
+        PartitionStore::new(Arc::clone(&self.shared), &path, 0).topic_id().await
+    }
+
     async fn create(
         &self,
         partition: &TopicPartition,

@@ -129,7 +129,7 @@ impl Shared {
 }
 
 impl PartitionStore {
-    fn new(shared: Arc<Shared>, path: &Path, preallocate_bytes: u32) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, path: &Path, preallocate_bytes: u32) -> Arc<Self> {
         let state = State {
             path: path.into(),
             segments: Vec::new(),

@@ -59,10 +59,13 @@ impl ReplicaSettings {
     }
 }
 
+/// By name. One that was moved while a directory was away lies in several.
+type Found = BTreeMap<String, Vec<(DirIndex, FoundPartition)>>;
+
 /// What was found in the directories at start, waiting for the metadata to claim it.
 #[derive(Default)]
 pub(crate) struct FoundOnDisk {
-    partitions: BTreeMap<String, (DirIndex, FoundPartition)>,
+    partitions: Found,
     checkpoints: BTreeMap<DirIndex, DirCheckpoints>,
 }
 
@@ -80,7 +83,7 @@ pub(crate) struct Replicas {
     assignments: mpsc::UnboundedSender<Assignment>,
     opener: Opener,
     /// What no metadata have claimed yet.
-    found: BTreeMap<String, (DirIndex, FoundPartition)>,
+    found: Found,
     applied: Image,
 }
 
@@ -96,7 +99,9 @@ impl FoundOnDisk {
     ) {
         let checkpoints = DirCheckpoints { recovery_points, log_starts, high_watermarks };
         self.checkpoints.insert(dir, checkpoints);
-        self.partitions.extend(partitions.into_iter().map(|it| (it.name.clone(), (dir, it))));
+        for found in partitions {
+            self.partitions.entry(found.name.clone()).or_default().push((dir, found));
+        }
     }
 }
 
@@ -165,7 +170,7 @@ impl Replicas {
                         .clone();
                     let load = load.get_or_insert_with(|| self.dir_load());
                     let config = (config, log_config);
-                    match self.opening(topic, partition, assigned, config, load) {
+                    match self.opening(topic, partition, assigned, config, load).await {
                         Some(opening) => openings.push_back(opening),
                         None => self.partitions.set_offline(id),
                     }
@@ -190,9 +195,11 @@ impl Replicas {
     /// Puts aside what lies in the directories and no metadata know. Call it after the first image.
     /// What cannot be put aside stays where it is, for the next start to try.
     pub(crate) async fn set_strays_aside(&mut self) {
-        for (name, (dir, found)) in std::mem::take(&mut self.found) {
-            if let Err(fault) = self.set_aside(&name, dir, &found.kind).await {
-                tracing::error!(partition = name, %fault, "cannot put a stray partition aside");
+        for (name, strays) in std::mem::take(&mut self.found) {
+            for (dir, found) in strays {
+                if let Err(fault) = self.set_aside(&name, dir, &found.kind).await {
+                    tracing::error!(partition = name, %fault, "cannot put a stray partition aside");
+                }
             }
         }
     }
@@ -221,7 +228,7 @@ impl Replicas {
         Ok(())
     }
 
-    fn opening(
+    async fn opening(
         &mut self,
         topic: Arc<Topic>,
         partition: PartitionId,
@@ -230,13 +237,39 @@ impl Replicas {
         load: &mut DirLoad,
     ) -> Option<Opening> {
         let name = TopicPartition { topic: topic.name.to_string(), partition }.to_string();
-        let found = self.found.remove(&name);
-        let (dir, found) = match found {
+        let (dir, found) = match self.claim(&name, topic.id, &assigned).await {
             Some((dir, found)) => (dir, Some(found)),
             None => (self.dir_for(&assigned, load)?, None),
         };
         *load.entry(dir).or_default() += 1;
         Some(Opening { topic, partition, assigned, config, log_config, dir, found })
+    }
+
+    /// What lies on disk for a partition. Of several, the one in the directory that the controller
+    /// knows of, or else of this topic; the others are strays.
+    async fn claim(
+        &mut self,
+        name: &str,
+        topic_id: Uuid,
+        assigned: &PartitionImage,
+    ) -> Option<(DirIndex, FoundPartition)> {
+        let mut candidates = self.found.remove(name)?;
+        let mut chosen = None;
+        if candidates.len() > 1 {
+            let named = assigned.directory(self.node_id).and_then(|id| self.dirs.by_id(id));
+            chosen = candidates.iter().position(|(dir, _)| Some(*dir) == named);
+            for (index, (dir, found)) in candidates.iter().enumerate() {
+                let id = self.dirs.get(*dir).log.topic_id_of(&found.name).await;
+                if chosen.is_none() && id.is_ok_and(|id| id == Some(topic_id)) {
+                    chosen = Some(index);
+                }
+            }
+        }
+        let claimed = candidates.remove(chosen.unwrap_or(0));
+        if !candidates.is_empty() {
+            self.found.insert(name.to_owned(), candidates);
+        }
+        Some(claimed)
     }
 
     /// Where to begin a partition that lies nowhere: in the directory that the controller named, or
