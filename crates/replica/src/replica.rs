@@ -451,11 +451,13 @@ impl Replica {
     }
 
     fn retain(&mut self, now: Now) -> Option<Effect> {
-        if self.suspended && self.log.written_end() < self.log.log_end() {
-            // Its end is being cut off right now: the result would know nothing of a deletion.
-            return None;
+        let written = self.log.written_end();
+        let mut upto = self.high_watermark;
+        if self.suspended && written < self.log.log_end() {
+            // Its end could not be cut off yet: the segment that will be the last one stays.
+            upto = upto.min(self.log.segment_of(written - 1).base_offset);
         }
-        self.log.retain(now.timestamp, self.high_watermark).map(Effect::Delete)
+        self.log.retain(now.timestamp, upto).map(Effect::Delete)
     }
 }
 

@@ -81,6 +81,8 @@ struct Core {
     deletes: BTreeMap<Ticket, oneshot::Sender<Result<Offset, DeleteRefusal>>>,
     /// Who applies retention right now.
     retaining: Option<oneshot::Sender<RetiredSegments>>,
+    /// The end of the log is being cut off right now: the result would know nothing of a deletion.
+    is_cutting: bool,
     /// Ends and sizes of the appends that the high watermark has not passed.
     uncommitted: VecDeque<(Offset, u32)>,
 }
@@ -135,6 +137,7 @@ impl Partition {
             produces: BTreeMap::new(),
             deletes: BTreeMap::new(),
             retaining: None,
+            is_cutting: false,
             uncommitted: VecDeque::new(),
         };
         Arc::new_cyclic(|me| Self {

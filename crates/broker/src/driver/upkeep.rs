@@ -93,9 +93,16 @@ impl Upkeep {
             }
         }
         for (dir, retired) in retired {
-            if let Err(fault) = self.checkpoint(dir, Checkpoint::LogStart).await {
-                tracing::error!(%fault, "cannot checkpoint log starts: retention waits");
-                continue;
+            match self.checkpoint(dir, Checkpoint::LogStart).await {
+                Ok(()) => {}
+                // What goes makes the room. What a crash brings back goes again.
+                Err(fault) if fault.is_full() => {
+                    tracing::warn!(%fault, "old segments go without a checkpoint of log starts");
+                }
+                Err(fault) => {
+                    tracing::error!(%fault, "cannot checkpoint log starts: retention waits");
+                    continue;
+                }
             }
             for (held, segments) in retired {
                 self.remove(held, segments).await;

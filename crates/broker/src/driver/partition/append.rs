@@ -254,12 +254,15 @@ impl Partition {
         let snapshots = self.store.snapshots().await?;
         let now = self.now();
         let recovery = {
-            let core = self.core();
+            let mut core = self.core();
+            core.is_cutting = true;
             let log = core.replica.log();
             log.truncate_to(log.written_end(), snapshots, now.timestamp)
         };
-        let recovered = self.store.truncate(recovery).await?;
-        self.core().replica.replace_log(recovered.log);
+        let recovered = self.store.truncate(recovery).await;
+        let mut core = self.core();
+        core.is_cutting = false;
+        core.replica.replace_log(recovered?.log);
         Ok(())
     }
 }

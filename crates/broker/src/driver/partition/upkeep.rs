@@ -41,6 +41,9 @@ impl Partition {
         let (sender, retired) = oneshot::channel();
         let after = {
             let mut core = self.core();
+            if core.is_cutting {
+                return RetiredSegments::default();
+            }
             core.retaining = Some(sender);
             let after = self.decide(&mut core, now, Event::Retain);
             core.retaining = None;
@@ -72,14 +75,15 @@ impl Partition {
         sender: oneshot::Sender<RetiredSegments>,
     ) {
         let retired = RetiredSegments(deletion.segments.clone());
+        let has_rolled = deletion.roll.is_some();
         match self.store.delete(Deletion { segments: Vec::new(), ..deletion }).await {
-            Ok(nothing) => {
-                debug_assert!(nothing.is_empty());
-                // Whoever applies retention may have gone; the next start removes the files.
-                let _ = sender.send(retired);
-            }
-            Err(fault) => self.fault(&fault),
+            Ok(nothing) => debug_assert!(nothing.is_empty()),
+            // Only the epochs were refused, and recovery forgets those before the log's start anyway.
+            Err(fault) if fault.is_full() && !has_rolled => {}
+            Err(fault) => return self.fault(&fault),
         }
+        // Whoever applies retention may have gone; the next start removes the files.
+        let _ = sender.send(retired);
     }
 
     /// The log dir has room again.

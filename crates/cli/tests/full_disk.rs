@@ -1,0 +1,189 @@
+//! A disk that fills up: what cannot be written is refused, nothing that was acknowledged is lost, and
+//! the node goes on once there is room.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod node;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use node::frames::batch;
+use node::{Client, Start, eventually};
+use strandline_types::ErrorCode;
+use strandline_wire::messages::{
+    DescribeQuorumRequest, IncrementalAlterConfigsRequest, describe_quorum_request,
+    incremental_alter_configs_request,
+};
+
+/// A small file system of its own; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where this process may not mount.
+    fn mount(at: &Path, megabytes: u32) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let size = format!("size={megabytes}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output();
+        let is_mounted = mounted.is_ok_and(|output| output.status.success());
+        is_mounted.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The directory is a temporary one; a mount that stays is seen by whoever cleans up.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_takes_them_again() {
+    full_disk(&|start| start);
+}
+
+#[test]
+fn a_full_disk_without_the_metadata_log_does_so_too() {
+    full_disk(&|start| start.set("metadata.log.dir", "metadata"));
+}
+
+/// How far the metadata are committed.
+fn metadata_end(client: &mut Client) -> i64 {
+    let topic = describe_quorum_request::TopicData {
+        topic_name: "__cluster_metadata".into(),
+        partitions: vec![describe_quorum_request::PartitionData::default()],
+        ..Default::default()
+    };
+    let request = DescribeQuorumRequest { topics: vec![topic], ..Default::default() };
+    client.ask(&request, 1).topics[0].partitions[0].high_watermark
+}
+
+/// `None` where this process may not mount.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn small_disk(temporary: &tempfile::TempDir, megabytes: u32) -> Option<SmallDisk> {
+    let disk = SmallDisk::mount(&temporary.path().join("small"), megabytes);
+    if disk.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "a full disk cannot be tried without mount");
+        eprintln!("SKIPPED: a full disk cannot be tried without the right to mount");
+    }
+    disk
+}
+
+fn full_disk(settings: &dyn Fn(Start) -> Start) {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 96) else { return };
+    let data = disk.0.join("data");
+    let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
+    let start = settings(start);
+    let mut node = start.ready();
+    let mut client = node.client();
+    client.create_topic("filling", 1, &[]);
+    client.create_topic("needless", 1, &[]);
+    let ballast = disk.0.join("ballast");
+    fs::write(&ballast, vec![1; 60 << 20]).unwrap();
+
+    let value = vec![b'v'; 900_000];
+    let mut acked = 0;
+    loop {
+        let answer = client.produce("filling", 0, batch(&[&value])).unwrap();
+        if answer.error_code != ErrorCode::NONE {
+            assert_eq!(answer.error_code, ErrorCode::KAFKA_STORAGE_ERROR);
+            break;
+        }
+        assert_eq!(answer.base_offset, acked);
+        acked += 1;
+        assert!(acked < 100, "the disk never fills");
+    }
+    assert!(acked > 10, "{acked}");
+    let is_whole = |client: &mut Client, count: i64| {
+        let records = client.read_all("filling", 0, 0);
+        assert_eq!(records.len() as i64, count);
+        assert!(records.iter().enumerate().all(|(at, (offset, _))| at as i64 == *offset));
+    };
+    is_whole(&mut client, acked);
+    // Not one byte is left, and the controller still takes orders: it could not free room otherwise.
+    let rest = disk.0.join("rest");
+    assert!(fs::write(&rest, vec![1; 4 << 20]).is_err());
+    let metadata_end = metadata_end(&mut client);
+    client.delete_topic("needless");
+    eventually("the metadata log goes on", || self::metadata_end(&mut client) > metadata_end + 4);
+    assert!(node.is_alive());
+
+    fs::remove_file(&rest).unwrap();
+    fs::remove_file(&ballast).unwrap();
+    eventually("appends are taken again once there is room", || {
+        let answer = client.produce("filling", 0, batch(&[&value])).unwrap();
+        if answer.error_code == ErrorCode::NONE {
+            assert_eq!(answer.base_offset, acked, "what was refused left nothing behind");
+        }
+        answer.error_code == ErrorCode::NONE
+    });
+    is_whole(&mut client, acked + 1);
+    let ended = node.stop();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.log.contains("no appends until there is room"), "{}", ended.log);
+
+    let node = start.ready();
+    is_whole(&mut node.client(), acked + 1);
+}
+
+/// Takes what is left of the disk, to the last byte.
+fn fill(disk: &SmallDisk) -> PathBuf {
+    let rest = disk.0.join("rest");
+    assert!(fs::write(&rest, vec![1; 128 << 20]).is_err());
+    rest
+}
+
+#[test]
+fn retention_makes_room_on_a_full_disk() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let data = disk.0.join("data");
+    let start = Start::anywhere(temporary.path())
+        .set("log.dirs", data.to_str().unwrap())
+        .set("log.retention.check.interval.ms", "100");
+    let mut node = start.ready();
+    let configs = [("segment.bytes", "1048576"), ("file.delete.delay.ms", "0")];
+    node.client().create_topic("filling", 1, &configs);
+    // Each life leads in another epoch, so that retention must forget some.
+    for _ in 0..2 {
+        node.client().produce("filling", 0, batch(&[b"small"])).unwrap();
+        assert!(node.stop().status.success());
+        node = start.ready();
+    }
+    let mut client = node.client();
+    let value = vec![b'v'; 900_000];
+    let mut produce = || client.produce("filling", 0, batch(&[&value])).unwrap().error_code;
+    for _ in 0..40 {
+        assert_eq!(produce(), ErrorCode::NONE);
+    }
+    fill(&disk);
+    eventually("the disk is full", || produce() == ErrorCode::KAFKA_STORAGE_ERROR);
+    alter_topic(&mut node.client(), "filling", "retention.bytes", "2000000");
+    eventually("retention makes room", || produce() == ErrorCode::NONE);
+    assert!(node.client().offset_at("filling", 0, -2) > 2);
+    assert!(node.stop().status.success());
+    let node = start.ready();
+    let (first, end) =
+        (node.client().offset_at("filling", 0, -2), node.client().offset_at("filling", 0, -1));
+    assert_eq!(node.client().read_all("filling", 0, first).len() as i64, end - first);
+}
+
+fn alter_topic(client: &mut Client, topic: &str, name: &str, value: &str) {
+    let config = incremental_alter_configs_request::AlterableConfig {
+        name: name.into(),
+        value: Some(value.into()),
+        ..Default::default()
+    };
+    let resource = incremental_alter_configs_request::AlterConfigsResource {
+        resource_type: 2,
+        resource_name: topic.into(),
+        configs: vec![config],
+        ..Default::default()
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    assert_eq!(client.ask(&request, 1).responses[0].error_code, ErrorCode::NONE);
+}
