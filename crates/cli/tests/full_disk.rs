@@ -13,8 +13,9 @@ use node::frames::batch;
 use node::{Client, Start, eventually};
 use strandline_types::ErrorCode;
 use strandline_wire::messages::{
-    DescribeQuorumRequest, IncrementalAlterConfigsRequest, describe_quorum_request,
-    incremental_alter_configs_request,
+    DescribeQuorumRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
+    OffsetCommitRequest, describe_quorum_request, incremental_alter_configs_request,
+    offset_commit_request,
 };
 
 /// A small file system of its own; unmounted when dropped.
@@ -134,6 +135,66 @@ fn fill(disk: &SmallDisk) -> PathBuf {
     let rest = disk.0.join("rest");
     assert!(fs::write(&rest, vec![1; 128 << 20]).is_err());
     rest
+}
+
+#[test]
+fn a_partition_that_was_created_on_a_full_disk_is_served_once_there_is_room() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let data = disk.0.join("data");
+    let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
+    let node = start.ready();
+    let mut client = node.client();
+    let rest = fill(&disk);
+    client.create_topic("new", 2, &[]);
+    let mut produce = || client.produce("new", 1, batch(&[b"one"])).unwrap().error_code;
+    eventually("the partition cannot be made", || produce() == ErrorCode::KAFKA_STORAGE_ERROR);
+    fs::remove_file(rest).unwrap();
+    eventually("it is made now that there is room", || produce() == ErrorCode::NONE);
+    assert!(node.stop().status.success());
+    assert_eq!(start.ready().client().read_all("new", 1, 0).len(), 1);
+}
+
+/// A group whose first commit makes `__consumer_offsets`.
+#[test]
+fn groups_are_coordinated_once_there_is_room_for_their_offsets() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let data = disk.0.join("data");
+    let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
+    let node = start.set("offsets.topic.num.partitions", "3").ready();
+    let mut client = node.client();
+    client.create_topic("read", 1, &[]);
+    let rest = fill(&disk);
+    let mut commit = || commit_offset(&mut client, "read");
+    eventually("there is no coordinator", || commit() == ErrorCode::NOT_COORDINATOR);
+    fs::remove_file(rest).unwrap();
+    eventually("there is one now that there is room", || commit() == ErrorCode::NONE);
+}
+
+fn commit_offset(client: &mut Client, topic: &str) -> ErrorCode {
+    let find = FindCoordinatorRequest {
+        key_type: 0,
+        coordinator_keys: vec!["group".into()],
+        ..Default::default()
+    };
+    client.ask(&find, 4);
+    let partition = offset_commit_request::OffsetCommitRequestPartition {
+        committed_offset: 1,
+        ..Default::default()
+    };
+    let topic = offset_commit_request::OffsetCommitRequestTopic {
+        name: topic.into(),
+        partitions: vec![partition],
+        ..Default::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: "group".into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![topic],
+        ..Default::default()
+    };
+    client.ask(&request, 8).topics[0].partitions[0].error_code
 }
 
 #[test]

@@ -146,9 +146,10 @@ impl Groups {
     /// Takes shards on and gives them up as the images say.
     async fn follow(self, mut images: watch::Receiver<Arc<Image>>) {
         let mut applied = Arc::new(Image::default());
+        let mut missing = BTreeMap::new();
         loop {
             let image = Arc::clone(&images.borrow_and_update());
-            self.apply(&applied, &image);
+            self.apply(&applied, &image, &mut missing);
             applied = image;
             if images.changed().await.is_err() {
                 return;
@@ -156,7 +157,13 @@ impl Groups {
         }
     }
 
-    fn apply(&self, before: &Image, after: &Image) {
+    /// What is led and not here yet is `missing`.
+    fn apply(
+        &self,
+        before: &Image,
+        after: &Image,
+        missing: &mut BTreeMap<TopicIdPartition, LeaderEpoch>,
+    ) {
         let delta = Delta::between(before, after);
         for change in &delta.partitions {
             if *change.topic.name != *CONSUMER_OFFSETS {
@@ -164,10 +171,16 @@ impl Groups {
             }
             let id = TopicIdPartition { topic_id: change.topic.id, partition: change.partition };
             match &change.after {
-                Some(now) if now.leader == self.0.node => self.lead(id, now.leader_epoch),
-                _ => self.resign(id),
+                Some(now) if now.leader == self.0.node => {
+                    missing.insert(id, now.leader_epoch);
+                }
+                _ => {
+                    missing.remove(&id);
+                    self.resign(id);
+                }
             }
         }
+        missing.retain(|&id, &mut epoch| !self.lead(id, epoch));
         let deleted = delta.deleted_topics.iter().map(|topic| (topic.name.to_string(), topic.id));
         let deleted: Vec<_> = deleted.collect();
         if deleted.is_empty() {
@@ -179,12 +192,13 @@ impl Groups {
         }
     }
 
-    fn lead(&self, id: TopicIdPartition, epoch: LeaderEpoch) {
+    /// False when the partition is not here.
+    fn lead(&self, id: TopicIdPartition, epoch: LeaderEpoch) -> bool {
         if self.shard(id).is_some_and(|shard| shard.leader_epoch() == epoch) {
-            return;
+            return true;
         }
         self.resign(id);
-        let Some(held) = self.0.partitions.get(id) else { return };
+        let Some(held) = self.0.partitions.get(id) else { return false };
         let settings = self.0.settings.clone();
         let shard = ShardDriver::new(self.clone(), held.partition, epoch, settings);
         self.0
@@ -193,6 +207,7 @@ impl Groups {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, Arc::clone(&shard));
         self.0.world.spawn.spawn(Lane::Data, Box::pin(shard.load()));
+        true
     }
 
     fn resign(&self, id: TopicIdPartition) {

@@ -7,6 +7,7 @@ use strandline_config::BrokerConfig;
 use strandline_metadata::Image;
 use strandline_metadata::image::ConfigResource;
 use strandline_ports::watch;
+use tokio::sync::Notify;
 
 use super::replicas::{ReplicaSettings, Replicas};
 use crate::session::{ConnectionLimits, Connections};
@@ -17,6 +18,8 @@ pub(crate) struct Follower {
     pub(crate) config: Arc<BrokerConfig>,
     pub(crate) connections: Connections,
     pub(crate) replicas: Replicas,
+    /// A directory that was full has room.
+    pub(crate) room: Arc<Notify>,
     /// The image that this node has done its part of.
     pub(crate) applied: watch::Sender<Arc<Image>>,
 }
@@ -37,7 +40,21 @@ impl Follower {
 
     /// Applies and publishes one image after another.
     pub(crate) async fn run(mut self, mut images: watch::Receiver<Arc<Image>>) {
-        while images.changed().await.is_ok() {
+        loop {
+            let changed = tokio::select! {
+                biased;
+                changed = images.changed() => changed,
+                () = self.room.notified() => {
+                    if self.replicas.open_waiting().await {
+                        // Nothing in it is new, but more of it is done.
+                        self.applied.send_modify(|_| {});
+                    }
+                    continue;
+                }
+            };
+            if changed.is_err() {
+                return;
+            }
             let image = Arc::clone(&images.borrow_and_update());
             self.apply(&image).await;
             self.publish(image);

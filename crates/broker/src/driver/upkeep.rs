@@ -10,6 +10,7 @@ use strandline_ports::{Lane, World};
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::{Bug, Offset, planted};
+use tokio::sync::Notify;
 
 use super::partition::{Partition, RetiredSegments};
 use crate::dirs::{Dir, DirIndex, Dirs};
@@ -27,6 +28,8 @@ pub(crate) struct Upkeep {
     pub(crate) settings: LogSettings,
     pub(crate) producers: ProducerSettings,
     pub(crate) replica_lag_time_max: Duration,
+    /// Rung when a directory that was full has room.
+    pub(crate) room: Arc<Notify>,
 }
 
 impl Upkeep {
@@ -170,6 +173,7 @@ impl Upkeep {
                     tracing::info!(dir = %dir.log.path().display(), "there is room again");
                     let here = self.partitions.all();
                     here.iter().filter(|it| it.dir == index).for_each(|it| it.partition.resume());
+                    self.room.notify_one();
                 }
                 Ok(_) => {}
                 Err(fault) => tracing::error!(%fault, "cannot look at a full directory"),

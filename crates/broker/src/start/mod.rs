@@ -18,7 +18,7 @@ use strandline_ports::{Lane, World, both, random_uuid};
 use strandline_quorum::{Endpoint, ReplicaKey};
 use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::{BrokerEpoch, NodeId};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
@@ -191,6 +191,7 @@ impl Broker {
             metrics: Arc::clone(&metrics),
         };
         let connections = Connections::new(ConnectionLimits::of(&config.network));
+        let room = Arc::new(Notify::new());
         let follower = Follower {
             config: Arc::clone(&config),
             connections: connections.clone(),
@@ -203,6 +204,7 @@ impl Broker {
                 found,
                 assignments,
             ),
+            room: Arc::clone(&room),
             applied: applied_in,
         };
         let at = (&*dirs, opened.metadata_dir);
@@ -253,6 +255,7 @@ impl Broker {
             settings: config.log.clone(),
             producers: config.producers.clone(),
             replica_lag_time_max: replicas::LAG_TIME_MAX,
+            room,
         };
         upkeep.start();
         watch_dirs(&world, &dirs, &partitions, &fatal_in);

@@ -118,7 +118,7 @@ impl Coordinated {
         let image = image_led_by(1);
         let (_, images) = watch::channel(Arc::new(image.clone()));
         let groups = Groups::new(&world, &config, partitions, images);
-        groups.apply(&Image::default(), &image);
+        groups.apply(&Image::default(), &image, &mut BTreeMap::new());
         Self { node, partition, groups, gate, image }
     }
 
@@ -259,7 +259,7 @@ async fn who_waits_when_another_broker_takes_over_looks_for_it() {
     let it = Coordinated::loaded(home.path()).await;
     let mut joining = pin!(it.ask::<JoinGroupResponse>(join()));
     assert!(is_parked(joining.as_mut()));
-    it.groups.apply(&it.image, &image_led_by(2));
+    it.groups.apply(&it.image, &image_led_by(2), &mut BTreeMap::new());
     assert_eq!(joining.await.err(), Some(ErrorCode::NOT_COORDINATOR));
     assert_eq!(it.commit(5).await, Err(ErrorCode::NOT_COORDINATOR));
     assert!(it.groups.alarms().is_empty(), "nobody is watched any more");

@@ -84,6 +84,8 @@ pub(crate) struct Replicas {
     opener: Opener,
     /// What no metadata have claimed yet.
     found: Found,
+    /// What there was no room for.
+    waiting: Vec<Opening>,
     applied: Image,
 }
 
@@ -133,6 +135,7 @@ impl Replicas {
             assignments,
             opener,
             found,
+            waiting: Vec::new(),
             applied: Image::default(),
         }
     }
@@ -161,7 +164,7 @@ impl Replicas {
             let mine = after.filter(|after| after.replicas.contains(&self.node_id));
             match (mine, self.partitions.get(id)) {
                 (Some(assigned), Some(held)) => self.assign(&held.partition, &assigned),
-                // What failed once is tried again at the next start.
+                // What failed once is tried again at the next start, or when there is room.
                 (Some(_), None) if self.partitions.is_offline(id) => {}
                 (Some(assigned), None) => {
                     let (config, log_config) = configs
@@ -299,6 +302,29 @@ impl Replicas {
         load
     }
 
+    /// There is room again: opens what had none. True when there was any.
+    pub(crate) async fn open_waiting(&mut self) -> bool {
+        let image = self.applied.clone();
+        let mut openings = VecDeque::new();
+        for mut opening in std::mem::take(&mut self.waiting) {
+            let id = opening.id();
+            let topic = image.topics.get(id.topic_id);
+            let Some((topic, now)) = topic.and_then(|it| Some((it, it.partition(id.partition)?)))
+            else {
+                continue;
+            };
+            if !self.partitions.is_offline(id) {
+                continue;
+            }
+            opening.assigned = Arc::clone(now);
+            (opening.config, opening.log_config) = self.configs_of(&image, &topic.name);
+            openings.push_back(opening);
+        }
+        let is_any = !openings.is_empty();
+        self.open_all(openings).await;
+        is_any
+    }
+
     async fn open_all(&mut self, openings: VecDeque<Opening>) {
         let workers = OPENING_MAX.min(openings.len());
         let shared = Arc::new(Mutex::new(openings));
@@ -311,8 +337,16 @@ impl Replicas {
         drop(opened_in);
         while let Some(outcome) = opened.recv().await {
             match outcome {
-                Ok(opened) => self.hold(opened),
-                Err(id) => self.partitions.set_offline(id),
+                Ok(opened) => {
+                    self.partitions.forget_offline(opened.opening.id());
+                    self.hold(opened);
+                }
+                Err((opening, fault)) => {
+                    let (partition, id) = (opening.name(), opening.id());
+                    tracing::error!(%partition, %fault, "cannot open a partition");
+                    self.partitions.set_offline(id);
+                    self.waiting.extend(Some(opening).filter(|_| fault.is_full()));
+                }
             }
         }
     }
@@ -438,17 +472,12 @@ impl Replicas {
 async fn open_queued(
     opener: Opener,
     queue: Arc<Mutex<VecDeque<Opening>>>,
-    out: mpsc::UnboundedSender<Result<Opened, TopicIdPartition>>,
+    out: mpsc::UnboundedSender<Result<Opened, (Opening, StoreFault)>>,
 ) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(opening) = next else { return };
-        let (name, id) = (opening.name(), opening.id());
-        let opened = opener.open(opening).await.map_err(|fault| {
-            tracing::error!(partition = %name, %fault, "cannot open a partition");
-            id
-        });
         // The receiver waits for all of them.
-        let _ = out.send(opened);
+        let _ = out.send(opener.open(opening).await);
     }
 }

@@ -42,6 +42,9 @@ pub(super) struct Opened {
     pub(super) high_watermark: Offset,
 }
 
+/// And the high watermark.
+type Files = (Arc<PartitionStore>, Log, Offset);
+
 /// The checkpoint files of one directory, as they were at start.
 #[derive(Default)]
 pub(super) struct DirCheckpoints {
@@ -80,20 +83,18 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    pub(super) async fn open(&self, mut opening: Opening) -> Result<Opened, StoreFault> {
-        let name = opening.name();
-        match opening.found.take() {
-            Some(found) => self.open_found(opening, name, found).await,
-            None => self.create(opening, name).await,
+    /// # Errors
+    /// What was wrong, and the opening for another try.
+    pub(super) async fn open(&self, mut opening: Opening) -> Result<Opened, (Opening, StoreFault)> {
+        match self.try_open(&mut opening).await {
+            Ok((store, log, high_watermark)) => Ok(Opened { opening, store, log, high_watermark }),
+            Err(fault) => Err((opening, fault)),
         }
     }
 
-    async fn open_found(
-        &self,
-        opening: Opening,
-        name: TopicPartition,
-        found: FoundPartition,
-    ) -> Result<Opened, StoreFault> {
+    async fn try_open(&self, opening: &mut Opening) -> Result<Files, StoreFault> {
+        let name = opening.name();
+        let Some(found) = &opening.found else { return self.create(opening, name).await };
         let log_dir = &self.dirs.get(opening.dir).log;
         let config = Arc::clone(&opening.log_config);
         let (store, log) = match &found.remembered {
@@ -119,16 +120,17 @@ impl Opener {
             let unique = random_uuid(&*self.world.entropy);
             let aside = log_dir.set_aside_partition(&store, &name, unique).await?;
             tracing::warn!(partition = %name, to = %aside.display(), "belongs to another topic id, or to none: put aside");
+            opening.found = None;
             return self.create(opening, name).await;
         }
         let high_watermark = match self.checkpoints.get(&opening.dir) {
             Some(checkpoints) => checkpointed(&checkpoints.high_watermarks, &name),
             None => Offset::ZERO,
         };
-        Ok(Opened { opening, store, log, high_watermark })
+        Ok((store, log, high_watermark))
     }
 
-    async fn create(&self, opening: Opening, name: TopicPartition) -> Result<Opened, StoreFault> {
+    async fn create(&self, opening: &Opening, name: TopicPartition) -> Result<Files, StoreFault> {
         let log_dir = &self.dirs.get(opening.dir).log;
         let unique = random_uuid(&*self.world.entropy);
         if let Some(aside) = log_dir.make_way(&name, unique).await? {
@@ -138,7 +140,7 @@ impl Opener {
         let config = Arc::clone(&opening.log_config);
         let now = self.world.clock.now().timestamp;
         let log = Log::create(config, self.jitter_seed(), Offset::ZERO, now);
-        Ok(Opened { opening, store, log, high_watermark: Offset::ZERO })
+        Ok((store, log, Offset::ZERO))
     }
 
     pub(super) fn load_options(
