@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use node::frames::batch;
-use node::{Client, Start, eventually};
+use node::{Client, Node, Start, eventually};
 use strandline_types::ErrorCode;
 use strandline_wire::messages::{
     DescribeQuorumRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
@@ -135,6 +135,35 @@ fn fill(disk: &SmallDisk) -> PathBuf {
     let rest = disk.0.join("rest");
     assert!(fs::write(&rest, vec![1; 128 << 20]).is_err());
     rest
+}
+
+#[test]
+fn a_node_whose_metadata_log_has_room_starts_on_a_full_disk() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let data = disk.0.join("data");
+    let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
+    let start = start.set("metadata.log.dir", "metadata");
+    let mut node = start.ready();
+    node.client().create_topic("kept", 1, &[]);
+    let produce = |node: &Node| {
+        let answer = node.client().produce("kept", 0, batch(&[&[b'v'; 100_000]])).unwrap();
+        (answer.error_code == ErrorCode::NONE).then_some(answer.base_offset)
+    };
+    assert_eq!(produce(&node), Some(0));
+    for (is_clean, end) in [(true, 1), (false, 2)] {
+        drop(if is_clean { node.stop() } else { node.kill() });
+        let rest = fill(&disk);
+        node = start.ready();
+        if is_clean {
+            // After a crash there is no room for what recovery writes.
+            assert_eq!(node.client().read_all("kept", 0, 0).len() as i64, end);
+        }
+        assert_eq!(produce(&node), None);
+        fs::remove_file(&rest).unwrap();
+        eventually("appends are taken again", || produce(&node) == Some(end));
+        assert_eq!(node.client().read_all("kept", 0, 0).len() as i64, end + 1);
+    }
 }
 
 #[test]

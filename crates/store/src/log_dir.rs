@@ -359,28 +359,40 @@ impl LogDir {
 
     /// From here on a crash is a crash: the clean stop's file goes, and the boot is noted. Call it
     /// when all partitions are loaded, before anything is written to them. When one of them failed
-    /// to load, the boot is not noted, or the next start would take its files as they are.
+    /// to load, the boot is not noted, or the next start would take its files as they are. A full disk
+    /// is begun on all the same: it serves what it has.
     ///
     /// # Errors
     /// When the disk refuses.
     pub async fn begin(&self) -> Result<()> {
         let dir = &self.shared.dir;
         let mut stale = vec![clean_shutdown::FILE_NAME, summary::FILE_NAME];
-        if self.has_unverified.load(Ordering::Relaxed) {
+        if self.has_unverified.load(Ordering::Relaxed) || !self.note_boot().await? {
             stale.push(BOOT_FILE);
-        } else {
-            // Not synced: it speaks of this boot only, in which the page cache has it. What a loss of
-            // power leaves of it is not the id of the boot that follows.
-            let boot_id = self.boot_id.clone().into_bytes();
-            let temporary = dir.join(BOOT_FILE).with_extension("tmp");
-            self.io().write_unsynced(&temporary, boot_id).await?;
-            self.io().rename(&temporary, &dir.join(BOOT_FILE)).await?;
         }
         if planted(Bug::CleanStopOutlivesStart) {
             stale.clear();
         }
         self.io().remove_files(stale.iter().map(|name| dir.join(name)).collect()).await?;
         self.io().sync_dir(dir).await
+    }
+
+    /// Not synced: it speaks of this boot only, in which the page cache has it. What a loss of power
+    /// leaves of it is not the id of the boot that follows. False when there is no room.
+    async fn note_boot(&self) -> Result<bool> {
+        let path = self.shared.dir.join(BOOT_FILE);
+        let temporary = path.with_extension("tmp");
+        let boot_id = self.boot_id.clone().into_bytes();
+        match self.io().write_unsynced(&temporary, boot_id).await {
+            Err(fault) if fault.is_full() => {
+                self.shared.health.is_full();
+                Ok(false)
+            }
+            written => {
+                written?;
+                self.io().rename(&temporary, &path).await.map(|()| true)
+            }
+        }
     }
 
     /// Notes that everything here is finished and synced; `images` are the logs as they were closed.
