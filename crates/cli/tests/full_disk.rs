@@ -138,6 +138,27 @@ fn fill(disk: &SmallDisk) -> PathBuf {
 }
 
 #[test]
+fn a_node_that_starts_on_a_full_disk_says_so_and_loses_nothing() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let data = disk.0.join("data");
+    let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
+    let node = start.ready();
+    node.client().create_topic("kept", 1, &[]);
+    node.client().produce("kept", 0, batch(&[b"one"])).unwrap();
+    assert!(node.stop().status.success());
+    let rest = fill(&disk);
+    for _ in 0..2 {
+        let ended = start.refused();
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        let last = ended.log.lines().last().unwrap();
+        assert!(last.contains("No space left on device"), "{}", ended.log);
+    }
+    fs::remove_file(rest).unwrap();
+    assert_eq!(start.ready().client().read_all("kept", 0, 0).len(), 1);
+}
+
+#[test]
 fn a_node_whose_metadata_log_has_room_starts_on_a_full_disk() {
     let temporary = tempfile::tempdir().unwrap();
     let Some(disk) = small_disk(&temporary, 64) else { return };

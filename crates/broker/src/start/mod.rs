@@ -148,7 +148,7 @@ impl Broker {
             cluster_id: opened.cluster_id,
             incarnation_id: random_uuid(&*world.entropy),
         };
-        let (fatal_in, fatal) = mpsc::unbounded_channel();
+        let (fatal_in, mut fatal) = mpsc::unbounded_channel();
         let control = Control::start(
             &world,
             &config,
@@ -177,12 +177,15 @@ impl Broker {
         let controllers = advertised(&config.advertised_controller_listeners);
         let brokers = advertised(&config.advertised_listeners);
         // Side by side, because every record of the metadata log waits for the device.
-        let (as_controller, as_broker) = both(
+        let registering = both(
             lifecycle.register_controller(&controllers),
             lifecycle.register_broker(&brokers, opened.previous_epoch),
-        )
-        .await;
-        as_controller.and(as_broker)?;
+        );
+        unless(&mut fatal, async {
+            let (as_controller, as_broker) = registering.await;
+            as_controller.and(as_broker)
+        })
+        .await?;
         let shared = PartitionContext {
             node: config.node_id,
             clock: Arc::clone(&world.clock),
@@ -208,8 +211,10 @@ impl Broker {
             applied: applied_in,
         };
         let at = (&*dirs, opened.metadata_dir);
-        follow_metadata(&world, follower, control.handle.watch_image(), at).await?;
-        become_available(&lifecycle, applied.clone(), config.node_id).await?;
+        let images = control.handle.watch_image();
+        unless(&mut fatal, follow_metadata(&world, follower, images, at)).await?;
+        let available = become_available(&lifecycle, applied.clone(), config.node_id);
+        unless(&mut fatal, available).await?;
         world.spawn.spawn(Lane::Control, Box::pin(Arc::clone(&lifecycle).keep_alive()));
         let proposals = IsrProposals {
             clock: Arc::clone(&world.clock),
@@ -342,6 +347,18 @@ impl Broker {
         }
         let epoch = *self.lifecycle.broker_epoch.borrow();
         self.dirs.get(index).log.finish(epoch, &closed.images()?).await
+    }
+}
+
+/// A step of the start, unless what it waits for has failed for good.
+async fn unless<E: Into<StartError>>(
+    fatal: &mut mpsc::UnboundedReceiver<Fatal>,
+    step: impl Future<Output = Result<(), E>>,
+) -> Result<(), StartError> {
+    tokio::select! {
+        biased;
+        Some(fatal) = fatal.recv() => Err(StartError::Metadata(fatal.to_string())),
+        done = step => done.map_err(E::into),
     }
 }
 
