@@ -8,14 +8,15 @@ mod node;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use node::frames::batch;
 use node::{Client, Node, Start, eventually};
 use strandline_types::ErrorCode;
 use strandline_wire::messages::{
-    DescribeQuorumRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
-    OffsetCommitRequest, describe_quorum_request, incremental_alter_configs_request,
-    offset_commit_request,
+    CreateTopicsRequest, DescribeQuorumRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, OffsetCommitRequest, create_topics_request,
+    describe_quorum_request, incremental_alter_configs_request, offset_commit_request,
 };
 
 /// A small file system of its own; unmounted when dropped.
@@ -297,4 +298,42 @@ fn alter_topic(client: &mut Client, topic: &str, name: &str, value: &str) {
     let request =
         IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
     assert_eq!(client.ask(&request, 1).responses[0].error_code, ErrorCode::NONE);
+}
+
+#[test]
+fn a_node_whose_metadata_log_waits_for_room_can_be_stopped() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 16) else { return };
+    let data = disk.0.join("data");
+    let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
+    let node = start.ready();
+    let mut client = node.client();
+    client.create_topic("kept", 1, &[]);
+    client.produce("kept", 0, batch(&[b"one"])).unwrap();
+    let rest = fill(&disk);
+    // More than what the metadata log has in reserve.
+    let config = create_topics_request::CreatableTopicConfig {
+        name: "leader.replication.throttled.replicas".into(),
+        value: Some(vec!["1:1"; 8_000].join(",")),
+        ..Default::default()
+    };
+    for topic in 0..20 {
+        let topic = create_topics_request::CreatableTopic {
+            name: format!("large-{topic}"),
+            num_partitions: 1,
+            replication_factor: 1,
+            configs: vec![config.clone()],
+            ..Default::default()
+        };
+        let request =
+            CreateTopicsRequest { topics: vec![topic], timeout_ms: 1, ..Default::default() };
+        Client::connect(node.kafka).send(&request, 7).unwrap();
+    }
+    eventually("the metadata log waits", || node.log().contains("the metadata log waits for room"));
+    let began = Instant::now();
+    let ended = node.stop();
+    assert!(ended.log.contains("no clean stop"), "{}", ended.log);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    fs::remove_file(rest).unwrap();
+    assert_eq!(start.ready().client().read_all("kept", 0, 0).len(), 1);
 }

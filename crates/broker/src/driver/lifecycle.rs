@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use strandline_metadata::Image;
 use strandline_metadata::controller::Refusal;
-use strandline_ports::Clock;
 use strandline_ports::watch;
+use strandline_ports::{Clock, TimedOut, timeout};
 use strandline_types::{BrokerEpoch, ErrorCode};
 use strandline_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
@@ -149,8 +149,13 @@ impl Lifecycle {
     pub(crate) async fn keep_alive(self: Arc<Self>) {
         loop {
             self.clock.sleep(HEARTBEAT_INTERVAL).await;
-            if let Err(error) = self.heartbeat().await {
-                tracing::warn!(%error, "heartbeat failed");
+            // The controller answers once all that it decided before has committed. It counts the
+            // question already: a disk that makes it wait is no reason to be fenced.
+            let deadline = self.clock.now().instant + HEARTBEAT_INTERVAL;
+            match timeout(&*self.clock, deadline, self.heartbeat()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "heartbeat failed"),
+                Err(TimedOut) => tracing::warn!("the controller does not answer a heartbeat"),
             }
         }
     }
@@ -159,15 +164,20 @@ impl Lifecycle {
     /// the controller says at once that it may go.
     pub(crate) async fn leave(&self, patience: Duration) {
         let deadline = self.clock.now().instant + patience;
-        while self.clock.now().instant < deadline {
-            match self.beat(true).await {
-                Ok(response) if response.should_shut_down => return,
-                Ok(_) => self.clock.sleep(Duration::from_millis(50)).await,
-                Err(error) => {
-                    tracing::warn!(%error, "the controller does not let this broker go");
-                    return;
+        let leaving = async {
+            loop {
+                match self.beat(true).await {
+                    Ok(response) if response.should_shut_down => return,
+                    Ok(_) => self.clock.sleep(Duration::from_millis(50)).await,
+                    Err(error) => {
+                        tracing::warn!(%error, "the controller does not let this broker go");
+                        return;
+                    }
                 }
             }
+        };
+        if let Err(TimedOut) = timeout(&*self.clock, deadline, leaving).await {
+            tracing::warn!("the controller does not let this broker go in time");
         }
     }
 }

@@ -1,19 +1,20 @@
-//! What this node tells the controller about its partitions: again when the answer is "not now", and
+//! What this node tells the controller about itself and its partitions: again when the answer is "not now", and
 //! never what has been overtaken.
 
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use strandline_log::LogConfig;
 use strandline_metadata::controller::{Refusal, Request, Response};
 use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
-use strandline_ports::{Lane, World, watch};
+use strandline_ports::{Clock, Lane, Sleep, World, watch};
 use strandline_replica::Leadership;
 use strandline_types::{
-    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionId, TopicIdPartition, TopicPartition,
-    Uuid,
+    BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Now, PartitionId, Timestamp,
+    TopicIdPartition, TopicPartition, Uuid,
 };
 use strandline_wire::messages::{
     AlterPartitionRequest, AlterPartitionResponse, AssignReplicasToDirsRequest,
@@ -24,9 +25,11 @@ use tokio::sync::mpsc;
 use super::assignments::Assignments;
 use super::controller::{ControllerHandle, Reply};
 use super::isr::IsrProposals;
+use super::lifecycle::Lifecycle;
 use super::partition::Partition;
 use super::testing::Node;
-use crate::dirs::DirIndex;
+use crate::dirs::{DirIndex, Dirs};
+use crate::handles::Identity;
 use crate::partitions::{Held, Partitions};
 
 type Asked = mpsc::UnboundedReceiver<(Request, Reply)>;
@@ -229,4 +232,48 @@ async fn directories_are_told_until_the_controller_knows_them() {
     reply.send(Ok(Response::AssignReplicasToDirs(never))).unwrap();
     drop(assignments);
     assert!(asked.recv().await.is_none(), "there is no more to tell");
+}
+
+/// No wait takes any time, but everybody else has a turn.
+#[derive(Default)]
+struct HastyClock(AtomicU64);
+
+impl Clock for HastyClock {
+    fn now(&self) -> Now {
+        let nanos = self.0.load(Ordering::Relaxed);
+        Now { instant: Instant::from_nanos(nanos), timestamp: Timestamp(nanos as i64 / 1_000_000) }
+    }
+
+    fn sleep_until(&self, at: Instant) -> Sleep {
+        self.0.fetch_max(at.as_nanos(), Ordering::Relaxed);
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_is_not_answered_is_followed_by_the_next() {
+    let clock = Arc::new(HastyClock::default());
+    let world = World { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world() };
+    let (controller, mut asked) = ControllerHandle::answered_by_test(world);
+    let (node_id, incarnation_id) = (NodeId(1), Uuid::from_u128(7));
+    let lifecycle = Lifecycle {
+        clock,
+        controller,
+        identity: Identity { node_id, cluster_id: "cluster".into(), incarnation_id },
+        rack: None,
+        dirs: Arc::new(Dirs::new(Vec::new(), 0)),
+        applied: watch::channel(Arc::default()).1,
+        broker_epoch: watch::channel(BrokerEpoch(9)).0,
+    };
+    let mut unanswered = Vec::new();
+    let heard = async {
+        while unanswered.len() < 3 {
+            unanswered.push(asked.recv().await.unwrap());
+        }
+    };
+    tokio::select! {
+        biased;
+        () = Arc::new(lifecycle).keep_alive() => unreachable!("it goes on"),
+        () = heard => {}
+    }
 }
