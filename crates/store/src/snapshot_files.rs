@@ -12,6 +12,9 @@ use crate::format::names::SnapshotId;
 use crate::io::Io;
 use crate::partition::FileRange;
 
+/// What the name of an unfinished one ends in.
+const PART: &str = ".part";
+
 /// The snapshots beside one log.
 #[derive(Clone)]
 pub struct SnapshotFiles {
@@ -80,22 +83,31 @@ impl SnapshotFiles {
         Ok(SnapshotWriter { files: self.clone(), id, file, len: 0 })
     }
 
-    /// Removes every snapshot for which `goes` holds, and what is left of unfinished ones.
+    /// Removes every snapshot for which `goes` holds.
     ///
     /// # Errors
     /// When the disk refuses.
     pub async fn remove(&self, goes: impl Fn(SnapshotId) -> bool) -> Result<()> {
+        self.remove_files(|name| SnapshotId::parse(name).is_some_and(&goes)).await
+    }
+
+    /// Removes what is left of snapshots that nobody finishes any more.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn remove_unfinished(&self) -> Result<()> {
+        let is_part = |name: &str| name.strip_suffix(PART).and_then(SnapshotId::parse).is_some();
+        self.remove_files(is_part).await
+    }
+
+    async fn remove_files(&self, is_removed: impl Fn(&str) -> bool) -> Result<()> {
         let entries = self.io.list(&self.dir).await?;
-        let is_removed = |name: &str| match name.strip_suffix(".part") {
-            Some(finished) => SnapshotId::parse(finished).is_some(),
-            None => SnapshotId::parse(name).is_some_and(&goes),
-        };
         let removed = entries.into_iter().filter(|entry| is_removed(&entry.name));
         self.io.remove_files(removed.map(|entry| self.dir.join(entry.name)).collect()).await
     }
 
     fn part_path(&self, id: SnapshotId) -> PathBuf {
-        self.dir.join(id.name() + ".part")
+        self.dir.join(id.name() + PART)
     }
 }
 

@@ -40,8 +40,24 @@ async fn a_snapshot_appears_whole_or_not_at_all() {
 
     files.remove(|at| at < id(100, 2)).await.unwrap();
     assert_eq!(files.list().await.unwrap(), [id(100, 2)]);
+    files.remove_unfinished().await.unwrap();
     let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "what was never finished is gone too");
     // Whoever has one open goes on reading it.
     assert_eq!(whole.read(&io).await.unwrap(), "onetwothree");
+}
+
+#[tokio::test]
+async fn a_snapshot_is_finished_while_older_ones_go() {
+    let home = tempfile::tempdir().unwrap();
+    let io = common::io(WriteBudget::default());
+    let files = SnapshotFiles::new(io.clone(), home.path().to_owned());
+    let mut old = files.create(id(100, 2)).await.unwrap();
+    old.append(vec![Bytes::from_static(b"old")]).await.unwrap();
+    old.finish().await.unwrap();
+    let mut new = files.create(id(200, 2)).await.unwrap();
+    new.append(vec![Bytes::from_static(b"new")]).await.unwrap();
+    files.remove(|at| at < id(200, 2)).await.unwrap();
+    new.finish().await.unwrap();
+    assert_eq!(files.list().await.unwrap(), [id(200, 2)]);
 }

@@ -58,7 +58,7 @@ pub(super) async fn find(
 ) -> Result<Found, OpenError> {
     let mut log = MetadataLog::open(dir, options, now).await?;
     // What a crash left unfinished.
-    log.snapshots.remove(|_| false).await?;
+    log.snapshots.remove_unfinished().await?;
     let mut ids = log.snapshots.list().await?;
     ids.retain(|id| *id != BOOTSTRAP_SNAPSHOT);
     let mut snapshots = Vec::new();
