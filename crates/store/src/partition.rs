@@ -63,6 +63,8 @@ struct State {
     end: Offset,
     /// Index entries of the active segment that are not in its index files yet.
     pending: PendingIndexes,
+    /// They have their last entry already.
+    is_closing: bool,
     files: Vec<OpenFile>,
     /// The newest batches, in offset order without a gap.
     tail: VecDeque<TailBatch>,
@@ -135,6 +137,7 @@ impl PartitionStore {
             segments: Vec::new(),
             end: Offset::ZERO,
             pending: PendingIndexes::default(),
+            is_closing: false,
             files: Vec::new(),
             tail: VecDeque::new(),
             allocated_bytes: 0,
@@ -363,6 +366,7 @@ impl PartitionStore {
         state.segments = segments.iter().map(StoredSegment::from).collect();
         state.end = end;
         state.pending = PendingIndexes::default();
+        state.is_closing = false;
         state.files = Vec::new();
         state.tail = VecDeque::new();
         state.allocated_bytes = 0;

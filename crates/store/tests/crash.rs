@@ -4,12 +4,13 @@
 mod common;
 mod faulty;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use common::{Node, Options, values};
+use common::{DIR_NAME, Node, Options, values};
 use faulty::{Fault, FaultyDisk};
 use strandline_ports::real::WriteBudget;
 use strandline_store::{DirState, Io, LogDir, LogDirOptions, OpenFiles, StoreFault, TailCache};
@@ -86,13 +87,17 @@ async fn killed_at_any_moment_every_acked_record_is_there_once() {
 }
 
 async fn node_on(disk: &FaultyDisk, home: &Path) -> Node {
+    node_with(disk, home, Options::default()).await
+}
+
+async fn node_with(disk: &FaultyDisk, home: &Path, options: Options) -> Node {
     let real = common::io(WriteBudget::default());
     let io = Io { disk: Arc::new(disk.clone()), spawn: real.spawn };
-    let options = LogDirOptions {
+    let shared = LogDirOptions {
         open_files: Arc::new(OpenFiles::new(100)),
         tail_cache: Arc::new(TailCache::new(0)),
     };
-    Node::create_in(LogDir::open(io, home, options).await.unwrap(), Options::default()).await
+    Node::create_in(LogDir::open(io, home, shared).await.unwrap(), options).await
 }
 
 #[tokio::test]
@@ -171,6 +176,48 @@ async fn whichever_write_fails_nothing_acked_is_lost() {
     for writes_before in (0..70).step_by(3) {
         append_with_one_failure(writes_before, ErrorKind::StorageFull).await;
         append_with_one_failure(writes_before, ErrorKind::Other).await;
+    }
+}
+
+/// The metadata log's files after 24 appends, each done again until there was room for it.
+async fn patient(home: &Path, fault: Fault) -> BTreeMap<String, Vec<u8>> {
+    let disk = FaultyDisk::default();
+    let options = Options { preallocate_bytes: 2048, ..Options::default() };
+    let mut node = node_with(&disk, home, options).await;
+    disk.fail(fault);
+    for at in 0..24 {
+        let batch = common::batch_of(&values(at, 1, 400), 1000 + at as i64);
+        let append = node.admit(batch, 1000 + at as i64);
+        let end = append.plan.appended.next_offset;
+        while node.store.end() < end {
+            match node.store.append(vec![append.clone()]).await {
+                Err(fault) if fault.is_full() => {}
+                written => written.unwrap(),
+            }
+        }
+        node.log.written(end);
+    }
+    assert_eq!(node.read_all(1000).await.len(), 24);
+    disk.fail(Fault::None);
+    node.close().await;
+    let files = std::fs::read_dir(home.join(DIR_NAME)).unwrap().flatten();
+    let read = |it: std::fs::DirEntry| {
+        (it.file_name().into_string().unwrap(), std::fs::read(it.path()).unwrap())
+    };
+    files.map(read).collect()
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_no_trace_in_the_metadata_log() {
+    let home = tempfile::tempdir().unwrap();
+    let expected = patient(home.path(), Fault::None).await;
+    let logs = expected.keys().filter(|name| name.ends_with(".log"));
+    assert!(logs.count() > 2, "it rolls");
+    for writes_before in 0..50 {
+        let home = tempfile::tempdir().unwrap();
+        let fault = Fault::WriteHalfAfter(writes_before, ErrorKind::StorageFull);
+        let found = patient(home.path(), fault).await;
+        assert!(found == expected, "after {writes_before} writes");
     }
 }
 

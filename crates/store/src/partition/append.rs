@@ -217,9 +217,10 @@ impl PartitionStore {
                 self.state().allocated_bytes = target;
                 Ok(())
             }
-            Err(error) if is_no_space(&error) && needed <= allocated => {
+            // What there was stays, and there may be room for the append itself.
+            Err(error) if is_no_space(&error) => {
                 let path = self.file_path(key);
-                let kept = self.io().set_len(file, allocated.into(), &path).await;
+                let kept = self.io().set_len(file, from.into(), &path).await;
                 self.judge(kept)
             }
             Err(error) => {

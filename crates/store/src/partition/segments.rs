@@ -36,7 +36,11 @@ pub(super) fn indexes_of(base_offset: Offset) -> [FileKey; 2] {
 }
 
 impl PartitionStore {
+    /// One that a full disk cut short may be done again.
     pub(super) async fn roll(&self, roll: Roll) -> Result<()> {
+        if self.state().active().is_some_and(|active| active.base_offset == roll.base_offset) {
+            return Ok(());
+        }
         self.close_segment(roll.close).await?;
         if roll.sync_indexes {
             self.sync_files(indexes_of(roll.close.base_offset).into()).await?;
@@ -52,7 +56,12 @@ impl PartitionStore {
             state.segments.last().is_some_and(|active| active.base_offset == base_offset)
         };
         assert!(is_active(&self.state()), "STORE-3: only the active segment is closed");
-        self.state().pending.time.extend(close.final_time_index_entry);
+        {
+            let mut state = self.state();
+            if !std::mem::replace(&mut state.is_closing, true) {
+                state.pending.time.extend(close.final_time_index_entry);
+            }
+        }
         self.write_pending_indexes().await?;
         self.state().pending = PendingIndexes::default();
         let log = self.file(log_of(base_offset)).await?;
@@ -85,6 +94,7 @@ impl PartitionStore {
         }
         self.rewrite(log_of(base_offset), Vec::new()).await?;
         let mut state = self.state();
+        state.is_closing = false;
         state.end = base_offset;
         state.segments.push(StoredSegment {
             base_offset,

@@ -117,15 +117,21 @@ impl Node {
         Ok((Self { dir, log, store, config: options.config, epoch: LeaderEpoch(0) }, opened))
     }
 
-    pub async fn append(&mut self, batch: Bytes, at: i64) -> Result<Offset, StoreFault> {
+    /// What is to be written.
+    pub fn admit(&mut self, batch: Bytes, at: i64) -> Append {
         let batch = inspect(batch, &InspectLimits::default()).unwrap();
         let facts = [batch.facts.clone()];
         let admitted = self.log.admit(now(at), &facts, Origin::Leader, self.epoch).unwrap();
         let Admitted::Append(plan) = admitted else { panic!("no duplicates here") };
-        let appended = plan.appended;
         let stamp = plan.stamps[0];
         let stamped = batch.stamp(stamp.base_offset, stamp.leader_epoch, stamp.log_append_time);
-        self.store.append(vec![Append { plan, batches: vec![stamped] }]).await?;
+        Append { plan, batches: vec![stamped] }
+    }
+
+    pub async fn append(&mut self, batch: Bytes, at: i64) -> Result<Offset, StoreFault> {
+        let append = self.admit(batch, at);
+        let appended = append.plan.appended;
+        self.store.append(vec![append]).await?;
         self.log.written(appended.next_offset);
         Ok(appended.base_offset)
     }

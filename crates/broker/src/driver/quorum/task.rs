@@ -542,15 +542,13 @@ impl Appending {
     /// While the disk is full, waits for room: nobody has been promised anything yet, and a
     /// controller that ended could not even take the order to delete a topic.
     async fn append(self, appends: Vec<Append>) -> Result<(), StoreFault> {
-        // A roll that was cut short cannot be done again.
-        let rolls = appends.iter().any(|append| append.plan.roll.is_some());
         let mut has_told = false;
         loop {
             let written = self.store.end();
             let is_left = |append: &&Append| append.plan.appended.next_offset > written;
             let left = appends.iter().filter(is_left).cloned().collect();
             let fault = match self.store.append(left).await {
-                Err(fault) if fault.is_full() && self.has_patience && !rolls => fault,
+                Err(fault) if fault.is_full() && self.has_patience => fault,
                 done => return done,
             };
             if self.is_stopping.load(Ordering::Relaxed) {
