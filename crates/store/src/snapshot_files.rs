@@ -106,6 +106,15 @@ impl SnapshotFiles {
         self.io.remove_files(removed.map(|entry| self.dir.join(entry.name)).collect()).await
     }
 
+    /// Takes back what there is of a snapshot that could not be written: it would keep the last room of
+    /// a full disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn abandon(&self, id: SnapshotId) -> Result<()> {
+        self.io.remove_files(vec![self.part_path(id)]).await
+    }
+
     fn part_path(&self, id: SnapshotId) -> PathBuf {
         self.dir.join(id.name() + PART)
     }

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use strandline_log::{Log, LogConfig};
@@ -39,10 +39,13 @@ impl Clock for ManualClock {
 }
 
 /// The real disk, which is full or broken when the test says so.
-struct FailingDisk {
-    real: RealDisk,
+#[derive(Clone, Default)]
+pub(super) struct FailingDisk {
+    real: Arc<RealDisk>,
     is_full: Arc<AtomicBool>,
     is_broken: Arc<AtomicBool>,
+    /// It is full for files with this in their name, once they are opened.
+    pub(super) no_room_for: Arc<Mutex<Option<&'static str>>>,
 }
 
 struct FailingFile {
@@ -54,7 +57,10 @@ struct FailingFile {
 impl Disk for FailingDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let real = self.real.open(path, mode)?;
-        let (is_full, is_broken) = (Arc::clone(&self.is_full), Arc::clone(&self.is_broken));
+        let no_room_for = *self.no_room_for.lock().unwrap();
+        let has_room = no_room_for.is_none_or(|part| !path.to_string_lossy().contains(part));
+        let is_full = if has_room { Arc::clone(&self.is_full) } else { Arc::new(true.into()) };
+        let is_broken = Arc::clone(&self.is_broken);
         Ok(Arc::new(FailingFile { real, is_full, is_broken }))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -140,13 +146,8 @@ impl Node {
     pub(super) async fn open(path: &Path, config: LogConfig) -> Self {
         let spawn: Arc<dyn Spawn> =
             Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
-        let is_full = Arc::new(AtomicBool::new(false));
-        let is_broken = Arc::new(AtomicBool::new(false));
-        let disk = FailingDisk {
-            real: RealDisk::default(),
-            is_full: Arc::clone(&is_full),
-            is_broken: Arc::clone(&is_broken),
-        };
+        let disk = FailingDisk::default();
+        let (is_full, is_broken) = (Arc::clone(&disk.is_full), Arc::clone(&disk.is_broken));
         let io = Io { disk: Arc::new(disk), spawn: Arc::clone(&spawn) };
         let options = LogDirOptions {
             open_files: Arc::new(OpenFiles::new(100)),

@@ -488,8 +488,13 @@ impl Task {
                 writer.finish().await?;
                 Ok(SnapshotFacts { id, size_bytes, last_timestamp })
             };
+            let written = written.await;
+            if written.is_err() {
+                // What stays goes at the next start.
+                let _ = files.abandon(store_id(id)).await;
+            }
             // The quorum may have stopped; the snapshot serves its next start.
-            let _ = commands.send(Command::SnapshotWritten(written.await));
+            let _ = commands.send(Command::SnapshotWritten(written));
         };
         self.parts.world.spawn.spawn(strandline_ports::Lane::Control, Box::pin(work));
     }

@@ -17,6 +17,7 @@ use strandline_wire::records::batches;
 
 use super::snapshot::{Snapshot, SnapshotDamage};
 use super::*;
+use crate::driver::testing::FailingDisk;
 use crate::format::format_dir;
 
 const KAFKA_BOOTSTRAP: &[u8] = include_bytes!("tests/kafka/bootstrap.checkpoint");
@@ -512,4 +513,35 @@ async fn a_failed_disk_stops_it_for_good() {
     assert_eq!(fault, format!("log dir {} is offline", temp.path().display()));
     assert!(started.handle.stop().await.is_none());
     assert_eq!(started.events.recv().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_snapshot_holds_goes_though_there_is_no_room_for_the_epochs() {
+    let disk = FailingDisk::default();
+    let world = World { disk: Arc::new(disk.clone()), ..world() };
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = open_dir(&world, temp.path()).await;
+    format(&world, &dir, Some(endpoints())).await;
+    let mut small = options();
+    small.core.snapshot_max_new_record_bytes = 2000;
+    small.core.retention_max_bytes = 1;
+    small.log.segment_bytes = 4096;
+    let started = start(&world, &dir, small.clone()).await.expect("started");
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+    // In another epoch, so that the first one goes.
+    let mut started = start(&world, &dir, small.clone()).await.expect("started");
+    until_leading(&mut started).await;
+    *disk.no_room_for.lock().expect("no panic") = Some("leader-epoch-checkpoint");
+    let first = temp.path().join(METADATA_DIR).join("00000000000000000000.log");
+    while first.exists() {
+        let appended = started.handle.append(LeaderEpoch(2), None, vec![no_op()]);
+        appended.await.expect("it runs").expect("committed");
+        if let Ok(MetadataEvent::TakeSnapshot { id }) = started.events.try_recv() {
+            started.handle.write_snapshot(id, Timestamp(7), vec![no_op()]);
+        }
+    }
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+    *disk.no_room_for.lock().expect("no panic") = None;
+    let mut started = start(&world, &dir, small).await.expect("started");
+    assert!(until_leading(&mut started).await.ends_with("leading epoch 3\n"));
 }
