@@ -14,7 +14,7 @@ use crate::driver::partition::Partition;
 #[derive(Clone, Default)]
 pub(crate) struct Partitions {
     held: Arc<RwLock<BTreeMap<TopicIdPartition, Held>>>,
-    /// Those that should be here, and cannot be opened until the next start.
+    /// Those that should be here, and cannot be opened until the next start, or until there is room.
     offline: Arc<RwLock<BTreeSet<TopicIdPartition>>>,
 }
 
