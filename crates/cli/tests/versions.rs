@@ -5,19 +5,23 @@
 
 mod node;
 
+use std::net::SocketAddr;
+
 use node::frames::{batch, fetch, produce};
 use node::{Client, Node, Start};
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::{
-    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionRequest, ApiVersionsRequest,
+    AssignReplicasToDirsRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
+    ControllerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
     DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    ElectLeadersRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
     ListGroupsRequest, ListOffsetsRequest, Message, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, Request,
-    SyncGroupRequest, UpdateFeaturesRequest,
+    SyncGroupRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 
 const TOPIC: &str = "sweep";
@@ -33,10 +37,15 @@ struct Sweep {
 impl Sweep {
     /// Asks in every version, each on a connection of its own.
     fn each<R: Request>(&mut self, request: impl Fn(i16, Uuid) -> R) {
+        self.each_at(self.node.kafka, request);
+    }
+
+    fn each_at<R: Request>(&mut self, address: SocketAddr, request: impl Fn(i16, Uuid) -> R) {
         let (key, served) = (R::KEY, <R as Message>::VERSIONS);
         self.asked.push(key.code());
         for version in served.min..=served.max {
-            let answer = self.node.client().try_ask(&request(version, self.topic_id), version);
+            let mut client = Client::connect(address);
+            let answer = client.try_ask(&request(version, self.topic_id), version);
             if let Err(error) = answer {
                 panic!("{key} version {version}: {error}\n{}", self.node.log());
             }
@@ -257,7 +266,7 @@ impl Sweep {
         use strandline_wire::messages::{
             alter_configs_request as alter, delete_topics_request as delete,
             describe_configs_request as describe, describe_quorum_request as quorum,
-            incremental_alter_configs_request as incremental,
+            elect_leaders_request as elect, incremental_alter_configs_request as incremental,
         };
         self.each(|_, _| ApiVersionsRequest {
             client_software_name: "sweep".into(),
@@ -314,6 +323,19 @@ impl Sweep {
             };
             IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() }
         });
+        self.each(|version, _| {
+            let topic = elect::TopicPartitions {
+                topic: TOPIC.into(),
+                partitions: vec![0],
+                ..Default::default()
+            };
+            ElectLeadersRequest {
+                election_type: i8::from(version > 0),
+                topic_partitions: Some(vec![topic]),
+                ..Default::default()
+            }
+        });
+        self.each(|_, _| UnregisterBrokerRequest { broker_id: 99, ..Default::default() });
         self.each(|_, _| ListConfigResourcesRequest::default());
         self.each(|_, _| UpdateFeaturesRequest::default());
         self.each(|version, _| match version {
@@ -333,6 +355,55 @@ impl Sweep {
     }
 }
 
+impl Sweep {
+    /// What brokers and controllers ask the active controller.
+    fn controller(&mut self) {
+        use strandline_wire::messages::{
+            alter_partition_request as alter, assign_replicas_to_dirs_request as assign,
+        };
+        let controller = self.node.controller;
+        self.each_at(controller, |_, _| BrokerRegistrationRequest {
+            broker_id: 98,
+            ..Default::default()
+        });
+        self.each_at(controller, |_, _| BrokerHeartbeatRequest {
+            broker_id: 98,
+            ..Default::default()
+        });
+        self.each_at(controller, |version, topic_id| {
+            let mut partition = alter::PartitionData::default();
+            match version {
+                2 => partition.new_isr = vec![1],
+                _ => {
+                    let member = alter::BrokerState { broker_id: 1, ..Default::default() };
+                    partition.new_isr_with_epochs = vec![member];
+                }
+            }
+            let partitions = vec![partition];
+            let topic = alter::TopicData { topic_id, partitions, ..Default::default() };
+            AlterPartitionRequest { broker_id: 1, topics: vec![topic], ..Default::default() }
+        });
+        self.each_at(controller, |_, _| AllocateProducerIdsRequest {
+            broker_id: 98,
+            ..Default::default()
+        });
+        self.each_at(controller, |_, _| ControllerRegistrationRequest {
+            controller_id: 98,
+            ..Default::default()
+        });
+        self.each_at(controller, |_, topic_id| {
+            let partitions = vec![assign::PartitionData::default()];
+            let topics = vec![assign::TopicData { topic_id, partitions, ..Default::default() }];
+            let directory = assign::DirectoryData { topics, ..Default::default() };
+            AssignReplicasToDirsRequest {
+                broker_id: 98,
+                directories: vec![directory],
+                ..Default::default()
+            }
+        });
+    }
+}
+
 #[test]
 fn every_version_of_every_api_is_answered() {
     let temporary = tempfile::tempdir().unwrap();
@@ -343,16 +414,15 @@ fn every_version_of_every_api_is_answered() {
     let topic_id = client.topic_id(TOPIC).unwrap();
     let written = client.produce(TOPIC, 0, batch(&[b"first"])).unwrap();
     assert_eq!(written.error_code, ErrorCode::NONE);
-    let advertised = client.ask(&ApiVersionsRequest::default(), 0);
+    let at_broker = client.ask(&ApiVersionsRequest::default(), 0);
+    let at_controller = Client::connect(node.controller).ask(&ApiVersionsRequest::default(), 0);
     let mut sweep = Sweep { node, topic_id, asked: Vec::new() };
     sweep.topics();
     sweep.groups();
     sweep.cluster();
-    let left: Vec<i16> = advertised
-        .api_keys
-        .iter()
-        .map(|api| api.api_key)
-        .filter(|key| !sweep.asked.contains(key))
-        .collect();
+    sweep.controller();
+    let advertised = at_broker.api_keys.iter().chain(&at_controller.api_keys);
+    let left: Vec<i16> =
+        advertised.map(|api| api.api_key).filter(|key| !sweep.asked.contains(key)).collect();
     assert!(left.is_empty(), "advertised, and not asked: {left:?}");
 }

@@ -65,13 +65,22 @@ apis! {
     DescribeLogDirs => describe_log_dirs(DescribeLogDirsRequest) on Broker;
     CreatePartitions => create_partitions(CreatePartitionsRequest) on Broker Controller;
     DeleteGroups => delete_groups(DeleteGroupsRequest) on Broker;
+    ElectLeaders => elect_leaders(ElectLeadersRequest) on Broker Controller;
     IncrementalAlterConfigs =>
         incremental_alter_configs(IncrementalAlterConfigsRequest) on Broker Controller;
     OffsetDelete => offset_delete(OffsetDeleteRequest) on Broker;
     DescribeQuorum => describe_quorum(DescribeQuorumRequest) on Broker Controller;
+    AlterPartition => alter_partition(AlterPartitionRequest) on Controller;
     UpdateFeatures => update_features(UpdateFeaturesRequest) on Broker Controller;
     DescribeCluster => describe_cluster(DescribeClusterRequest) on Broker Controller;
     DescribeProducers => describe_producers(DescribeProducersRequest) on Broker;
+    BrokerRegistration => broker_registration(BrokerRegistrationRequest) on Controller;
+    BrokerHeartbeat => broker_heartbeat(BrokerHeartbeatRequest) on Controller;
+    UnregisterBroker => unregister_broker(UnregisterBrokerRequest) on Broker Controller;
+    AllocateProducerIds => allocate_producer_ids(AllocateProducerIdsRequest) on Controller;
+    ControllerRegistration =>
+        controller_registration(ControllerRegistrationRequest) on Controller;
+    AssignReplicasToDirs => assign_replicas_to_dirs(AssignReplicasToDirsRequest) on Controller;
     ListConfigResources => list_config_resources(ListConfigResourcesRequest) on Broker;
     DescribeTopicPartitions =>
         describe_topic_partitions(DescribeTopicPartitionsRequest) on Broker;

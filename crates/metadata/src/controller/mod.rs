@@ -29,6 +29,7 @@ mod partition_change;
 mod partition_change_tests;
 mod placement;
 mod random;
+mod refused;
 pub mod topic_name;
 mod unregister_broker;
 mod update_features;
@@ -85,6 +86,12 @@ macro_rules! operations {
         $(impl From<messages::$request> for Request {
             fn from(request: messages::$request) -> Self {
                 Self::$name(request)
+            }
+        }
+
+        impl From<messages::$response> for Response {
+            fn from(response: messages::$response) -> Self {
+                Self::$name(response)
             }
         }
 
