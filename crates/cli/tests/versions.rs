@@ -11,17 +11,18 @@ use node::frames::{batch, fetch, produce};
 use node::{Client, Node, Start};
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::{
-    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionRequest, ApiVersionsRequest,
-    AssignReplicasToDirsRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
-    ControllerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
+    AlterPartitionRequest, ApiVersionsRequest, AssignReplicasToDirsRequest, BrokerHeartbeatRequest,
+    BrokerRegistrationRequest, ControllerRegistrationRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
     ElectLeadersRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
-    ListGroupsRequest, ListOffsetsRequest, Message, MetadataRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, Request,
-    SyncGroupRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, Message,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, Request, SyncGroupRequest, UnregisterBrokerRequest,
+    UpdateFeaturesRequest,
 };
 
 const TOPIC: &str = "sweep";
@@ -264,9 +265,10 @@ impl Sweep {
 
     fn cluster(&mut self) {
         use strandline_wire::messages::{
-            alter_configs_request as alter, delete_topics_request as delete,
-            describe_configs_request as describe, describe_quorum_request as quorum,
-            elect_leaders_request as elect, incremental_alter_configs_request as incremental,
+            alter_configs_request as alter, alter_partition_reassignments_request as reassign,
+            delete_topics_request as delete, describe_configs_request as describe,
+            describe_quorum_request as quorum, elect_leaders_request as elect,
+            incremental_alter_configs_request as incremental,
         };
         self.each(|_, _| ApiVersionsRequest {
             client_software_name: "sweep".into(),
@@ -335,6 +337,17 @@ impl Sweep {
                 ..Default::default()
             }
         });
+        self.each(|_, _| {
+            let partition =
+                reassign::ReassignablePartition { replicas: Some(vec![1]), ..Default::default() };
+            let topic = reassign::ReassignableTopic {
+                name: TOPIC.into(),
+                partitions: vec![partition],
+                ..Default::default()
+            };
+            AlterPartitionReassignmentsRequest { topics: vec![topic], ..Default::default() }
+        });
+        self.each(|_, _| ListPartitionReassignmentsRequest::default());
         self.each(|_, _| UnregisterBrokerRequest { broker_id: 99, ..Default::default() });
         self.each(|_, _| ListConfigResourcesRequest::default());
         self.each(|_, _| UpdateFeaturesRequest::default());

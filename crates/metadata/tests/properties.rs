@@ -9,16 +9,19 @@ use story::{Story, registration, replayed};
 use strandline_metadata::controller::{Controller, Request, Timer};
 use strandline_metadata::{Delta, Fault, Image, Record};
 use strandline_types::{NodeId, Offset, PartitionId, Uuid};
+use strandline_wire::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use strandline_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use strandline_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use strandline_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use strandline_wire::messages::{
-    AllocateProducerIdsRequest, AlterPartitionRequest, BrokerHeartbeatRequest,
-    BrokerRegistrationRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    ElectLeadersRequest, IncrementalAlterConfigsRequest, UnregisterBrokerRequest,
-    alter_partition_request,
+    AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+    UnregisterBrokerRequest, alter_partition_request,
 };
 
 #[derive(Clone, Debug)]
@@ -34,6 +37,7 @@ enum Step {
     Set { name: u8, key: usize, value: Option<u8> },
     AlterIsr { name: u8, partition: i32, keep: u8 },
     Elect { unclean: bool },
+    Reassign { name: u8, partition: i32, replicas: Option<Vec<i32>> },
     ProducerIds(i32),
     NewLeader,
 }
@@ -64,6 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => name.clone().prop_map(Step::Delete),
         2 => (name.clone(), 0..3usize, any::<Option<u8>>())
             .prop_map(|(name, key, value)| Step::Set { name, key, value }),
+        2 => (name.clone(), 0..5i32, prop::option::of(prop::collection::vec(1..=4i32, 1..4)))
+            .prop_map(|(name, partition, replicas)| Step::Reassign { name, partition, replicas }),
         4 => (name, 0..5i32, any::<u8>())
             .prop_map(|(name, partition, keep)| Step::AlterIsr { name, partition, keep }),
         1 => any::<bool>().prop_map(|unclean| Step::Elect { unclean }),
@@ -163,6 +169,19 @@ fn take(story: &mut Story, step: Step) {
         Step::Elect { unclean } => {
             ElectLeadersRequest { election_type: i8::from(unclean), ..Default::default() }.into()
         }
+        Step::Reassign { name, partition, replicas } => AlterPartitionReassignmentsRequest {
+            topics: vec![ReassignableTopic {
+                name: topic_name(name),
+                partitions: vec![ReassignablePartition {
+                    partition_index: partition,
+                    replicas,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .into(),
         Step::ProducerIds(broker_id) => AllocateProducerIdsRequest {
             broker_id,
             broker_epoch: story.heartbeat(broker_id).broker_epoch,

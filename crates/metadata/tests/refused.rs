@@ -8,12 +8,17 @@ use story::brief;
 use strandline_metadata::controller::{Refusal, Request};
 use strandline_types::Uuid;
 use strandline_wire::messages::{
-    AlterConfigsRequest, AlterPartitionRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest,
-    IncrementalAlterConfigsRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
-    alter_configs_request, create_partitions_request::CreatePartitionsTopic,
-    create_topics_request::CreatableTopic, delete_topics_request::DeleteTopicState,
-    elect_leaders_request::TopicPartitions, incremental_alter_configs_request,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+    ListPartitionReassignmentsRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    alter_configs_request,
+    alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic},
+    create_partitions_request::CreatePartitionsTopic,
+    create_topics_request::CreatableTopic,
+    delete_topics_request::DeleteTopicState,
+    elect_leaders_request::TopicPartitions,
+    incremental_alter_configs_request,
 };
 
 fn check(request: impl Into<Request>, expected: Expect) {
@@ -86,6 +91,20 @@ fn errors_stand_beside_what_was_asked_for() {
         ]],
     );
     check(
+        AlterPartitionReassignmentsRequest {
+            topics: vec![ReassignableTopic {
+                name: name(),
+                partitions: vec![ReassignablePartition {
+                    partition_index: 3,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        },
+        expect![[r#"AlterPartitionReassignmentsResponse { allow_replication_factor_change: true, error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller"), responses: [ReassignableTopicResponse { name: "t", partitions: [ReassignablePartitionResponse { partition_index: 3, error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller") }] }] }"#]],
+    );
+    check(
         ElectLeadersRequest {
             topic_partitions: Some(vec![TopicPartitions {
                 topic: name(),
@@ -108,6 +127,7 @@ fn one_error_stands_for_a_whole_request() {
             "ElectLeadersResponse { error_code: NOT_CONTROLLER(41), replica_election_results: [] }"
         ],
     );
+    check(ListPartitionReassignmentsRequest::default(), expect![[r#"ListPartitionReassignmentsResponse { error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller"), topics: [] }"#]]);
     check(
         UpdateFeaturesRequest::default(),
         expect![[

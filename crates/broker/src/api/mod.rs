@@ -68,6 +68,10 @@ apis! {
     ElectLeaders => elect_leaders(ElectLeadersRequest) on Broker Controller;
     IncrementalAlterConfigs =>
         incremental_alter_configs(IncrementalAlterConfigsRequest) on Broker Controller;
+    AlterPartitionReassignments =>
+        alter_partition_reassignments(AlterPartitionReassignmentsRequest) on Broker Controller;
+    ListPartitionReassignments =>
+        list_partition_reassignments(ListPartitionReassignmentsRequest) on Broker Controller;
     OffsetDelete => offset_delete(OffsetDeleteRequest) on Broker;
     DescribeQuorum => describe_quorum(DescribeQuorumRequest) on Broker Controller;
     AlterPartition => alter_partition(AlterPartitionRequest) on Controller;

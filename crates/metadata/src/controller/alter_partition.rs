@@ -1,5 +1,6 @@
 //! AlterPartition: a leader proposes another ISR (KIP-497, broker epochs of KIP-841).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use strandline_types::{BrokerEpoch, ErrorCode, NodeId, PartitionId};
@@ -23,12 +24,17 @@ pub(super) fn decide(
         return AlterPartitionResponse { error_code: code, ..Default::default() };
     }
     let proposer = NodeId(request.broker_id);
+    // Two proposals for one partition would each be right, and their records together wrong.
+    let mut named = BTreeSet::new();
     let topics = request.topics.into_iter().map(|asked| {
         let topic = cx.image.topics.get(asked.topic_id);
         let partitions = asked.partitions.into_iter().map(|proposed| {
             let index = proposed.partition_index;
             let result = match topic {
                 None => Err(ErrorCode::UNKNOWN_TOPIC_ID),
+                Some(_) if !named.insert((asked.topic_id, index)) => {
+                    Err(ErrorCode::INVALID_REQUEST)
+                }
                 Some(topic) => alter(cx, proposer, topic, proposed, records),
             };
             match result {

@@ -44,6 +44,22 @@ impl Context<'_> {
         broker_ids: &[i32],
         replication_factor: Option<usize>,
     ) -> Result<Partition, Denied> {
+        let replicas = self.chosen_by_hand(broker_ids)?;
+        let deny = |text| Err(Denied::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
+        if let Some(expected) = replication_factor.filter(|expected| *expected != replicas.len()) {
+            return deny(format!(
+                "a partition would have {} replicas where others of its topic have {expected}",
+                replicas.len()
+            ));
+        }
+        match self.new_partition(replicas) {
+            Some(partition) => Ok(partition),
+            None => deny(format!("none of the brokers named for partition {partition} is active")),
+        }
+    }
+
+    /// Replicas that a person chose: registered brokers, each once.
+    pub(super) fn chosen_by_hand(&self, broker_ids: &[i32]) -> Result<Vec<NodeId>, Denied> {
         let deny = |text| Err(Denied::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
         let replicas = node_ids(broker_ids.to_vec());
         if replicas.is_empty() {
@@ -62,16 +78,7 @@ impl Context<'_> {
                 twice.unwrap_or(NodeId::NONE)
             ));
         }
-        if let Some(expected) = replication_factor.filter(|expected| *expected != replicas.len()) {
-            return deny(format!(
-                "a partition would have {} replicas where others of its topic have {expected}",
-                replicas.len()
-            ));
-        }
-        match self.new_partition(replicas) {
-            Some(partition) => Ok(partition),
-            None => deny(format!("none of the brokers named for partition {partition} is active")),
-        }
+        Ok(replicas)
     }
 
     /// `None` when none of the replicas may lead.

@@ -1,10 +1,11 @@
 //! What every decision looks at.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use strandline_config::{BrokerConfig, BrokerLayers, Scope, Setting};
-use strandline_types::{ErrorCode, NodeId, Now, Offset, Uuid};
+use strandline_types::{ErrorCode, NodeId, Now, Offset, PartitionId, Uuid};
 
 use super::ControllerSettings;
 use super::partition_change::{Surroundings, Target};
@@ -84,6 +85,22 @@ impl Context<'_> {
             return Err(Denied::bare(ErrorCode::STALE_BROKER_EPOCH));
         }
         Ok(broker)
+    }
+
+    /// A partition that a client names.
+    pub(crate) fn named_partition(
+        &self,
+        name: &str,
+        id: PartitionId,
+    ) -> Result<(&Topic, &Partition), Denied> {
+        let unknown = |text| Err(Denied::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, text));
+        let Some(topic) = self.image.topics.by_name(name) else {
+            return unknown(format!("there is no topic {name}"));
+        };
+        match topic.partition(id) {
+            Some(partition) => Ok((topic, partition)),
+            None => unknown(format!("topic {name} has no partition {id}")),
+        }
     }
 
     /// The settings that topics inherit: this node's own, and what was set for all brokers.

@@ -1,6 +1,5 @@
 //! ElectLeaders, and the elections that a controller holds by itself from time to time.
 
-use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -38,7 +37,12 @@ pub(super) fn decide(
             .into_iter()
             .map(|topic| {
                 let results = topic.partitions.iter().map(|&id| {
-                    result(id, elect_named(cx, &topic.topic, PartitionId(id), election, records))
+                    let named = PartitionId(id);
+                    let found = cx.named_partition(&topic.topic, named);
+                    let outcome = found.and_then(|(found, partition)| {
+                        elect(cx, found, named, partition, election, records)
+                    });
+                    result(id, outcome)
                 });
                 let partition_result = results.collect();
                 ReplicaElectionResult { topic: topic.topic, partition_result, ..Default::default() }
@@ -80,23 +84,6 @@ fn elect_everywhere(
         });
     }
     results
-}
-
-fn elect_named(
-    cx: &Context<'_>,
-    name: &str,
-    id: PartitionId,
-    election: Election,
-    records: &mut Records,
-) -> Result<(), Denied> {
-    let unknown = |text| Err(Denied::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, text));
-    let Some(topic) = cx.image.topics.by_name(name) else {
-        return unknown(format!("there is no topic {name}"));
-    };
-    let Some(partition) = topic.partition(id) else {
-        return unknown(format!("topic {name} has no partition {id}"));
-    };
-    elect(cx, topic, id, partition, election, records)
 }
 
 fn elect(

@@ -12,6 +12,7 @@
 mod allocate_producer_ids;
 mod alter_configs;
 mod alter_partition;
+mod alter_partition_reassignments;
 mod assign_replicas_to_dirs;
 mod assignment;
 pub mod bootstrap;
@@ -24,6 +25,7 @@ mod create_topics;
 mod delete_topics;
 mod elect_leaders;
 mod heartbeats;
+mod list_partition_reassignments;
 mod partition_change;
 #[cfg(test)]
 mod partition_change_tests;
@@ -112,6 +114,7 @@ operations! {
     AllocateProducerIds AllocateProducerIdsRequest AllocateProducerIdsResponse;
     AlterConfigs AlterConfigsRequest AlterConfigsResponse;
     AlterPartition AlterPartitionRequest AlterPartitionResponse;
+    AlterPartitionReassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
     AssignReplicasToDirs AssignReplicasToDirsRequest AssignReplicasToDirsResponse;
     BrokerHeartbeat BrokerHeartbeatRequest BrokerHeartbeatResponse;
     BrokerRegistration BrokerRegistrationRequest BrokerRegistrationResponse;
@@ -121,6 +124,7 @@ operations! {
     DeleteTopics DeleteTopicsRequest DeleteTopicsResponse;
     ElectLeaders ElectLeadersRequest ElectLeadersResponse;
     IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse;
+    ListPartitionReassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse;
     UnregisterBroker UnregisterBrokerRequest UnregisterBrokerResponse;
     UpdateFeatures UpdateFeaturesRequest UpdateFeaturesResponse;
 }
@@ -399,6 +403,9 @@ impl Controller {
             }
             Q::AlterConfigs(q) => R::AlterConfigs(alter_configs::decide_replacing(cx, q, records)),
             Q::AlterPartition(q) => R::AlterPartition(alter_partition::decide(cx, q, records)),
+            Q::AlterPartitionReassignments(q) => R::AlterPartitionReassignments(
+                alter_partition_reassignments::decide(cx, q, records),
+            ),
             Q::AssignReplicasToDirs(q) => {
                 R::AssignReplicasToDirs(assign_replicas_to_dirs::decide(cx, q, records))
             }
@@ -419,6 +426,9 @@ impl Controller {
             Q::ElectLeaders(q) => R::ElectLeaders(elect_leaders::decide(cx, q, records)),
             Q::IncrementalAlterConfigs(q) => {
                 R::IncrementalAlterConfigs(alter_configs::decide_incremental(cx, q, records))
+            }
+            Q::ListPartitionReassignments(q) => {
+                R::ListPartitionReassignments(list_partition_reassignments::decide(cx, q))
             }
             Q::UnregisterBroker(q) => {
                 R::UnregisterBroker(unregister_broker::decide(cx, heartbeats, q, records))

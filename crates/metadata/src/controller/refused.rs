@@ -5,11 +5,12 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use strandline_wire::messages::{
-    AllocateProducerIdsResponse, AlterConfigsResponse, AlterPartitionResponse,
-    AssignReplicasToDirsResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse,
-    ControllerRegistrationResponse, CreatePartitionsResponse, CreateTopicsResponse,
-    DeleteTopicsResponse, ElectLeadersResponse, IncrementalAlterConfigsResponse,
-    UnregisterBrokerResponse, UpdateFeaturesResponse, alter_configs_response,
+    AllocateProducerIdsResponse, AlterConfigsResponse, AlterPartitionReassignmentsResponse,
+    AlterPartitionResponse, AssignReplicasToDirsResponse, BrokerHeartbeatResponse,
+    BrokerRegistrationResponse, ControllerRegistrationResponse, CreatePartitionsResponse,
+    CreateTopicsResponse, DeleteTopicsResponse, ElectLeadersResponse,
+    IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse, UnregisterBrokerResponse,
+    UpdateFeaturesResponse, alter_configs_response, alter_partition_reassignments_response,
     create_partitions_response::CreatePartitionsTopicResult,
     create_topics_response::CreatableTopicResult, delete_topics_response::DeletableTopicResult,
     elect_leaders_response, incremental_alter_configs_response,
@@ -52,6 +53,12 @@ impl Request {
             }
             .into(),
             Self::UpdateFeatures(_) => UpdateFeaturesResponse {
+                error_code,
+                error_message: error_message(),
+                ..Default::default()
+            }
+            .into(),
+            Self::ListPartitionReassignments(_) => ListPartitionReassignmentsResponse {
                 error_code,
                 error_message: error_message(),
                 ..Default::default()
@@ -132,6 +139,27 @@ impl Request {
                         topic: topic.topic,
                         partition_result: each(topic.partitions, |partition_id| PartitionResult {
                             partition_id,
+                            error_code,
+                            error_message: error_message(),
+                            ..Default::default()
+                        }),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                }
+                .into()
+            }
+            Self::AlterPartitionReassignments(request) => {
+                use alter_partition_reassignments_response::{
+                    ReassignablePartitionResponse, ReassignableTopicResponse,
+                };
+                AlterPartitionReassignmentsResponse {
+                    error_code,
+                    error_message: error_message(),
+                    responses: each(request.topics, |topic| ReassignableTopicResponse {
+                        name: topic.name,
+                        partitions: each(topic.partitions, |it| ReassignablePartitionResponse {
+                            partition_index: it.partition_index,
                             error_code,
                             error_message: error_message(),
                             ..Default::default()
