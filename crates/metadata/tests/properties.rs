@@ -39,6 +39,7 @@ enum Step {
     Elect { unclean: bool },
     Reassign { name: u8, partition: i32, replicas: Option<Vec<i32>> },
     ProducerIds(i32),
+    Gone { id: i32, is_present: bool },
     NewLeader,
 }
 
@@ -73,7 +74,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (name, 0..5i32, any::<u8>())
             .prop_map(|(name, partition, keep)| Step::AlterIsr { name, partition, keep }),
         1 => any::<bool>().prop_map(|unclean| Step::Elect { unclean }),
-        1 => id.prop_map(Step::ProducerIds),
+        1 => id.clone().prop_map(Step::ProducerIds),
+        2 => (id, any::<bool>()).prop_map(|(id, is_present)| Step::Gone { id, is_present }),
         1 => Just(Step::NewLeader),
     ]
 }
@@ -91,6 +93,11 @@ fn take(story: &mut Story, step: Step) {
         }
         Step::Tick(timer) => {
             story.tick(timer);
+            return;
+        }
+        Step::Gone { id, is_present } => {
+            let present = story.heartbeat(id).broker_epoch;
+            story.gone(id, if is_present { present } else { present - 1 });
             return;
         }
         Step::NewLeader => {
@@ -227,6 +234,13 @@ fn alter_isr(image: &Image, name: &str, id: i32, keep: u8) -> Option<AlterPartit
 fn check_liveness(image: &Image) {
     for (topic, id, partition) in image.topics.partitions() {
         assert_eq!(partition.broken_invariant(), None);
+        let leads = partition.has_leader();
+        assert!(
+            !leads || image.cluster.is_active(partition.leader),
+            "{}-{id}: {} leads",
+            topic.name,
+            partition.leader
+        );
         for member in &partition.isr {
             let is_live = image.cluster.broker(*member).is_some_and(|broker| !broker.is_fenced());
             assert!(is_live, "{}-{id}: {member} in ISR {:?}", topic.name, partition.isr);

@@ -102,7 +102,9 @@ fn errors_stand_beside_what_was_asked_for() {
             }],
             ..Default::default()
         },
-        expect![[r#"AlterPartitionReassignmentsResponse { allow_replication_factor_change: true, error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller"), responses: [ReassignableTopicResponse { name: "t", partitions: [ReassignablePartitionResponse { partition_index: 3, error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller") }] }] }"#]],
+        expect![[
+            r#"AlterPartitionReassignmentsResponse { allow_replication_factor_change: true, error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller"), responses: [ReassignableTopicResponse { name: "t", partitions: [ReassignablePartitionResponse { partition_index: 3, error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller") }] }] }"#
+        ]],
     );
     check(
         ElectLeadersRequest {
@@ -127,7 +129,12 @@ fn one_error_stands_for_a_whole_request() {
             "ElectLeadersResponse { error_code: NOT_CONTROLLER(41), replica_election_results: [] }"
         ],
     );
-    check(ListPartitionReassignmentsRequest::default(), expect![[r#"ListPartitionReassignmentsResponse { error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller"), topics: [] }"#]]);
+    check(
+        ListPartitionReassignmentsRequest::default(),
+        expect![[
+            r#"ListPartitionReassignmentsResponse { error_code: NOT_CONTROLLER(41), error_message: Some("this node is not the active controller"), topics: [] }"#
+        ]],
+    );
     check(
         UpdateFeaturesRequest::default(),
         expect![[

@@ -92,6 +92,11 @@ pub(super) fn decide_replacing(
     AlterConfigsResponse { responses, ..Default::default() }
 }
 
+/// Whether a partition may find a leader by this record that it could not have before.
+pub(super) fn concerns_elections(record: &Record) -> bool {
+    matches!(record, Record::Config(config) if config.name == "unclean.leader.election.enable")
+}
+
 fn invalid(text: impl Into<String>) -> Denied {
     Denied::new(ErrorCode::INVALID_REQUEST, text)
 }

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::{NodeId, Offset, Uuid};
+use strandline_types::{Offset, Uuid};
 use strandline_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationChangeRecord,
 };
@@ -52,7 +52,7 @@ fn beat(
     let id = broker.id();
     let is_caught_up = request.current_metadata_offset >= broker.registered_at().get();
     let current = current_state(broker);
-    let next = next_state(cx, heartbeats, current, id, request, is_caught_up);
+    let next = next_state(cx, heartbeats, broker, request, is_caught_up);
     if next != current {
         match next {
             State::Fenced | State::ShutdownNow => fence(cx, broker, records),
@@ -79,7 +79,7 @@ fn beat(
         }));
     }
     if next == State::ControlledShutdown {
-        heartbeats.move_shutdown_offset(id, last_offset(cx, records));
+        heartbeats.begin_shutdown(id, last_offset(cx, records));
     }
     Ok(BrokerHeartbeatResponse {
         is_caught_up,
@@ -102,15 +102,16 @@ fn current_state(broker: &Broker) -> State {
 fn next_state(
     cx: &Context<'_>,
     heartbeats: &Heartbeats,
-    current: State,
-    id: NodeId,
+    broker: &Broker,
     request: &BrokerHeartbeatRequest,
     is_caught_up: bool,
 ) -> State {
+    let (id, is_stopping) = (broker.id(), broker.in_controlled_shutdown());
     let leads = || cx.image.topics.partitions().any(|(_, _, partition)| partition.leader == id);
-    match current {
+    match current_state(broker) {
         State::Fenced if request.want_shut_down => State::ShutdownNow,
-        State::Fenced if !request.want_fence && is_caught_up => State::Unfenced,
+        // What has begun to stop does not lead again before it has started again.
+        State::Fenced if !request.want_fence && is_caught_up && !is_stopping => State::Unfenced,
         State::Unfenced if request.want_fence && request.want_shut_down => State::ShutdownNow,
         State::Unfenced if request.want_fence => State::Fenced,
         State::Unfenced if request.want_shut_down && leads() => State::ControlledShutdown,

@@ -97,6 +97,7 @@ impl Heartbeats {
         }
     }
 
+    /// The broker has no session any more: another incarnation may take its id at once.
     pub(crate) fn fence(&mut self, id: NodeId) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.deadline = None;
@@ -105,16 +106,22 @@ impl Heartbeats {
         }
     }
 
-    /// The broker's leaderships are being moved by records that end before `offset`.
-    pub(crate) fn move_shutdown_offset(&mut self, id: NodeId, offset: Offset) {
+    /// The broker's leaderships are moved by records up to `offset`. It gets no others, so whoever
+    /// has applied that much knows enough: an end that moved on with the log could keep a broker
+    /// waiting for as long as there is something to write.
+    pub(crate) fn begin_shutdown(&mut self, id: NodeId, offset: Offset) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.shutdown_offset = session.shutdown_offset.max(Some(offset));
+            session.shutdown_offset.get_or_insert(offset);
         }
     }
 
     /// Whether every active broker knows that this one leads nothing any more.
     pub(crate) fn may_stop(&self, id: NodeId, cluster: &Cluster) -> bool {
         let target = self.sessions.get(&id).and_then(|session| session.shutdown_offset);
+        // The controller before this one knew it, and nobody can say who else does.
+        if target.is_none() {
+            return false;
+        }
         cluster.brokers().filter(|broker| broker.is_active()).all(|broker| {
             let seen = self.sessions.get(&broker.id()).and_then(|session| session.metadata_offset);
             seen >= target

@@ -43,7 +43,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use strandline_config::BrokerConfig;
-use strandline_types::{ErrorCode, Instant, LeaderEpoch, Now, Offset};
+use strandline_types::{BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset};
 use strandline_wire::messages;
 
 use crate::{Fault, FeatureRange, Image, MetadataVersion, Record, Records};
@@ -158,6 +158,12 @@ pub enum Timer {
 pub enum Input {
     Request(Ticket, Request),
     Timer(Timer),
+    /// The broker's process is gone for sure: its connections were reset, and its port refuses new
+    /// ones. Whoever was wrong about it did no lasting harm: a heartbeat ends the fence as always.
+    BrokerGone {
+        broker: NodeId,
+        epoch: BrokerEpoch,
+    },
 }
 
 /// When and where a decision is made.
@@ -348,7 +354,14 @@ impl Controller {
                 self.tick(moment, timer, &mut records, effects);
                 None
             }
+            Input::BrokerGone { broker, epoch } => {
+                self.fence_gone(moment, broker, epoch, &mut records);
+                None
+            }
         };
+        if records.iter().any(alter_configs::concerns_elections) {
+            effects.push(Effect::Arm(Timer::Balance, moment.now.instant));
+        }
         self.settle(moment, &records, reply, effects)?;
         Ok(records)
     }
@@ -470,10 +483,29 @@ impl Controller {
     fn fence_expired(&mut self, moment: Moment, records: &mut Records) {
         let Some(leadership) = &mut self.leadership else { return };
         leadership.sessions_armed_at = None;
-        let Some(id) = leadership.heartbeats.expired(moment.now.instant) else { return };
+        if let Some(id) = leadership.heartbeats.expired(moment.now.instant) {
+            self.end_session(moment, id, records);
+        }
+    }
+
+    /// Not another incarnation: it may have come since.
+    fn fence_gone(
+        &mut self,
+        moment: Moment,
+        id: NodeId,
+        epoch: BrokerEpoch,
+        records: &mut Records,
+    ) {
+        if self.latest.cluster.broker(id).is_some_and(|broker| broker.epoch() == epoch) {
+            self.end_session(moment, id, records);
+        }
+    }
+
+    fn end_session(&mut self, moment: Moment, id: NodeId, records: &mut Records) {
+        let Some(leadership) = &mut self.leadership else { return };
         leadership.heartbeats.fence(id);
         let cx = self.context(moment);
-        if let Some(broker) = cx.image.cluster.broker(id) {
+        if let Some(broker) = cx.image.cluster.broker(id).filter(|broker| !broker.is_fenced()) {
             broker_heartbeat::fence(&cx, broker, records);
         }
     }

@@ -3,7 +3,7 @@
 //! Partitions are striped: each takes one replica per rack in turn, and each next partition starts
 //! one rack and one broker further, so that leaders and followers spread evenly and the loss of a
 //! rack costs at most one replica while there are racks enough. Fenced brokers are used only when
-//! there are not enough others, and never for the leader.
+//! there are not enough others, and never for the leader; brokers that are shutting down are not.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use strandline_types::NodeId;
 
 use super::random::Random;
-use crate::image::Cluster;
+use crate::image::{Broker, Cluster};
 
 /// The replicas of `partition_count` partitions, or why there can be none.
 pub(crate) fn place(
@@ -47,7 +47,9 @@ struct Racks(Vec<Rack>);
 impl Racks {
     fn of(cluster: &Cluster, random: &mut Random) -> Self {
         let mut racks: BTreeMap<Option<&str>, Rack> = BTreeMap::new();
-        for broker in cluster.brokers().filter(|broker| !broker.is_cordoned()) {
+        let takes =
+            |broker: &&Broker| !broker.is_cordoned() && (broker.is_fenced() || broker.is_active());
+        for broker in cluster.brokers().filter(takes) {
             let rack = racks
                 .entry(broker.rack())
                 .or_insert_with(|| Rack { unfenced: Vec::new(), fenced: Vec::new() });

@@ -11,7 +11,7 @@ use strandline_metadata::controller::{
     Controller, ControllerSettings, Effect, Input, Moment, Request, Ticket, Timer, bootstrap,
 };
 use strandline_metadata::{FeatureRange, Image, Record, Records, feature};
-use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp, Uuid};
+use strandline_types::{BrokerEpoch, Instant, LeaderEpoch, NodeId, Now, Offset, Timestamp, Uuid};
 use strandline_wire::messages::broker_registration_request::{Feature, Listener};
 use strandline_wire::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
 
@@ -108,13 +108,18 @@ impl Story {
     }
 
     pub(crate) fn heartbeat(&self, id: i32) -> BrokerHeartbeatRequest {
-        let broker = self.image().cluster.broker(strandline_types::NodeId(id));
+        let broker = self.image().cluster.broker(NodeId(id));
         BrokerHeartbeatRequest {
             broker_id: id,
             broker_epoch: broker.map_or(-1, |broker| broker.epoch().get()),
             current_metadata_offset: self.log.len() as i64 - 1,
             ..Default::default()
         }
+    }
+
+    /// The driver has evidence that the broker's process is gone.
+    pub(crate) fn gone(&mut self, id: i32, epoch: i64) -> String {
+        self.input(Input::BrokerGone { broker: NodeId(id), epoch: BrokerEpoch(epoch) })
     }
 
     fn input(&mut self, input: Input) -> String {
