@@ -91,12 +91,13 @@ fn an_old_metadata_version_begins_without_one() {
     check(
         story.resign() + &story.lead(2),
         expect![[r#"
-        Cancel(Sessions)
-        Cancel(Idle)
-        Cancel(Balance)
-        Arm(Balance, 300s)
-        Arm(Idle, 500ms)
-    "#]],
+            Cancel(Sessions)
+            Cancel(Idle)
+            Cancel(Balance)
+            Cancel(InternalTopics)
+            Arm(Balance, 300s)
+            Arm(Idle, 500ms)
+        "#]],
     );
 }
 

@@ -25,6 +25,7 @@ mod create_topics;
 mod delete_topics;
 mod elect_leaders;
 mod heartbeats;
+mod internal_topics;
 mod list_partition_reassignments;
 mod partition_change;
 #[cfg(test)]
@@ -152,6 +153,8 @@ pub enum Timer {
     Idle,
     /// Leaderships may have drifted from the preferred replicas.
     Balance,
+    /// There may be brokers for replicas that internal topics lack.
+    InternalTopics,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -309,6 +312,7 @@ impl Controller {
         let mut records = Records::new();
         bootstrap::decide(&self.context(moment), &mut records);
         self.settle(moment, &records, None, effects)?;
+        self.watch_internal_topics(moment, effects);
         effects.push(Effect::Arm(Timer::Balance, now + self.settings.balance_interval));
         if let Some(interval) = self.max_idle_interval() {
             effects.push(Effect::Arm(Timer::Idle, now + interval));
@@ -323,7 +327,8 @@ impl Controller {
         let waiting = leadership.pending.into_iter().flat_map(|pending| pending.replies);
         effects
             .extend(waiting.map(|(ticket, _)| Effect::Reply(ticket, Err(Refusal::NotController))));
-        effects.extend([Timer::Sessions, Timer::Idle, Timer::Balance].map(Effect::Cancel));
+        let timers = [Timer::Sessions, Timer::Idle, Timer::Balance, Timer::InternalTopics];
+        effects.extend(timers.map(Effect::Cancel));
     }
 
     /// Answers a request or a timer. The records returned must be appended at
@@ -476,6 +481,7 @@ impl Controller {
                 let wait = if more { Duration::ZERO } else { self.settings.balance_interval };
                 effects.push(Effect::Arm(Timer::Balance, now + wait));
             }
+            Timer::InternalTopics => internal_topics::grow(&self.context(moment), records),
         }
     }
 
@@ -543,6 +549,16 @@ impl Controller {
             leadership.sessions_armed_at = Some(at);
             effects.push(Effect::Arm(Timer::Sessions, at));
         }
+        if records.iter().any(internal_topics::concerned) {
+            self.watch_internal_topics(moment, effects);
+        }
         Ok(())
+    }
+
+    fn watch_internal_topics(&self, moment: Moment, effects: &mut Vec<Effect>) {
+        if internal_topics::are_short(&self.context(moment)) {
+            let at = moment.now.instant + internal_topics::DELAY;
+            effects.push(Effect::Arm(Timer::InternalTopics, at));
+        }
     }
 }

@@ -54,13 +54,29 @@ impl Story {
 
     /// Brokers 1 to `count` are registered and unfenced.
     pub(crate) fn with_brokers(count: i32) -> Self {
+        Self::configured(&[], count)
+    }
+
+    /// The controller has these settings besides the built-in ones.
+    pub(crate) fn configured(overrides: &[(&str, &str)], count: i32) -> Self {
         let levels = [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1)];
-        let (mut story, _) = Self::begin(&levels);
+        let overrides = overrides.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+        let overrides: Vec<(String, String)> = overrides.collect();
+        let config = BrokerConfig::resolve(None, &overrides).expect("settings resolve").config;
+        let settings = ControllerSettings { config: Arc::new(config), ..settings(&levels) };
+        let controller = Controller::new(settings);
+        let mut story = Self { controller, log: Records::new(), seconds: 0, next_ticket: 0 };
+        story.lead(1);
         for id in 1..=count {
-            story.ask(registration(id, 1));
-            story.beat(id);
+            story.join(id);
         }
         story
+    }
+
+    /// The broker registers, and is unfenced.
+    pub(crate) fn join(&mut self, id: i32) {
+        self.ask(registration(id, 1));
+        self.beat(id);
     }
 
     pub(crate) fn image(&self) -> &Image {
