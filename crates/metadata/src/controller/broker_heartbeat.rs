@@ -4,6 +4,7 @@
 //! everything that it may be asked about. One that wants to stop is relieved of its leaderships
 //! first, and told to stop when every other broker knows (KIP-631).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use strandline_types::{Offset, Uuid};
@@ -71,7 +72,7 @@ fn beat(
     }
     if cx.version().supports_cordoned_directories()
         && let Some(cordoned) = &request.cordoned_log_dirs
-        && broker.registration().cordoned_log_dirs.as_ref() != Some(cordoned)
+        && are_other_directories(broker.registration().cordoned_log_dirs.as_deref(), cordoned)
     {
         records.push(Record::from(BrokerRegistrationChangeRecord {
             cordoned_log_dirs: Some(cordoned.clone()),
@@ -159,6 +160,13 @@ fn begin_shutdown(cx: &Context<'_>, broker: &Broker, records: &mut Records) {
     }));
     let shift = Shift { leaving: Some(id), ..Shift::default() };
     cx.shift_partitions(shift, |partition| partition.isr.contains(&id), records);
+}
+
+/// Brokers name their directories in any order, and a broker that has never said so is not known to
+/// have none that is cordoned.
+fn are_other_directories(known: Option<&[Uuid]>, named: &[Uuid]) -> bool {
+    let set = |dirs: &[Uuid]| dirs.iter().copied().collect::<BTreeSet<_>>();
+    known.is_none_or(|known| set(known) != set(named))
 }
 
 /// Replicas in directories that have just gone offline leave their ISRs.

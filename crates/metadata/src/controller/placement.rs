@@ -2,8 +2,9 @@
 //!
 //! Partitions are striped: each takes one replica per rack in turn, and each next partition starts
 //! one rack and one broker further, so that leaders and followers spread evenly and the loss of a
-//! rack costs at most one replica while there are racks enough. Fenced brokers are used only when
-//! there are not enough others, and never for the leader; brokers that are shutting down are not.
+//! rack costs at most one replica while there are racks enough. A fenced broker gets a replica when
+//! its rack has no other left, and a rack of fenced brokers when all other racks have one; neither
+//! leads. Brokers that are shutting down get none.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -23,14 +24,14 @@ pub(crate) fn place(
     replication_factor: usize,
 ) -> Result<Vec<Vec<NodeId>>, String> {
     let racks = Racks::of(cluster, random);
-    if racks.unfenced_count() == 0 {
+    if racks.leading_count == 0 {
         return Err("no broker is active".into());
     }
     let usable = racks.broker_count();
     if replication_factor > usable {
         return Err(format!("brokers that take replicas: {usable}"));
     }
-    let start = random.below(usable * racks.0.len());
+    let start = random.below(usable * racks.all.len());
     Ok((start..start + partition_count)
         .map(|stripe| racks.replicas(stripe, replication_factor))
         .collect())
@@ -41,8 +42,11 @@ struct Rack {
     fenced: Vec<NodeId>,
 }
 
-/// No rack is empty.
-struct Racks(Vec<Rack>);
+/// No rack is empty. First come those in which somebody may lead.
+struct Racks {
+    all: Vec<Rack>,
+    leading_count: usize,
+}
 
 impl Racks {
     fn of(cluster: &Cluster, random: &mut Random) -> Self {
@@ -56,44 +60,36 @@ impl Racks {
             let list = if broker.is_fenced() { &mut rack.fenced } else { &mut rack.unfenced };
             list.push(broker.id());
         }
-        let mut racks: Vec<Rack> = racks.into_values().collect();
-        random.shuffle(&mut racks);
-        for rack in &mut racks {
+        let mut all: Vec<Rack> = racks.into_values().collect();
+        random.shuffle(&mut all);
+        for rack in &mut all {
             random.shuffle(&mut rack.unfenced);
             random.shuffle(&mut rack.fenced);
         }
-        Self(racks)
-    }
-
-    fn unfenced_count(&self) -> usize {
-        self.0.iter().map(|rack| rack.unfenced.len()).sum()
+        all.sort_by_key(|rack| rack.unfenced.is_empty());
+        let leading_count = all.partition_point(|rack| !rack.unfenced.is_empty());
+        Self { all, leading_count }
     }
 
     fn broker_count(&self) -> usize {
-        self.0.iter().map(|rack| rack.unfenced.len() + rack.fenced.len()).sum()
+        self.all.iter().map(|rack| rack.unfenced.len() + rack.fenced.len()).sum()
     }
 
-    /// The replicas of the partition that is number `stripe`, the leader first.
+    /// The replicas of the partition that is number `stripe`, the leader first. There are brokers
+    /// enough, and one that may lead.
     fn replicas(&self, stripe: usize, replication_factor: usize) -> Vec<NodeId> {
-        let rack_count = self.0.len();
+        let (leading, others) = self.all.split_at(self.leading_count);
         // Without the second term, three racks of three brokers each would always meet the same
         // broker of a rack.
-        let turn = stripe + stripe / rack_count;
-        let mut replicas = Vec::with_capacity(replication_factor);
-        let racks = || (0..rack_count).map(|step| &self.0[(stripe + step) % rack_count]);
-        let leading_rack = racks().position(|rack| !rack.unfenced.is_empty()).unwrap_or(0);
-        let mut rounds = alloc::vec![0usize; rack_count];
-        let mut step = leading_rack;
-        while replicas.len() < replication_factor {
-            let index = (stripe + step) % rack_count;
-            if let Some(broker) = self.0[index].nth(turn, rounds[index]) {
-                rounds[index] += 1;
-                replicas.push(broker);
-            }
-            step += 1;
-        }
-        replicas
+        let turn = stripe + stripe / leading.len();
+        let order: Vec<&Rack> = rotated(leading, stripe).chain(rotated(others, stripe)).collect();
+        let rounds = (0..).flat_map(|round| order.iter().map(move |rack| rack.nth(turn, round)));
+        rounds.flatten().take(replication_factor).collect()
     }
+}
+
+fn rotated(racks: &[Rack], by: usize) -> impl Iterator<Item = &Rack> {
+    (0..racks.len()).map(move |step| &racks[(by + step) % racks.len()])
 }
 
 impl Rack {
