@@ -15,8 +15,8 @@ use strandline_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use strandline_wire::messages::{
-    AlterPartitionRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest,
-    ElectLeadersRequest, IncrementalAlterConfigsRequest, alter_partition_request,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest,
 };
 
 fn check(actual: String, expected: Expect) {
@@ -61,34 +61,12 @@ fn leaders(story: &Story, name: &str) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// The leaders of all partitions propose this ISR.
+/// Whoever leads a partition proposes those of its replicas that are named.
 fn propose(story: &mut Story, name: &str, isr: &[i32]) {
     let topic = story.image().topics.by_name(name).unwrap().clone();
     for (id, partition) in topic.partitions.iter() {
-        let leader = partition.leader.get();
-        let members = isr.iter().filter(|id| partition.replicas.contains(&NodeId(**id)));
-        let member = |id: &i32| alter_partition_request::BrokerState {
-            broker_id: *id,
-            broker_epoch: story.heartbeat(*id).broker_epoch,
-            ..Default::default()
-        };
-        let proposal = alter_partition_request::PartitionData {
-            partition_index: id.get(),
-            leader_epoch: partition.leader_epoch.get(),
-            partition_epoch: partition.partition_epoch,
-            new_isr_with_epochs: members.map(member).collect(),
-            ..Default::default()
-        };
-        story.ask(AlterPartitionRequest {
-            broker_id: leader,
-            broker_epoch: story.heartbeat(leader).broker_epoch,
-            topics: vec![alter_partition_request::TopicData {
-                topic_id: topic.id,
-                partitions: vec![proposal],
-                ..Default::default()
-            }],
-            ..Default::default()
-        });
+        let isr = isr.iter().copied().filter(|id| partition.replicas.contains(&NodeId(*id)));
+        story.propose(name, id.get(), &isr.collect::<Vec<_>>());
     }
 }
 

@@ -12,8 +12,8 @@ use strandline_metadata::image::Topic;
 use strandline_types::NodeId;
 use strandline_wire::messages::create_topics_request::CreatableTopic;
 use strandline_wire::messages::{
-    AlterPartitionReassignmentsRequest, AlterPartitionRequest, BrokerHeartbeatRequest,
-    CreateTopicsRequest, alter_partition_reassignments_request, alter_partition_request,
+    AlterPartitionReassignmentsRequest, BrokerHeartbeatRequest, CreateTopicsRequest,
+    alter_partition_reassignments_request,
 };
 
 const OFFSETS: &str = "__consumer_offsets";
@@ -43,28 +43,8 @@ fn offsets_topic(story: &Story) -> &Topic {
 fn catch_up(story: &mut Story) {
     let topic = story.image().topics.by_name(OFFSETS).unwrap().clone();
     for (id, partition) in topic.partitions.iter() {
-        let members = partition.replicas.iter().map(|id| alter_partition_request::BrokerState {
-            broker_id: id.get(),
-            broker_epoch: -1,
-            ..Default::default()
-        });
-        let proposal = alter_partition_request::PartitionData {
-            partition_index: id.get(),
-            leader_epoch: partition.leader_epoch.get(),
-            partition_epoch: partition.partition_epoch,
-            new_isr_with_epochs: members.collect(),
-            ..Default::default()
-        };
-        story.ask(AlterPartitionRequest {
-            broker_id: partition.leader.get(),
-            broker_epoch: story.heartbeat(partition.leader.get()).broker_epoch,
-            topics: vec![alter_partition_request::TopicData {
-                topic_id: topic.id,
-                partitions: vec![proposal],
-                ..Default::default()
-            }],
-            ..Default::default()
-        });
+        let all: Vec<i32> = partition.replicas.iter().map(|id| id.get()).collect();
+        story.propose(OFFSETS, id.get(), &all);
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use story::{Story, registration, replayed};
 use strandline_metadata::controller::{Controller, Request, Timer};
 use strandline_metadata::{Delta, Fault, Image, Record};
-use strandline_types::{NodeId, Offset, PartitionId, Uuid};
+use strandline_types::{Offset, PartitionId, Uuid};
 use strandline_wire::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
@@ -21,7 +21,7 @@ use strandline_wire::messages::{
     AllocateProducerIdsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest,
     BrokerHeartbeatRequest, BrokerRegistrationRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
-    UnregisterBrokerRequest, alter_partition_request,
+    UnregisterBrokerRequest,
 };
 
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ fn take(story: &mut Story, step: Step) {
             .into()
         }
         Step::AlterIsr { name, partition, keep } => {
-            match alter_isr(story.image(), &topic_name(name), partition, keep) {
+            match alter_isr(story, &topic_name(name), partition, keep) {
                 Some(request) => request.into(),
                 None => return,
             }
@@ -200,34 +200,12 @@ fn take(story: &mut Story, step: Step) {
 }
 
 /// The leader proposes itself and those replicas whose bit is set.
-fn alter_isr(image: &Image, name: &str, id: i32, keep: u8) -> Option<AlterPartitionRequest> {
-    let topic = image.topics.by_name(name)?;
-    let partition = topic.partition(PartitionId(id))?;
-    let leader = image.cluster.broker(partition.leader)?;
-    let members = partition.replicas.iter().copied();
-    let kept = members.filter(|id| *id == leader.id() || keep & (1 << id.get()) != 0);
-    Some(AlterPartitionRequest {
-        broker_id: leader.id().get(),
-        broker_epoch: leader.epoch().get(),
-        topics: vec![alter_partition_request::TopicData {
-            topic_id: topic.id,
-            partitions: vec![alter_partition_request::PartitionData {
-                partition_index: id,
-                leader_epoch: partition.leader_epoch.get(),
-                partition_epoch: partition.partition_epoch,
-                new_isr_with_epochs: kept
-                    .map(|id: NodeId| alter_partition_request::BrokerState {
-                        broker_id: id.get(),
-                        broker_epoch: -1,
-                        ..Default::default()
-                    })
-                    .collect(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    })
+fn alter_isr(story: &Story, name: &str, id: i32, keep: u8) -> Option<AlterPartitionRequest> {
+    let partition = story.image().topics.by_name(name)?.partition(PartitionId(id))?;
+    let leader = partition.leader;
+    let kept = partition.replicas.iter().filter(|id| **id == leader || keep & (1 << id.get()) != 0);
+    let kept: Vec<i32> = kept.map(|id| id.get()).collect();
+    story.proposal(name, id, &kept)
 }
 
 /// Whoever leads is alive, and the ISR never holds a broker that is known to be gone.

@@ -11,9 +11,14 @@ use strandline_metadata::controller::{
     Controller, ControllerSettings, Effect, Input, Moment, Request, Ticket, Timer, bootstrap,
 };
 use strandline_metadata::{FeatureRange, Image, Record, Records, feature};
-use strandline_types::{BrokerEpoch, Instant, LeaderEpoch, NodeId, Now, Offset, Timestamp, Uuid};
+use strandline_types::{
+    BrokerEpoch, Instant, LeaderEpoch, NodeId, Now, Offset, PartitionId, Timestamp, Uuid,
+};
 use strandline_wire::messages::broker_registration_request::{Feature, Listener};
-use strandline_wire::messages::{BrokerHeartbeatRequest, BrokerRegistrationRequest};
+use strandline_wire::messages::{
+    AlterPartitionRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
+    alter_partition_request,
+};
 
 pub(crate) const FEATURES: [FeatureRange; 4] = [
     FeatureRange::new(feature::METADATA_VERSION, 7, 30),
@@ -131,6 +136,46 @@ impl Story {
             current_metadata_offset: self.log.len() as i64 - 1,
             ..Default::default()
         }
+    }
+
+    /// The leader's proposal of this ISR, whatever the members' epochs are.
+    pub(crate) fn proposal(
+        &self,
+        topic: &str,
+        id: i32,
+        isr: &[i32],
+    ) -> Option<AlterPartitionRequest> {
+        let topic = self.image().topics.by_name(topic)?;
+        let partition = topic.partition(PartitionId(id))?;
+        let member = |id: &i32| alter_partition_request::BrokerState {
+            broker_id: *id,
+            broker_epoch: -1,
+            ..Default::default()
+        };
+        let proposal = alter_partition_request::PartitionData {
+            partition_index: id,
+            leader_epoch: partition.leader_epoch.get(),
+            partition_epoch: partition.partition_epoch,
+            new_isr_with_epochs: isr.iter().map(member).collect(),
+            ..Default::default()
+        };
+        let leader = self.image().cluster.broker(partition.leader)?;
+        Some(AlterPartitionRequest {
+            broker_id: leader.id().get(),
+            broker_epoch: leader.epoch().get(),
+            topics: vec![alter_partition_request::TopicData {
+                topic_id: topic.id,
+                partitions: vec![proposal],
+                ..Default::default()
+            }],
+            ..Default::default()
+        })
+    }
+
+    /// Nothing happens where nobody leads.
+    pub(crate) fn propose(&mut self, topic: &str, id: i32, isr: &[i32]) -> String {
+        let proposal = self.proposal(topic, id, isr);
+        proposal.map_or_else(String::new, |proposal| self.ask(proposal))
     }
 
     /// The driver has evidence that the broker's process is gone.
