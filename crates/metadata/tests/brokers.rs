@@ -163,6 +163,12 @@ fn a_registration_that_does_not_fit_is_refused() {
             → BrokerRegistrationResponse { error_code: INVALID_REGISTRATION(119), broker_epoch: -1 }
         "#]],
     );
+    check(
+        story.ask(BrokerRegistrationRequest { broker_id: -1, ..good.clone() }),
+        expect![[r#"
+            → BrokerRegistrationResponse { error_code: INVALID_REGISTRATION(119), broker_epoch: -1 }
+        "#]],
+    );
     let taken = registration(1, 1).log_dirs;
     check(
         story.ask(BrokerRegistrationRequest { log_dirs: taken, ..good.clone() }),

@@ -13,9 +13,10 @@ use strandline_metadata::image::{LeaderRecoveryState, Partition};
 use strandline_types::{NodeId, PartitionId};
 use strandline_wire::messages::{
     AlterPartitionReassignmentsRequest, BrokerHeartbeatRequest, CreateTopicsRequest,
-    ListPartitionReassignmentsRequest,
+    ElectLeadersRequest, ListPartitionReassignmentsRequest,
     alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic},
     create_topics_request::{CreatableReplicaAssignment, CreatableTopic},
+    elect_leaders_request::TopicPartitions,
     list_partition_reassignments_request::ListPartitionReassignmentsTopics,
 };
 
@@ -204,6 +205,32 @@ fn what_cannot_be_is_refused() {
         → AlterPartitionReassignmentsResponse { allow_replication_factor_change: true, responses: [ReassignableTopicResponse { name: "u", partitions: [ReassignablePartitionResponse { partition_index: 0, error_code: UNKNOWN_TOPIC_OR_PARTITION(3), error_message: Some("there is no topic u") }] }] }
     "#]],
     );
+}
+
+#[test]
+fn one_request_does_not_write_without_end() {
+    let mut story = begin(&[1, 2]);
+    let mut many = reassign(Some(vec![3, 4]), true);
+    let again = many.topics[0].partitions[0].clone();
+    many.topics[0].partitions.resize(10_001, again);
+    let answer = story.ask(many);
+    assert_eq!(answer.matches("PartitionChangeRecord").count(), 10_000);
+    assert_eq!(answer.matches("POLICY_VIOLATION").count(), 1);
+
+    story.ask(reassign(None, true));
+    story.gone(1, story.heartbeat(1).broker_epoch);
+    story.beat(1);
+    story.propose("t", 0, &[1, 2]);
+    let answer = story.ask(ElectLeadersRequest {
+        topic_partitions: Some(vec![TopicPartitions {
+            topic: "t".into(),
+            partitions: vec![0; 10_001],
+            ..Default::default()
+        }]),
+        ..Default::default()
+    });
+    assert_eq!(answer.matches("PartitionChangeRecord").count(), 10_000);
+    assert_eq!(answer.matches("POLICY_VIOLATION").count(), 1);
 }
 
 /// The first proposal ends the reassignment, and then brokers 1 and 2 are no replicas any more.

@@ -130,7 +130,8 @@ fn check(
     }
     let ids: Vec<NodeId> = isr.iter().map(|(id, _)| *id).collect();
     let are_replicas = ids.iter().all(|id| partition.replicas.contains(id));
-    if ids.is_empty() || has_duplicates(&ids) || !are_replicas || !ids.contains(&proposer) {
+    // In this order: a list of replicas is known to repeat itself soon, however long it is.
+    if ids.is_empty() || !are_replicas || has_duplicates(&ids) || !ids.contains(&proposer) {
         return Err(ErrorCode::INVALID_REQUEST);
     }
     let Some(state) = LeaderRecoveryState::from_wire(proposed.leader_recovery_state) else {

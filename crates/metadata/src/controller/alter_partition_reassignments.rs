@@ -15,6 +15,7 @@ use strandline_wire::messages::{
     },
 };
 
+use super::assignment::check_room;
 use super::context::{Context, Denied, Shift, split};
 use super::partition_change::{Election, Target};
 use crate::image::{Partition, Topic};
@@ -59,6 +60,7 @@ fn alter(
     may_resize: bool,
     records: &mut Records,
 ) -> Result<(), Denied> {
+    check_room(records)?;
     let (topic, partition) = cx.named_partition(name, id)?;
     let target = match wanted {
         None => cancelled(cx, topic, partition)?,

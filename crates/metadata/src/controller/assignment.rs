@@ -10,12 +10,21 @@ use super::{placement, random::Random};
 use crate::image::{LeaderRecoveryState, Partition, has_duplicates, node_ids};
 use crate::{Record, Records};
 
-/// One request may create this many partitions at most.
+/// One request may create, or change, this many partitions at most.
 pub(super) const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 
 pub(super) fn too_many_partitions() -> Denied {
     let text = format!("one request makes at most {PARTITIONS_PER_REQUEST_MAX} partitions");
     Denied::new(ErrorCode::POLICY_VIOLATION, text)
+}
+
+/// A request may name a partition as often as it likes, and each time costs a record.
+pub(super) fn check_room(records: &Records) -> Result<(), Denied> {
+    if records.len() < PARTITIONS_PER_REQUEST_MAX {
+        return Ok(());
+    }
+    let text = format!("one request changes at most {PARTITIONS_PER_REQUEST_MAX} partitions");
+    Err(Denied::new(ErrorCode::POLICY_VIOLATION, text))
 }
 
 impl Context<'_> {

@@ -98,6 +98,11 @@ fn check_cluster(cx: &Context<'_>, request: &BrokerRegistrationRequest) -> Resul
         let text = "brokers that use ZooKeeper cannot register";
         return Err(Denied::new(ErrorCode::BROKER_ID_NOT_REGISTERED, text));
     }
+    // −1 as a leader means that there is none.
+    if request.broker_id < 0 {
+        let text = format!("{} cannot be the id of a broker", request.broker_id);
+        return Err(Denied::new(ErrorCode::INVALID_REGISTRATION, text));
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use strandline_wire::messages::{
     elect_leaders_response::{PartitionResult, ReplicaElectionResult},
 };
 
+use super::assignment::check_room;
 use super::context::{Context, Denied, Shift, split};
 use super::partition_change::{Election, Target};
 use crate::image::{Partition, Topic};
@@ -103,6 +104,7 @@ fn elect(
     if is_needless {
         return Err(Denied::bare(ErrorCode::ELECTION_NOT_NEEDED));
     }
+    check_room(records)?;
     let target = Target { election, ..Target::of(partition) };
     match cx.change(topic, partition, target, Shift::default()) {
         Some(change) => {
