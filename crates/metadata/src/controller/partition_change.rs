@@ -124,7 +124,9 @@ impl Builder<'_> {
     }
 
     /// Below the minimum ISR the high watermark stands still, so whoever leaves the ISR still holds
-    /// everything committed and stays eligible. At or above the minimum nobody else is.
+    /// everything committed and stays eligible. At or above the minimum nobody else is. Nor is who
+    /// is no replica any more: should it be one again, it begins with nothing. (Kafka keeps it, and
+    /// can lose acknowledged records by a clean election.)
     fn populate_elr(&mut self) {
         if !self.around.elr_enabled {
             return;
@@ -137,7 +139,8 @@ impl Builder<'_> {
         elr.sort_unstable();
         elr.dedup();
         elr.retain(|id| {
-            !self.target.isr.contains(id) && !self.target.unclean_shutdown.contains(id)
+            let stays = self.partition.replicas.contains(id) && self.target.replicas.contains(id);
+            stays && !self.target.isr.contains(id) && !self.target.unclean_shutdown.contains(id)
         });
         self.elr = elr;
     }
@@ -153,7 +156,7 @@ impl Builder<'_> {
             return None;
         }
         match self.partition.last_known_elr[..] {
-            [id] if (self.around.may_lead)(id) => Some(id),
+            [id] if self.target.replicas.contains(&id) && (self.around.may_lead)(id) => Some(id),
             _ => None,
         }
     }

@@ -1,4 +1,5 @@
-//! Decisions of Apache Kafka 4.3.1 for random partitions and brokers, which are ours too.
+//! Decisions of Apache Kafka 4.3.1 for random partitions and brokers, which are ours too, but for
+//! one by which it can lose records.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -108,6 +109,7 @@ fn every_change_is_the_one_that_kafka_makes() {
     let mut checked = 0;
     for case in cases.lines().filter(|line| !line.starts_with('#')) {
         let (question, expected) = case.split_once(" => ").unwrap();
+        let expected = expected.split(" ; ").next().unwrap();
         let (before, asked) = question.split_once(" | ").unwrap();
         let partition = partition(&before.split(' ').collect::<Vec<_>>());
         let change = decide(&partition, &asked.split(' ').collect::<Vec<_>>());
