@@ -1,6 +1,7 @@
 //! What a handler is given: who asks, what time it is, and narrow handles to what it may touch.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use strandline_coordinator::Caller;
@@ -9,6 +10,7 @@ use strandline_store::FileRange;
 use strandline_types::Now;
 use strandline_wire::frame::Incoming;
 use strandline_wire::messages::ApiKey;
+use tokio::sync::Notify;
 
 use crate::handles::Handles;
 
@@ -32,6 +34,29 @@ pub(crate) struct SessionFacts {
     pub(crate) listener: String,
     pub(crate) role: ListenerRole,
     pub(crate) peer: SocketAddr,
+    pub(crate) queue: RequestQueue,
+}
+
+/// Whether a request has arrived behind those that are being served.
+#[derive(Debug, Default)]
+pub(crate) struct RequestQueue {
+    has_next: AtomicBool,
+    changed: Notify,
+}
+
+impl RequestQueue {
+    pub(crate) fn set_has_next(&self, has_next: bool) {
+        if self.has_next.swap(has_next, Ordering::AcqRel) != has_next && has_next {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Completes once there is one.
+    pub(crate) async fn has_next(&self) {
+        while !self.has_next.load(Ordering::Acquire) {
+            self.changed.notified().await;
+        }
+    }
 }
 
 /// Which set of APIs a listener serves.

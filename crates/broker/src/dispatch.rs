@@ -35,6 +35,10 @@ impl Serve for Dispatcher {
         frame.first_chunk::<2>() == Some(&ApiKey::Produce.code().to_be_bytes())
     }
 
+    fn request_waits(&self, waits: bool) {
+        self.session.queue.set_has_next(waits);
+    }
+
     fn serve(&mut self, frame: Bytes) -> Result<Answering, Hangup> {
         let now = self.handles.clock.now();
         self.activity.touch(now.instant);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use strandline_ports::{Conn, Lane, Listener, World};
 
-use crate::cx::{ListenerRole, SessionFacts};
+use crate::cx::{ListenerRole, RequestQueue, SessionFacts};
 use crate::dispatch::Dispatcher;
 use crate::handles::Handles;
 use crate::metrics::{ListenerMetrics, OpenConnection};
@@ -66,7 +66,12 @@ impl Acceptor {
             }
         };
         let counted = OpenConnection::new(&self.metrics);
-        let session = Arc::new(SessionFacts { listener: self.name.clone(), role: self.role, peer });
+        let session = Arc::new(SessionFacts {
+            listener: self.name.clone(),
+            role: self.role,
+            peer,
+            queue: RequestQueue::default(),
+        });
         let dispatcher =
             Dispatcher::new(Arc::clone(&self.handles), session, Arc::clone(&registered.activity));
         let activity = Arc::clone(&registered.activity);

@@ -284,19 +284,19 @@ const FETCH: &[Setting] = &[
 const REPLICATION: &[Setting] = &[
     int("num.replica.fetchers").default("1").at_least(1).cluster_wide().no_effect(reason::ONE_NODE)
         .doc("Connections per source broker that fetch for followers."),
-    long("replica.lag.time.max.ms").default("30000").no_effect(reason::ONE_NODE)
+    long("replica.lag.time.max.ms").default("30000").honoured()
         .doc("A follower that has not caught up for this long leaves the in-sync replicas."),
-    int("replica.fetch.max.bytes").default("1048576").at_least(0).no_effect(reason::ONE_NODE)
+    int("replica.fetch.max.bytes").default("1048576").at_least(0).honoured()
         .doc("Bytes a follower asks for per partition."),
-    int("replica.fetch.min.bytes").default("1").no_effect(reason::ONE_NODE)
+    int("replica.fetch.min.bytes").default("1").honoured()
         .doc("Bytes a leader waits for before it answers a follower."),
-    int("replica.fetch.response.max.bytes").default("10485760").at_least(0).no_effect(reason::ONE_NODE)
+    int("replica.fetch.response.max.bytes").default("10485760").at_least(0).honoured()
         .doc("Bytes a follower asks for per request."),
-    int("replica.fetch.wait.max.ms").default("500").no_effect(reason::ONE_NODE)
+    int("replica.fetch.wait.max.ms").default("500").honoured()
         .doc("Longest wait of a follower's fetch at the leader."),
-    int("replica.fetch.backoff.ms").default("1000").at_least(0).no_effect(reason::ONE_NODE)
+    int("replica.fetch.backoff.ms").default("1000").at_least(0).honoured()
         .doc("Pause of a follower after a failed fetch."),
-    int("replica.socket.timeout.ms").default("30000").no_effect(reason::ONE_NODE)
+    int("replica.socket.timeout.ms").default("30000").honoured()
         .doc("How long a follower waits for an answer."),
     int("replica.socket.receive.buffer.bytes").default("65536").no_effect(reason::ONE_NODE)
         .doc("Receive buffer of a follower's connection."),

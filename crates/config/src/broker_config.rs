@@ -41,6 +41,7 @@ pub struct BrokerConfig {
     pub network: NetworkSettings,
     pub topics: TopicDefaults,
     pub log: LogSettings,
+    pub replication: ReplicationSettings,
     pub groups: GroupSettings,
     pub offsets: OffsetsTopicSettings,
     pub producers: ProducerSettings,
@@ -118,6 +119,19 @@ pub struct LogSettings {
     pub recovery_point_checkpoint_interval_ms: i32,
     pub log_start_checkpoint_interval_ms: i32,
     pub high_watermark_checkpoint_interval_ms: i64,
+}
+
+/// How followers fetch, and when a leader gives up on one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicationSettings {
+    pub lag_time_max_ms: i64,
+    /// Per partition.
+    pub fetch_max_bytes: i32,
+    pub fetch_min_bytes: i32,
+    pub fetch_response_max_bytes: i32,
+    pub fetch_wait_max_ms: i32,
+    pub fetch_backoff_ms: i32,
+    pub socket_timeout_ms: i32,
 }
 
 /// Classic groups.
@@ -259,6 +273,20 @@ impl LogSettings {
                 .int("log.flush.start.offset.checkpoint.interval.ms"),
             high_watermark_checkpoint_interval_ms: values
                 .long("replica.high.watermark.checkpoint.interval.ms"),
+        }
+    }
+}
+
+impl ReplicationSettings {
+    pub(crate) fn of(values: &Values) -> Self {
+        Self {
+            lag_time_max_ms: values.long("replica.lag.time.max.ms"),
+            fetch_max_bytes: values.int("replica.fetch.max.bytes"),
+            fetch_min_bytes: values.int("replica.fetch.min.bytes"),
+            fetch_response_max_bytes: values.int("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: values.int("replica.fetch.wait.max.ms"),
+            fetch_backoff_ms: values.int("replica.fetch.backoff.ms"),
+            socket_timeout_ms: values.int("replica.socket.timeout.ms"),
         }
     }
 }

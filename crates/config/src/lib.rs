@@ -36,7 +36,8 @@ mod values;
 
 pub use broker_config::{
     BrokerConfig, GroupSettings, LogSettings, MetadataSettings, NetworkSettings,
-    OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings, Roles, TopicDefaults,
+    OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings, ReplicationSettings,
+    Roles, TopicDefaults,
 };
 pub use error::{ConfigError, ConfigErrors, Refusal, Warning};
 pub use layers::{BrokerLayers, Overrides, Source};

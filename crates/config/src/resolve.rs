@@ -13,7 +13,8 @@ use strandline_types::NodeId;
 use crate::alter;
 use crate::broker_config::{
     BrokerConfig, GroupSettings, LogSettings, MetadataSettings, NetworkSettings,
-    OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings, Roles, TopicDefaults,
+    OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings, ReplicationSettings,
+    Roles, TopicDefaults,
 };
 use crate::cross_check;
 use crate::error::{ConfigError, ConfigErrors, Warning};
@@ -167,6 +168,7 @@ impl BrokerConfig {
             network: NetworkSettings::of(values),
             topics: TopicDefaults::of(values),
             log: LogSettings::of(values),
+            replication: ReplicationSettings::of(values),
             groups: GroupSettings::of(values),
             offsets: OffsetsTopicSettings::of(values),
             producers: ProducerSettings::of(values),
@@ -356,6 +358,7 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
         network: NetworkSettings::of(values),
         topics: TopicDefaults::of(values),
         log: LogSettings::of(values),
+        replication: ReplicationSettings::of(values),
         groups: GroupSettings::of(values),
         offsets: OffsetsTopicSettings::of(values),
         producers: ProducerSettings::of(values),

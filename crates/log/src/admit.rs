@@ -46,6 +46,8 @@ pub enum AdmitRefusal {
     TransactionState,
     #[error("offset {found} follows {expected}")]
     OffsetOutOfOrder { expected: Offset, found: Offset },
+    #[error("leader epoch {found} follows {latest}")]
+    EpochOutOfOrder { latest: LeaderEpoch, found: LeaderEpoch },
     #[error("the log has no offsets left")]
     OffsetsExhausted,
 }
@@ -68,9 +70,9 @@ impl AdmitRefusal {
             Self::ProducerFenced { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             Self::TransactionState => ErrorCode::INVALID_TXN_STATE,
-            Self::OffsetOutOfOrder { .. } | Self::OffsetsExhausted => {
-                ErrorCode::UNKNOWN_SERVER_ERROR
-            }
+            Self::OffsetOutOfOrder { .. }
+            | Self::EpochOutOfOrder { .. }
+            | Self::OffsetsExhausted => ErrorCode::UNKNOWN_SERVER_ERROR,
         }
     }
 }
@@ -101,7 +103,7 @@ impl Log {
                 self.check_producer(&batches[0])?;
             }
             Origin::Coordinator => check_own_batches(&self.config, batches)?,
-            Origin::Follower => check_copied_batches(self.log_end, batches)?,
+            Origin::Follower => self.check_copied_batches(batches)?,
         }
         let log_end = self.end_after(batches, origin)?;
         Ok(Admitted::Append(self.append(now, batches, origin, leader_epoch, log_end)))
@@ -125,6 +127,33 @@ impl Log {
             return Err(AdmitRefusal::TransactionState);
         }
         if batch.is_idempotent() { self.producers.check(batch) } else { Ok(()) }
+    }
+
+    /// A leader's batches come as they are; sizes are the leader's business, order is not.
+    fn check_copied_batches(&self, batches: &[BatchFacts]) -> Result<(), AdmitRefusal> {
+        let mut expected = self.log_end;
+        let mut latest = self.latest_epoch().unwrap_or(LeaderEpoch::NONE);
+        let mut size_bytes = 0_u64;
+        for batch in batches {
+            let (base, found) = (batch.base_offset, batch.leader_epoch);
+            let end = base.checked_add(i64::from(batch.last_offset_delta) + 1);
+            let Some(end) = end else { return Err(AdmitRefusal::OffsetsExhausted) };
+            // Only compaction leaves holes; anywhere else records would be missing.
+            let follows = base == expected || (self.config.compacts && base > expected);
+            if !follows || batch.last_offset_delta < 0 {
+                return Err(AdmitRefusal::OffsetOutOfOrder { expected, found: base });
+            }
+            if found < latest {
+                return Err(AdmitRefusal::EpochOutOfOrder { latest, found });
+            }
+            (expected, latest) = (end, found);
+            size_bytes += u64::from(batch.size_bytes);
+        }
+        let limit_bytes = i32::MAX as u32;
+        if size_bytes > u64::from(limit_bytes) {
+            return Err(AdmitRefusal::SegmentTooSmall { size_bytes, limit_bytes });
+        }
+        Ok(())
     }
 
     /// Log end once `batches` are in.
@@ -291,27 +320,6 @@ fn check_own_batches(config: &LogConfig, batches: &[BatchFacts]) -> Result<(), A
         check_count(batch)?;
     }
     check_segment_size(config, batches)
-}
-
-/// A leader's batches come as they are; sizes are the leader's business, order is not.
-fn check_copied_batches(log_end: Offset, batches: &[BatchFacts]) -> Result<(), AdmitRefusal> {
-    let mut expected = log_end;
-    let mut size_bytes = 0_u64;
-    for batch in batches {
-        // Holes are allowed: the leader's log may have been compacted.
-        let end = batch.base_offset.checked_add(i64::from(batch.last_offset_delta) + 1);
-        let Some(end) = end else { return Err(AdmitRefusal::OffsetsExhausted) };
-        if batch.base_offset < expected || batch.last_offset_delta < 0 {
-            return Err(AdmitRefusal::OffsetOutOfOrder { expected, found: batch.base_offset });
-        }
-        expected = end;
-        size_bytes += u64::from(batch.size_bytes);
-    }
-    let limit_bytes = i32::MAX as u32;
-    if size_bytes > u64::from(limit_bytes) {
-        return Err(AdmitRefusal::SegmentTooSmall { size_bytes, limit_bytes });
-    }
-    Ok(())
 }
 
 fn check_batch_size(config: &LogConfig, batch: &BatchFacts) -> Result<(), AdmitRefusal> {

@@ -136,6 +136,11 @@ impl Log {
         self.written_end
     }
 
+    /// It holds no records, or none that may be read.
+    pub fn is_empty(&self) -> bool {
+        self.log_start == self.log_end
+    }
+
     pub fn recovery_point(&self) -> Offset {
         self.recovery_point
     }
@@ -210,6 +215,13 @@ impl Log {
     /// node that takes over a thousand partitions need not write a thousand files.
     pub fn begin_epoch(&mut self, epoch: LeaderEpoch) {
         self.epochs_unsaved |= self.epochs.assign(epoch, self.log_end);
+    }
+
+    /// A leadership ended: an epoch in which nothing was appended says nothing about this log.
+    pub fn forget_unused_epochs(&mut self) {
+        if self.epochs.truncate_from(self.log_end) {
+            self.epochs_unsaved = false;
+        }
     }
 
     /// A write, sync or deletion failed: nothing enters this log again until it is recovered.

@@ -17,6 +17,7 @@ use crate::{
 /// All files of a log are to be replaced by one empty segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StartOver {
+    /// Base offsets, the last one first: a crash in between must leave a log that ends earlier.
     pub delete_segments: Vec<Offset>,
     pub create_segment: Offset,
     /// New content of `leader-epoch-checkpoint`.
@@ -65,7 +66,8 @@ impl Log {
 
     /// Throws everything away; the log goes on, empty, at `start`.
     pub fn start_over_at(&mut self, start: Offset, now: Timestamp) -> StartOver {
-        let delete_segments = self.segments.iter().map(|segment| segment.base_offset).collect();
+        let last_first = self.segments.iter().rev();
+        let delete_segments = last_first.map(|segment| segment.base_offset).collect();
         let image = LogImage {
             segments: vec![Segment::new(start, now)],
             log_start: start,

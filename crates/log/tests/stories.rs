@@ -507,7 +507,7 @@ fn leaders_come_and_a_follower_truncates() {
 
 #[test]
 fn a_follower_copies_what_its_leader_wrote() {
-    let mut story = Story::new(LogConfig { max_message_bytes: 100, ..small() });
+    let mut story = Story::new(LogConfig { max_message_bytes: 100, compacts: true, ..small() });
     let at = |offset: i64, count, epoch, time| {
         let copied = from_producer(batch(count, time), 7, 0, offset as i32);
         BatchFacts { base_offset: Offset(offset), leader_epoch: LeaderEpoch(epoch), ..copied }
@@ -519,6 +519,8 @@ fn a_follower_copies_what_its_leader_wrote() {
         vec![at(10, 2, 2, 1003), at(11, 1, 2, 1003)],
         vec![at(i64::MAX - 1, 2, 2, 1003)],
         vec![at(10, 30, 5, 1004)],
+        vec![at(40, 1, 4, 1005)],
+        vec![at(40, 1, 6, 1005), at(41, 1, 5, 1005)],
         vec![],
     ];
     for batches in rounds {
@@ -535,17 +537,25 @@ fn a_follower_copies_what_its_leader_wrote() {
     }
     story.show();
     story.say(format!("{:?}", story.log.producers().snapshot()));
+    // Where nothing is compacted a hole means that records are missing.
+    let mut dense = Story::new(small());
+    let holed = [at(0, 3, 1, 1000), at(4, 1, 1, 1000)];
+    let refused = dense.log.admit(now(1000), &holed, Origin::Follower, LeaderEpoch::NONE);
+    story.say(format!("{refused:?}"));
     story.ends(expect![[r#"
         copied up to 10
         Err(OffsetOutOfOrder { expected: 10, found: 9 })
         Err(OffsetOutOfOrder { expected: 12, found: 11 })
         Err(OffsetsExhausted)
         copied up to 40
+        Err(EpochOutOfOrder { latest: 5, found: 4 })
+        Err(EpochOutOfOrder { latest: 6, found: 5 })
         Err(NotOneBatch { found: 0 })
           0.log [0-2e1 3-4e2 9-9e2] index [+4@300] timeindex [1001→+4 1002→+9]
           10.log [10-39e5] index [] timeindex []
           snapshots [10(1)] epochs [1@0 2@3 5@10]
         [ProducerSnapshot { producer_id: 7, epoch: 0, last_sequence: 39, last_offset: 39, offset_delta: 29, timestamp: 1004, coordinator_epoch: -1, transaction_first_offset: -1 }]
+        Err(OffsetOutOfOrder { expected: 3, found: 4 })
     "#]]);
 }
 

@@ -1,13 +1,16 @@
 //! What a replica is told, and what it asks for.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use strandline_log::{Admission, Appended, Deletion, LogConfig, LogStart, Origin, SyncPlan};
+use strandline_log::{
+    Admission, Appended, Deletion, EpochEnd, Log, LogConfig, LogStart, Origin, SyncPlan,
+};
 use strandline_types::{BatchFacts, BrokerEpoch, LeaderEpoch, NodeId, Offset};
 
-use crate::{DeleteRefusal, ProduceRefusal};
+use crate::{DeleteRefusal, FollowRefusal, ProduceRefusal};
 
 /// Names a request that waits for its answer. The shell chooses the numbers, and never twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -51,6 +54,66 @@ pub struct Leadership {
     pub in_sync: Vec<NodeId>,
 }
 
+/// The controller's word to a replica that does not lead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Followership {
+    /// [`NodeId::NONE`] while nobody leads.
+    pub leader: NodeId,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: i32,
+    /// The ISR names this node: it holds everything that was ever committed.
+    pub is_in_sync: bool,
+}
+
+/// Where a follower's next fetch begins, and what it tells the leader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FetchPosition {
+    pub leader: NodeId,
+    pub leader_epoch: LeaderEpoch,
+    /// Everything before it is written, and synced as far as `flush.messages` asks.
+    pub offset: Offset,
+    /// The epoch of the last record before `offset`; −1 without any.
+    pub last_epoch: LeaderEpoch,
+    pub log_start: Offset,
+}
+
+/// Whether a replica wants to fetch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NextFetch {
+    From(FetchPosition),
+    /// Something is being written, synced or cut off; it will go on by itself.
+    Busy,
+    /// It does not follow, its disk is full, or it is offline.
+    Stopped,
+}
+
+/// A leader's answer to a fetch that was sent from `offset` in `leader_epoch`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fetched<'a> {
+    pub leader_epoch: LeaderEpoch,
+    pub offset: Offset,
+    pub answer: FetchAnswer<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FetchAnswer<'a> {
+    /// Batches as the leader has them, checksums checked.
+    Records { batches: &'a [BatchFacts], high_watermark: Offset, log_start: Offset },
+    /// The leader's log parts from ours: it knows the records up to `end` of this epoch (KIP-595).
+    Diverging(EpochEnd),
+    /// The leader's log does not reach this far, or begins later.
+    OutOfRange { log_start: Offset, log_end: Offset },
+}
+
+/// What goes from a follower's log before it can go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    /// Everything from this offset on: [`strandline_log::Log::truncate_to`].
+    Truncate { to: Offset },
+    /// All of it: [`strandline_log::Log::start_over_at`].
+    StartOver { at: Offset },
+}
+
 /// A replica of an ISR, and which incarnation of the broker is meant; −1 when it is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IsrMember {
@@ -75,10 +138,7 @@ pub enum IsrAnswer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event<'a> {
     BecomeLeader(Leadership),
-    BecomeFollower {
-        leader_epoch: LeaderEpoch,
-        partition_epoch: i32,
-    },
+    BecomeFollower(Followership),
     Configured {
         replica: ReplicaConfig,
         log: Arc<LogConfig>,
@@ -117,6 +177,10 @@ pub enum Event<'a> {
         /// It is neither fenced nor shutting down.
         may_join_isr: bool,
     },
+    /// This node's own fetch was answered.
+    Fetched(Fetched<'a>),
+    /// An [`Effect::Cut`] is carried out, and this is what is left.
+    Cut(Box<Log>),
     IsrAnswered(IsrAnswer),
     /// Come back every half of `replica.lag.time.max.ms`.
     CheckIsr,
@@ -149,6 +213,11 @@ pub enum Effect {
     Answer { ticket: Ticket, answer: Result<ProduceAnswer, ProduceRefusal> },
     /// Answer DeleteRecords with the low watermark.
     AnswerDelete { ticket: Ticket, answer: Result<Offset, DeleteRefusal> },
+    /// What a leader sent cannot be taken: leave it alone for a while.
+    RefuseFetched(FollowRefusal),
+    /// Cut the log off once everything before is written; report [`Event::Cut`]. Nothing is
+    /// appended meanwhile.
+    Cut(Cut),
     /// Ask the controller for another ISR; report [`Event::IsrAnswered`].
     AlterIsr { leader_epoch: LeaderEpoch, partition_epoch: i32, in_sync: Vec<IsrMember> },
 }

@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod event;
 mod follower;
+mod following;
 mod isr;
 mod leader;
 mod refusal;
@@ -22,10 +23,10 @@ mod tickets;
 mod view;
 
 pub use event::{
-    Effect, Event, IsrAnswer, IsrMember, Leadership, ProduceAnswer, ReplicaConfig, RequiredAcks,
-    Ticket,
+    Cut, Effect, Event, FetchAnswer, FetchPosition, Fetched, Followership, IsrAnswer, IsrMember,
+    Leadership, NextFetch, ProduceAnswer, ReplicaConfig, RequiredAcks, Ticket,
 };
 pub use follower::FollowerProgress;
-pub use refusal::{DeleteRefusal, EpochRefusal, ProduceRefusal, ReadRefusal};
+pub use refusal::{DeleteRefusal, EpochRefusal, FollowRefusal, ProduceRefusal, ReadRefusal};
 pub use replica::Replica;
 pub use view::{Isolation, ReadableRange, Reader, View};

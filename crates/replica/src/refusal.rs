@@ -95,3 +95,18 @@ impl DeleteRefusal {
         }
     }
 }
+
+/// What a leader sent contradicts what this follower knows. Nothing of it is taken, and nothing is
+/// thrown away for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum FollowRefusal {
+    #[error("the leader's batches do not continue this log: {0}")]
+    OutOfOrder(#[from] AdmitRefusal),
+    #[error("the leader parts from this log at {0}, where it ends")]
+    NothingToCut(Offset),
+    #[error(
+        "the leader's log parts from this one at {to}, below the high watermark {high_watermark}, \
+         though this replica is in the ISR"
+    )]
+    CutsCommitted { to: Offset, high_watermark: Offset },
+}

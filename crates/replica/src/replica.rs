@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use strandline_log::{Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin};
+use strandline_log::{Admission, Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin};
 use strandline_types::{BatchFacts, Bug, LeaderEpoch, NodeId, Now, Offset, planted};
 
+use crate::following::{Cutting, Following};
 use crate::leader::Leader;
 use crate::tickets::Waiting;
 use crate::{
@@ -17,15 +18,18 @@ use crate::{
 pub struct Replica {
     node: NodeId,
     config: ReplicaConfig,
-    log: Log,
+    pub(crate) log: Log,
     /// Set while this node leads.
-    leader: Option<Leader>,
-    leader_epoch: LeaderEpoch,
-    partition_epoch: i32,
-    high_watermark: Offset,
+    pub(crate) leader: Option<Leader>,
+    /// Set while it follows.
+    pub(crate) following: Option<Following>,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) partition_epoch: i32,
+    pub(crate) high_watermark: Offset,
     /// The disk is full: nothing is appended until the log is replaced.
-    suspended: bool,
-    is_syncing: bool,
+    pub(crate) suspended: bool,
+    pub(crate) cutting: Option<Cutting>,
+    pub(crate) is_syncing: bool,
     /// A roll wants everything before this to be durable, in its own time.
     sync_upto: Offset,
 }
@@ -37,10 +41,12 @@ impl Replica {
             node,
             config,
             leader: None,
+            following: None,
             leader_epoch: LeaderEpoch::NONE,
             partition_epoch: -1,
             high_watermark: high_watermark.clamp(log.log_start(), log.written_end()),
             suspended: false,
+            cutting: None,
             is_syncing: false,
             sync_upto: log.recovery_point(),
             log,
@@ -63,6 +69,7 @@ impl Replica {
             log_start: self.log.log_start(),
             high_watermark: self.high_watermark,
             log_end: self.log.written_end(),
+            admitted_end: self.log.log_end(),
             epoch_start: self.leader.as_ref().map_or(Offset(-1), |leader| leader.epoch_start),
         }
     }
@@ -70,6 +77,12 @@ impl Replica {
     /// The replicas that hold everything committed, as the controller knows them.
     pub fn in_sync(&self) -> &[NodeId] {
         self.leader.as_ref().map_or(&[], |leader| &leader.isr.committed)
+    }
+
+    /// Whether this node leads and `node` is one of the other replicas.
+    pub fn has_follower(&self, node: NodeId) -> bool {
+        let leader = self.leader.as_ref();
+        leader.is_some_and(|leader| leader.followers.iter().any(|it| it.node == node))
     }
 
     /// Where a reader's copy of the log, which ends at `from` with a record of `last_epoch`, parts
@@ -135,17 +148,24 @@ impl Replica {
     ///
     /// # Panics
     /// When committed records are gone.
-    pub fn replace_log(&mut self, mut log: Log) {
+    pub fn replace_log(&mut self, log: Log) {
         assert!(
             self.high_watermark <= log.written_end(),
             "REPL-2: the high watermark {} lies in the log, which ends at {}",
             self.high_watermark,
             log.written_end()
         );
-        log.raise_log_start(self.log.log_start());
+        self.adopt(log);
+    }
+
+    pub(crate) fn adopt(&mut self, mut log: Log) {
+        if self.log.log_start() <= log.log_end() {
+            log.raise_log_start(self.log.log_start());
+        }
         log.reconfigure(self.log.config().clone());
-        if self.leader.is_some() {
+        if let Some(leader) = &mut self.leader {
             log.begin_epoch(self.leader_epoch);
+            leader.epoch_start = leader.epoch_start.min(log.log_end());
         }
         self.sync_upto = self.sync_upto.min(log.log_end());
         self.log = log;
@@ -153,6 +173,7 @@ impl Replica {
 
     pub fn step(&mut self, now: Now, event: Event<'_>, effects: &mut Vec<Effect>) {
         let before = self.high_watermark;
+        let may_fall = matches!(event, Event::Cut(_));
         match event {
             Event::Append { ticket, batches, required_acks, origin } => {
                 if let Err(refusal) =
@@ -172,9 +193,11 @@ impl Replica {
             }
             Event::Faulted => self.fault(effects),
             Event::BecomeLeader(leadership) => self.become_leader(now, &leadership, effects),
-            Event::BecomeFollower { leader_epoch, partition_epoch } => {
-                self.become_follower(leader_epoch, partition_epoch, effects);
+            Event::BecomeFollower(followership) => {
+                self.become_follower(now, &followership, effects);
             }
+            Event::Fetched(fetched) => self.fetched(now, fetched, effects),
+            Event::Cut(log) => self.was_cut(now, *log, effects),
             Event::Configured { replica, log } => {
                 self.config = replica;
                 self.log.reconfigure(log);
@@ -204,7 +227,10 @@ impl Replica {
             Event::CheckFlush => self.start_sync(self.log.flush_is_due(now.timestamp), effects),
             Event::ExpireProducers => self.log.expire_producers(now.timestamp),
         }
-        assert!(before <= self.high_watermark, "REPL-1: the high watermark never falls");
+        assert!(
+            before <= self.high_watermark || may_fall,
+            "REPL-1: the high watermark falls only where the log is cut"
+        );
         assert!(
             self.high_watermark <= self.log.written_end(),
             "REPL-2: what is committed is written"
@@ -233,14 +259,12 @@ impl Replica {
         match self.log.admit(now, batches, origin, self.leader_epoch)? {
             Admitted::Append(admission) => {
                 let waiting = Waiting { ticket, appended: admission.appended };
-                if let Some(roll) = &admission.roll {
-                    self.sync_upto = roll.base_offset;
-                }
-                effects.push(Effect::Append(admission));
                 match required_acks {
                     RequiredAcks::All => leader.until_committed.park(waiting),
                     RequiredAcks::None | RequiredAcks::Leader => leader.until_counted.park(waiting),
                 }
+                self.appending(&admission);
+                effects.push(Effect::Append(admission));
             }
             // Its records may not even be written yet: whatever the request asks for, "it is there"
             // is true only once they are committed.
@@ -252,8 +276,15 @@ impl Replica {
         Ok(())
     }
 
+    /// A segment that is full is synced in its own time.
+    pub(crate) fn appending(&mut self, admission: &Admission) {
+        if let Some(roll) = &admission.roll {
+            self.sync_upto = roll.base_offset;
+        }
+    }
+
     /// Something was written, synced or replicated: whom does it satisfy?
-    fn progress(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn progress(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.start_sync(false, effects);
         if let Some(leader) = &self.leader {
             let has_quorum = leader.isr.committed.len() >= leader.required_in_sync(&self.config);
@@ -263,6 +294,7 @@ impl Replica {
                 self.high_watermark = self.high_watermark.max(end);
             }
         }
+        self.follow_up(effects);
         self.release(effects);
     }
 
@@ -290,7 +322,7 @@ impl Replica {
 
     /// One sync at a time: whoever comes meanwhile shares the next one.
     fn start_sync(&mut self, flush_is_due: bool, effects: &mut Vec<Effect>) {
-        if self.is_syncing || self.log.is_faulted() {
+        if self.is_syncing || self.cutting.is_some() || self.log.is_faulted() {
             return;
         }
         let written = self.log.written_end();
@@ -312,7 +344,7 @@ impl Replica {
         self.refuse_all(ProduceRefusal::Offline, DeleteRefusal::Offline, effects);
     }
 
-    fn refuse_all(
+    pub(crate) fn refuse_all(
         &mut self,
         produce: ProduceRefusal,
         delete: DeleteRefusal,
@@ -330,12 +362,19 @@ impl Replica {
         }
     }
 
-    fn become_leader(&mut self, now: Now, leadership: &Leadership, effects: &mut Vec<Effect>) {
+    pub(crate) fn become_leader(
+        &mut self,
+        now: Now,
+        leadership: &Leadership,
+        effects: &mut Vec<Effect>,
+    ) {
         if leadership.leader_epoch < self.leader_epoch
             || leadership.partition_epoch < self.partition_epoch
+            || self.defers(leadership)
         {
             return;
         }
+        self.following = None;
         let is_new = leadership.leader_epoch > self.leader_epoch || self.leader.is_none();
         self.leader_epoch = leadership.leader_epoch;
         self.partition_epoch = leadership.partition_epoch;
@@ -353,21 +392,6 @@ impl Replica {
             leader.set_replicas(leadership, now.instant);
         }
         self.progress(now, effects);
-    }
-
-    fn become_follower(
-        &mut self,
-        leader_epoch: LeaderEpoch,
-        partition_epoch: i32,
-        effects: &mut Vec<Effect>,
-    ) {
-        if leader_epoch < self.leader_epoch || partition_epoch < self.partition_epoch {
-            return;
-        }
-        self.leader_epoch = leader_epoch;
-        self.partition_epoch = partition_epoch;
-        self.refuse_all(ProduceRefusal::NotLeader, DeleteRefusal::NotLeader, effects);
-        self.leader = None;
     }
 
     fn follower_mut(&mut self, node: NodeId) -> Option<&mut crate::FollowerProgress> {
@@ -451,6 +475,10 @@ impl Replica {
     }
 
     fn retain(&mut self, now: Now) -> Option<Effect> {
+        if self.cutting.is_some() {
+            // What is left of the log would know nothing of a deletion.
+            return None;
+        }
         let written = self.log.written_end();
         let mut upto = self.high_watermark;
         if self.suspended && written < self.log.log_end() {

@@ -14,6 +14,9 @@ pub struct View {
     pub high_watermark: Offset,
     /// End of what is written.
     pub log_end: Offset,
+    /// End of what has its place in the log and may still be on its way to the disk. A replica that
+    /// was elected in that moment has followers who hold these records already.
+    pub admitted_end: Offset,
     /// Where the current leader's epoch begins.
     pub epoch_start: Offset,
 }
@@ -94,7 +97,7 @@ impl View {
         asked_epoch: LeaderEpoch,
     ) -> Result<ReadableRange, ReadRefusal> {
         self.check_leader(asked_epoch)?;
-        if from < self.log_start || from > self.log_end {
+        if from < self.log_start || from > self.admitted_end {
             return Err(ReadRefusal::OffsetOutOfRange {
                 asked: from,
                 log_start: self.log_start,

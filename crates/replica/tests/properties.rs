@@ -8,7 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use strandline_log::{Log, LogConfig, Origin};
 use strandline_replica::{
-    Effect, Event, IsrAnswer, Leadership, Replica, ReplicaConfig, RequiredAcks, Ticket,
+    Effect, Event, Followership, IsrAnswer, Leadership, Replica, ReplicaConfig, RequiredAcks,
+    Ticket,
 };
 use strandline_types::{
     BatchFacts, BrokerEpoch, Compression, Instant, LeaderEpoch, NodeId, Now, Offset, ProducerEpoch,
@@ -230,10 +231,12 @@ impl World {
                 self.partition_epoch += 1;
                 self.leads = false;
                 self.proposed = None;
-                self.step(Event::BecomeFollower {
+                self.step(Event::BecomeFollower(Followership {
+                    leader: NodeId(2),
                     leader_epoch: LeaderEpoch(self.epoch),
                     partition_epoch: self.partition_epoch,
-                });
+                    is_in_sync: true,
+                }));
                 assert!(self.waiting.is_empty(), "nobody waits for a former leader");
             }
             Op::Alive { follower, is_alive } => self.step(Event::FollowerChanged {

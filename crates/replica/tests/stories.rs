@@ -7,32 +7,46 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use strandline_log::{Log, LogConfig, Origin};
 use strandline_replica::{
-    Effect, Event, Isolation, IsrAnswer, Leadership, Reader, Replica, ReplicaConfig, RequiredAcks,
-    Ticket,
+    Cut, Effect, Event, Followership, Isolation, IsrAnswer, Leadership, Reader, Replica,
+    ReplicaConfig, RequiredAcks, Ticket,
 };
 use strandline_types::{
     BatchFacts, BrokerEpoch, Compression, Instant, LeaderEpoch, NodeId, Now, Offset, ProducerEpoch,
     ProducerId, Timestamp, TimestampType,
 };
 
+mod files;
+#[path = "stories/following.rs"]
+mod following;
+
+use files::Files;
+
 struct Story {
     replica: Replica,
     seconds: u64,
     tickets: u64,
     admitted: Offset,
+    /// What a follower fetched and may write.
+    offered: Vec<BatchFacts>,
+    files: Files,
     text: String,
 }
 
 impl Story {
     fn new(min_in_sync_replicas: u32, flush_messages: i64) -> Self {
-        let config = Arc::new(LogConfig { flush_messages, ..LogConfig::default() });
-        let log = Log::create(config, 0, Offset(0), Timestamp(0));
+        Self::with(min_in_sync_replicas, LogConfig { flush_messages, ..LogConfig::default() })
+    }
+
+    fn with(min_in_sync_replicas: u32, config: LogConfig) -> Self {
+        let log = Log::create(Arc::new(config), 0, Offset(0), Timestamp(0));
         let config = ReplicaConfig { min_in_sync_replicas, lag_time_max: Duration::from_secs(30) };
         Self {
             replica: Replica::new(NodeId(1), config, log, Offset(0)),
             seconds: 100,
             tickets: 0,
             admitted: Offset(0),
+            offered: Vec::new(),
+            files: Files::default(),
             text: String::new(),
         }
     }
@@ -59,6 +73,9 @@ impl Story {
             let line = match effect {
                 Effect::Append(admission) => {
                     self.admitted = admission.appended.next_offset;
+                    let copied =
+                        self.offered.drain(..).filter(|it| it.next_offset() <= self.admitted);
+                    self.files.append(admission.segment, copied);
                     let epochs = admission.epochs.as_ref().map_or(String::new(), |epochs| {
                         let lines = epochs.iter().map(|it| format!(" {}@{}", it.epoch, it.start));
                         format!(", epochs{}", lines.collect::<String>())
@@ -79,6 +96,9 @@ impl Story {
                     let answer = answer.map_err(|refusal| refusal.code());
                     format!("answer {}: low watermark {answer:?}", ticket.0)
                 }
+                Effect::RefuseFetched(refusal) => format!("refuse: {refusal}"),
+                Effect::Cut(Cut::Truncate { to }) => format!("cut off from {to} on"),
+                Effect::Cut(Cut::StartOver { at }) => format!("start over at {at}"),
                 Effect::AlterIsr { partition_epoch, in_sync, .. } => {
                     let nodes: Vec<i32> = in_sync.iter().map(|member| member.node.0).collect();
                     format!("ask for ISR {nodes:?} after partition epoch {partition_epoch}")
@@ -98,6 +118,17 @@ impl Story {
             in_sync: nodes(in_sync),
         };
         self.step(&what, Event::BecomeLeader(leadership));
+    }
+
+    fn follow(&mut self, leader: i32, epoch: i32, partition_epoch: i32, is_in_sync: bool) {
+        let followership = Followership {
+            leader: NodeId(leader),
+            leader_epoch: LeaderEpoch(epoch),
+            partition_epoch,
+            is_in_sync,
+        };
+        let what = format!("follow {leader} in epoch {epoch}");
+        self.step(&what, Event::BecomeFollower(followership));
     }
 
     fn produce(&mut self, required_acks: RequiredAcks, count: i32, sequence: i32) {
@@ -339,8 +370,7 @@ fn leadership_comes_and_goes() {
     }
     let range = view.readable(Offset(0), Reader::Follower, LeaderEpoch(4));
     writeln!(story.text, "follower from 0: {range:?}").unwrap();
-    let event = Event::BecomeFollower { leader_epoch: LeaderEpoch(5), partition_epoch: 1 };
-    story.step("follow in epoch 5", event);
+    story.follow(2, 5, 1, true);
     story.lead(4, 0, &[1, 2], &[1, 2]);
     story.lead(6, 2, &[1, 2], &[1]);
     for (epoch, end) in [(-1, 9), (4, 2), (4, 3), (5, 2), (6, 2), (7, 2)] {
@@ -361,7 +391,7 @@ fn leadership_comes_and_goes() {
         consumer from 0 in epoch 3: Err(FENCED_LEADER_EPOCH(74))
         consumer from 0 in epoch 5: Err(UNKNOWN_LEADER_EPOCH(75))
         follower from 0: Ok(ReadableRange { from: 0, upto: 2 })
-        follow in epoch 5 (hw 0)
+        follow 2 in epoch 5 (hw 0)
             answer 1: NOT_LEADER_OR_FOLLOWER (this broker does not lead the partition)
         lead epoch 4, replicas [1, 2], in sync [1, 2] (hw 0)
         lead epoch 6, replicas [1, 2], in sync [1] (hw 2)

@@ -14,17 +14,19 @@ use std::task::{Context, Waker};
 use strandline_log::{Admission, Deletion, EpochStart, Log, LogConfig, SyncPlan};
 use strandline_ports::{Clock, Lane, Spawn};
 use strandline_replica::{
-    DeleteRefusal, Effect, Event, IsrAnswer, IsrMember, Leadership, ProduceAnswer, ProduceRefusal,
-    Replica, ReplicaConfig, Ticket, View,
+    DeleteRefusal, Effect, Event, FollowRefusal, IsrAnswer, IsrMember, Leadership, NextFetch,
+    ProduceAnswer, ProduceRefusal, Replica, ReplicaConfig, Ticket, View,
 };
 use strandline_store::{PartitionStore, StoreFault};
 use strandline_types::{LeaderEpoch, NodeId, Now, Offset, TopicIdPartition, TopicPartition};
 use strandline_wire::records::InspectedBatch;
 use tokio::sync::{mpsc, oneshot};
 
+use super::fetchers::Inbox;
 use crate::metrics::{Metrics, Traffic};
 
 mod append;
+mod follow;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,8 @@ mod upkeep;
 mod waiters;
 
 pub(crate) use append::{Deleting, Ordered};
-pub(crate) use read::{FetchRead, ReadAt};
+pub(crate) use follow::FollowerFetch;
+pub(crate) use read::{FetchRead, FetchRefusal, ReadAt};
 pub(crate) use upkeep::RetiredSegments;
 pub(crate) use waiters::{FetchWaiter, Subscription};
 
@@ -43,6 +46,7 @@ pub(crate) struct PartitionContext {
     pub(crate) spawn: Arc<dyn Spawn>,
     /// Proposals for another ISR; the answer comes back by [`Partition::isr_answered`].
     pub(crate) isr_proposals: mpsc::UnboundedSender<IsrProposal>,
+    pub(crate) checkpoints: mpsc::UnboundedSender<CheckpointWanted>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -53,6 +57,14 @@ pub(crate) struct IsrProposal {
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) partition_epoch: i32,
     pub(crate) in_sync: Vec<IsrMember>,
+}
+
+/// The checkpoints of a partition's directory are to be written, because the partition will go back
+/// behind what they say.
+#[derive(Debug)]
+pub(crate) struct CheckpointWanted {
+    pub(crate) partition: TopicIdPartition,
+    pub(crate) written: oneshot::Sender<Result<(), StoreFault>>,
 }
 
 /// One partition on this node.
@@ -85,6 +97,9 @@ struct Core {
     is_cutting: bool,
     /// Ends and sizes of the appends that the high watermark has not passed.
     uncommitted: VecDeque<(Offset, u32)>,
+    /// Who fetches for this partition, and whether it last saw that it has to wait.
+    fetcher: Option<Arc<Inbox>>,
+    is_busy: bool,
 }
 
 /// What the holder of the append token does, in order.
@@ -98,6 +113,8 @@ enum Work {
 enum Chore {
     WriteEpochs(Vec<EpochStart>),
     Delete(Deletion, oneshot::Sender<RetiredSegments>),
+    /// Cut off what the leader does not have.
+    Cut,
     /// Go on after a full disk.
     Resume,
     Close(oneshot::Sender<Result<(), StoreFault>>),
@@ -114,6 +131,9 @@ struct Aftermath {
     produces: Vec<Due<Result<ProduceAnswer, ProduceRefusal>>>,
     deletes: Vec<Due<Result<Offset, DeleteRefusal>>>,
     gained: waiters::Gained,
+    /// Somebody who waits for this partition to be asked about again.
+    fetcher: Option<Arc<Inbox>>,
+    refused: Option<FollowRefusal>,
 }
 
 impl Partition {
@@ -139,6 +159,8 @@ impl Partition {
             retaining: None,
             is_cutting: false,
             uncommitted: VecDeque::new(),
+            fetcher: None,
+            is_busy: false,
         };
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
@@ -190,10 +212,6 @@ impl Partition {
         self.step(Event::BecomeLeader(leadership));
     }
 
-    pub(crate) fn become_follower(&self, leader_epoch: LeaderEpoch, partition_epoch: i32) {
-        self.step(Event::BecomeFollower { leader_epoch, partition_epoch });
-    }
-
     pub(crate) fn configure(&self, replica: ReplicaConfig, log: Arc<LogConfig>) {
         self.step(Event::Configured { replica, log });
     }
@@ -239,9 +257,15 @@ impl Partition {
                     self.count_append(&admission);
                     let end = admission.appended.next_offset;
                     core.uncommitted.push_back((end, admission.size_bytes));
-                    let batches = std::mem::take(&mut batches);
+                    let mut batches = std::mem::take(&mut batches);
+                    if admission.stamps.is_empty() {
+                        // Of what was fetched the core may take the beginning only.
+                        batches.retain(|batch| batch.facts.next_offset() <= end);
+                    }
                     core.work.push_back(Work::Append(admission, batches));
                 }
+                Effect::Cut(_) => core.add_chores([Chore::Cut]),
+                Effect::RefuseFetched(refusal) => after.refused = Some(refusal),
                 Effect::LogStartRaised(raised) => {
                     core.add_chores(raised.epochs.map(Chore::WriteEpochs));
                 }
@@ -270,6 +294,12 @@ impl Partition {
             }
         }
         after.gained = self.publish(core);
+        if let Some(fetcher) = &core.fetcher {
+            let is_busy = core.replica.next_fetch() == NextFetch::Busy;
+            if std::mem::replace(&mut core.is_busy, is_busy) && !is_busy {
+                after.fetcher = Some(Arc::clone(fetcher));
+            }
+        }
         if !core.work.is_empty() && !core.token_is_taken {
             core.token_is_taken = true;
             after.takes_token = true;
@@ -308,6 +338,9 @@ impl Partition {
             let _ = sender.send(answer);
         }
         let Some(me) = self.me.upgrade() else { return };
+        if let Some(fetcher) = after.fetcher {
+            fetcher.push(Arc::clone(&me));
+        }
         if let Some(plan) = after.sync {
             Arc::clone(&me).detach(Arc::clone(&me).sync(plan));
         }
@@ -327,7 +360,11 @@ impl Partition {
         }
     }
 
+    /// What clients wrote; copies were counted where they were written.
     fn count_append(&self, admission: &Admission) {
+        if admission.stamps.is_empty() {
+            return;
+        }
         let appended = &admission.appended;
         let records = appended.next_offset.get() - appended.base_offset.get();
         for traffic in [&self.traffic, &self.context.metrics.traffic] {

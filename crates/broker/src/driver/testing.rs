@@ -42,7 +42,7 @@ impl Clock for ManualClock {
 #[derive(Clone, Default)]
 pub(super) struct FailingDisk {
     real: Arc<RealDisk>,
-    is_full: Arc<AtomicBool>,
+    pub(super) is_full: Arc<AtomicBool>,
     is_broken: Arc<AtomicBool>,
     /// It is full for files with this in their name, once they are opened.
     pub(super) no_room_for: Arc<Mutex<Option<&'static str>>>,
@@ -156,11 +156,13 @@ impl Node {
         let dir = LogDir::open(io, path, options).await.unwrap();
         let clock = Arc::new(ManualClock(AtomicI64::new(1000)));
         let (isr_proposals, proposed) = mpsc::unbounded_channel();
+        let (checkpoints, _) = mpsc::unbounded_channel();
         let context = PartitionContext {
             node: NodeId(1),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             spawn,
             isr_proposals,
+            checkpoints,
             metrics: Arc::default(),
         };
         Self {

@@ -10,9 +10,9 @@ use strandline_ports::{Lane, World};
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::{Bug, Offset, planted};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
-use super::partition::{Partition, RetiredSegments};
+use super::partition::{CheckpointWanted, Partition, RetiredSegments};
 use crate::dirs::{Dir, DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
 
@@ -33,8 +33,10 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Starts all of it.
-    pub(crate) fn start(&self) {
+    /// Starts all of it. `wanted` are checkpoints that cannot wait for their turn.
+    pub(crate) fn start(&self, wanted: mpsc::UnboundedReceiver<CheckpointWanted>) {
+        let on_demand = self.clone().checkpoint_on_demand(wanted);
+        self.world.spawn.spawn(Lane::Data, Box::pin(on_demand));
         let settings = &self.settings;
         let millis = |ms: i64| Duration::from_millis(ms.clamp(1, i64::MAX / 2) as u64);
         self.every(millis(settings.retention_check_interval_ms), |it| async move {
@@ -77,6 +79,23 @@ impl Upkeep {
                 }
             }),
         );
+    }
+
+    async fn checkpoint_on_demand(self, mut wanted: mpsc::UnboundedReceiver<CheckpointWanted>) {
+        while let Some(CheckpointWanted { partition, written }) = wanted.recv().await {
+            let Some(held) = self.partitions.get(partition) else { continue };
+            // Whoever asked may have gone.
+            let _ = written.send(self.checkpoint_dir(held.dir).await);
+        }
+    }
+
+    async fn checkpoint_dir(&self, dir: DirIndex) -> Result<(), StoreFault> {
+        for checkpoint in
+            [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark]
+        {
+            self.checkpoint(dir, checkpoint).await?;
+        }
+        Ok(())
     }
 
     fn for_each(&self, work: impl Fn(&Partition)) {
@@ -187,9 +206,6 @@ fn checkpointed(partition: &Partition, checkpoint: Checkpoint) -> Offset {
         Checkpoint::RecoveryPoint if planted(Bug::RecoveryPointTooFar) => {
             partition.with_log(|log| log.written_end())
         }
-        Checkpoint::RecoveryPoint => partition.with_log(|log| log.recovery_point()),
-        Checkpoint::LogStart => partition.view().log_start,
-        Checkpoint::HighWatermark => partition.view().high_watermark,
-        Checkpoint::Cleaner => Offset::ZERO,
+        _ => partition.checkpointed(checkpoint),
     }
 }

@@ -45,6 +45,8 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Answer, Hangup>> 
 pub(crate) trait Serve: Send {
     /// True when the request in `frame` is a Produce.
     fn is_produce(&self, frame: &Bytes) -> bool;
+    /// Whether a request has to wait for those before it.
+    fn request_waits(&self, waits: bool);
     /// A Produce is ordered once the future has been polled for the first time.
     fn serve(&mut self, frame: Bytes) -> Result<Answering, Hangup>;
 }
@@ -153,6 +155,7 @@ impl<S: Serve + Unpin> Session<S> {
                 return Poll::Ready(Err(SessionEnd::Hangup(hangup)));
             }
         }
+        self.server.request_waits(self.next.is_some());
         if started { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 

@@ -24,6 +24,7 @@ use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::assignments::Assignments;
 use crate::driver::controller::{ControllerHandle, ControllerTask};
+use crate::driver::fetchers::Fetchers;
 use crate::driver::groups::Groups;
 use crate::driver::images::Follower;
 use crate::driver::isr::IsrProposals;
@@ -165,6 +166,7 @@ impl Broker {
         let (broker_epoch_in, broker_epoch) = watch::channel(BrokerEpoch::NONE);
         let (isr_proposals, proposed) = mpsc::unbounded_channel();
         let (assignments, assigned) = mpsc::unbounded_channel();
+        let (checkpoints, checkpoints_wanted) = mpsc::unbounded_channel();
         let lifecycle = Arc::new(Lifecycle {
             clock: Arc::clone(&world.clock),
             controller: control.handle.clone(),
@@ -191,6 +193,7 @@ impl Broker {
             clock: Arc::clone(&world.clock),
             spawn: Arc::clone(&world.spawn),
             isr_proposals,
+            checkpoints,
             metrics: Arc::clone(&metrics),
         };
         let connections = Connections::new(ConnectionLimits::of(&config.network));
@@ -205,7 +208,7 @@ impl Broker {
                 Arc::new(shared),
                 ReplicaSettings::of(&config),
                 found,
-                assignments,
+                (assignments, Fetchers::new(world.clone(), &config, broker_epoch.clone())),
             ),
             room: Arc::clone(&room),
             applied: applied_in,
@@ -259,10 +262,10 @@ impl Broker {
             partitions: partitions.clone(),
             settings: config.log.clone(),
             producers: config.producers.clone(),
-            replica_lag_time_max: replicas::LAG_TIME_MAX,
+            replica_lag_time_max: replicas::lag_time_max(&config),
             room,
         };
-        upkeep.start();
+        upkeep.start(checkpoints_wanted);
         watch_dirs(&world, &dirs, &partitions, &fatal_in);
         let sweeping = connections.clone().sweep(Arc::clone(&world.clock));
         world.spawn.spawn(Lane::Data, Box::pin(sweeping));

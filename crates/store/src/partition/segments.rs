@@ -201,18 +201,28 @@ impl PartitionStore {
     /// # Errors
     /// When the disk refuses.
     pub async fn start_over(&self, plan: StartOver) -> Result<DeletedFiles> {
-        self.write_epochs(&plan.epochs).await?;
         {
             let mut state = self.state();
+            state.generation += 1;
             state.tail.clear();
             state.pending = PendingIndexes::default();
             state.allocated_bytes = 0;
             state.dir_synced_upto = Offset::ZERO;
         }
         let deleted = self.retire(&plan.delete_segments).await?;
+        // Not before: what a crash leaves of the log still says which epochs wrote it.
+        self.write_epochs(&plan.epochs).await?;
         self.remove_snapshots(|_| true).await?;
         self.create_segment(plan.create_segment).await?;
         Ok(deleted)
+    }
+
+    /// Removes the files for good, with nobody but readers that have them open.
+    ///
+    /// # Errors
+    /// When the disk refuses; what is left goes at the next start.
+    pub async fn unlink(&self, deleted: DeletedFiles) -> Result<()> {
+        deleted.unlink(self.io()).await
     }
 
     /// Hides segments from readers, then renames their files.

@@ -32,6 +32,14 @@ impl StampedBatch {
 }
 
 impl InspectedBatch {
+    /// The batch as it is: what a follower copies.
+    pub fn verbatim(&self) -> StampedBatch {
+        StampedBatch {
+            header: self.bytes.slice(..HEADER_BYTES),
+            records: self.bytes.slice(HEADER_BYTES..),
+        }
+    }
+
     /// Gives the batch its place in the log. With a log append time, every record carries that
     /// time. Offsets and leader epoch lie outside the checksum; it is computed anew only when the
     /// timestamp type or the largest timestamp (a producer may have claimed a wrong one) changes.

@@ -4,64 +4,95 @@
 //! with records gives at least one whole batch however large, the rest keep within the limits
 //! (KIP-74). A request that has less than `min_bytes` and no news to tell at once waits on all its
 //! partitions together; whoever moves a high watermark counts it down, and it reads once more.
+//!
+//! A follower reads to the log's end, and its fetch tells how far its own copy goes. It also hears
+//! at once how far the log is committed, and where it begins.
 
 mod session;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use strandline_replica::{Isolation, ReadRefusal, Reader};
+use strandline_replica::{Isolation, Reader, View};
 use strandline_store::Records as StoredRecords;
-use strandline_types::{ErrorCode, LeaderEpoch, Offset};
+use strandline_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 use strandline_wire::Chunk;
-use strandline_wire::messages::fetch_request::FetchPartition;
 use strandline_wire::messages::fetch_response::{
     EpochEndOffset, FetchableTopicResponse, PartitionData,
 };
 use strandline_wire::messages::{FetchRequest, FetchResponse, Records};
 
 pub(crate) use session::FetchSessions;
-use session::Wanted;
+use session::{Planned, Told, Wanted};
 
 use crate::cx::Cx;
 use crate::deadline::Deadline;
-use crate::driver::partition::{FetchRead, FetchWaiter, Partition, ReadAt, Subscription};
+use crate::driver::partition::{
+    FetchRead, FetchRefusal, FetchWaiter, FollowerFetch, Partition, ReadAt, Subscription,
+};
 use crate::leader_hints::LeaderHints;
 use crate::partitions::find;
 use crate::session::Hangup;
 
 pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchResponse, Hangup> {
     let sessions = &cx.handles.fetch_sessions;
-    let plan = match sessions.plan(cx.now.instant, cx.version, &mut request) {
+    let mut plan = match sessions.plan(cx.now.instant, cx.version, &mut request) {
         Ok(plan) => plan,
         Err(error_code) => return Ok(FetchResponse { error_code, ..Default::default() }),
     };
+    let follower = follower_of(&request);
     let limits = Limits {
         min_bytes: i64::from(request.min_bytes),
         max_bytes: request.max_bytes.min(cx.handles.config.network.fetch_max_bytes).max(0) as u32,
-        reader: Reader::Consumer(match request.isolation_level {
-            0 => Isolation::ReadUncommitted,
-            _ => Isolation::ReadCommitted,
-        }),
+        reader: match (follower, request.isolation_level) {
+            (Some(_), _) => Reader::Follower,
+            (None, 0) => Reader::Consumer(Isolation::ReadUncommitted),
+            (None, _) => Reader::Consumer(Isolation::ReadCommitted),
+        },
     };
-    let mut read = read_all(cx, &plan.partitions, limits).await;
+    let mut read = read_all(cx, &plan.partitions, limits, follower).await;
     if request.max_wait_ms > 0 && !read.is_enough(limits) {
         let mut deadline = Deadline::after(cx, request.max_wait_ms);
+        for (planned, one) in plan.partitions.iter_mut().zip(&read.partitions) {
+            planned.told.get_or_insert(Told::by(&one.answer));
+        }
         loop {
             let waiter = FetchWaiter::new(limits.min_bytes - read.bytes);
             let subscriptions = read.subscribe(&waiter, limits.reader);
-            let woken = deadline.wait(waiter.ready()).await;
+            // A follower that has more to ask for is not kept waiting.
+            let has_more = AtomicBool::new(false);
+            let ready = async {
+                tokio::select! {
+                    biased;
+                    () = waiter.ready() => {}
+                    () = cx.session.queue.has_next(), if follower.is_some() => {
+                        has_more.store(true, Ordering::Relaxed);
+                    }
+                }
+            };
+            let woken = deadline.wait(ready).await;
             drop(subscriptions);
-            read = read_all(cx, &plan.partitions, limits).await;
-            if woken.is_err() || read.is_enough(limits) {
+            // What it holds was counted before.
+            read = read_all(cx, &plan.partitions, limits, None).await;
+            if woken.is_err() || has_more.into_inner() || read.is_enough(limits) {
                 break;
             }
         }
     }
-    read.count(cx);
+    if follower.is_none() {
+        read.count(cx);
+    }
     let answers = read.partitions.into_iter().map(|it| (it.wanted, it.answer)).collect();
     let (session_id, answers) = sessions.conclude(cx.now.instant, cx.version, plan, answers);
     Ok(respond(cx, session_id, answers))
+}
+
+/// The follower that asks, and its incarnation; `None` for consumers.
+fn follower_of(request: &FetchRequest) -> Option<(NodeId, BrokerEpoch)> {
+    let state = &request.replica_state;
+    let replica_id = if state.replica_id >= 0 { state.replica_id } else { request.replica_id };
+    (replica_id >= 0).then_some((NodeId(replica_id), BrokerEpoch(state.replica_epoch)))
 }
 
 #[derive(Clone, Copy)]
@@ -82,8 +113,8 @@ struct ReadAll {
 struct ReadOne {
     wanted: Wanted,
     answer: PartitionData,
-    /// Where to wait for more, and how far this pass has seen it.
-    partition: Option<(Arc<Partition>, Offset)>,
+    /// Where to wait for more, and what this pass has seen of it.
+    partition: Option<(Arc<Partition>, View)>,
     is_urgent: bool,
 }
 
@@ -105,15 +136,20 @@ impl ReadAll {
 
     fn subscribe(&self, waiter: &Arc<FetchWaiter>, reader: Reader) -> Vec<Subscription> {
         let partitions = self.partitions.iter().filter_map(|it| it.partition.as_ref());
-        partitions.map(|(partition, seen)| partition.subscribe(waiter, reader, *seen)).collect()
+        partitions.map(|(partition, seen)| partition.subscribe(waiter, reader, seen)).collect()
     }
 }
 
-async fn read_all(cx: &Cx, wanted: &[(Wanted, FetchPartition)], limits: Limits) -> ReadAll {
+async fn read_all(
+    cx: &Cx,
+    planned: &[Planned],
+    limits: Limits,
+    follower: Option<(NodeId, BrokerEpoch)>,
+) -> ReadAll {
     let mut all =
-        ReadAll { partitions: Vec::with_capacity(wanted.len()), bytes: 0, is_urgent: false };
+        ReadAll { partitions: Vec::with_capacity(planned.len()), bytes: 0, is_urgent: false };
     let mut room = limits.max_bytes;
-    for (wanted, wants) in wanted {
+    for Planned { wanted, wants, told } in planned {
         let at = ReadAt {
             from: Offset(wants.fetch_offset),
             max_bytes: room.min(wants.partition_max_bytes.max(0) as u32),
@@ -122,7 +158,15 @@ async fn read_all(cx: &Cx, wanted: &[(Wanted, FetchPartition)], limits: Limits) 
             leader_epoch: LeaderEpoch(wants.current_leader_epoch),
             last_fetched_epoch: LeaderEpoch(wants.last_fetched_epoch),
         };
-        let one = read_one(cx, wanted.clone(), at).await;
+        let fetch = follower.map(|(follower, broker_epoch)| FollowerFetch {
+            follower,
+            broker_epoch,
+            log_start: Offset(wants.log_start_offset),
+            log_end: Offset(wants.fetch_offset),
+        });
+        let mut one = read_one(cx, wanted.clone(), at, fetch).await;
+        let has_news = told.is_some_and(|told| told != Told::by(&one.answer));
+        one.is_urgent |= limits.reader == Reader::Follower && has_news;
         let len = one.answer.records.len();
         room = room.saturating_sub(len as u32);
         all.bytes += len as i64;
@@ -132,7 +176,12 @@ async fn read_all(cx: &Cx, wanted: &[(Wanted, FetchPartition)], limits: Limits) 
     all
 }
 
-async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
+async fn read_one(
+    cx: &Cx,
+    wanted: Wanted,
+    at: ReadAt,
+    follower: Option<FollowerFetch>,
+) -> ReadOne {
     let index = wanted.partition;
     let all_topics = &cx.handles.metrics.traffic;
     let held = match find(cx, &wanted.topic, wanted.topic_id, index) {
@@ -147,7 +196,11 @@ async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
     let partition = held.partition;
     let counted = [all_topics, partition.traffic()];
     counted.iter().for_each(|traffic| traffic.fetch_requests.add(1));
-    match partition.read(at).await {
+    let read = match follower {
+        Some(fetch) => partition.read_for(fetch, at).await,
+        None => partition.read(at).await.map_err(FetchRefusal::from),
+    };
+    match read {
         Ok(FetchRead { view, records, next_offset, diverging }) => {
             let seen = view.end_for(at.reader);
             // A read ends with its segment, or where the room does that others have left. What lies
@@ -170,12 +223,12 @@ async fn read_one(cx: &Cx, wanted: Wanted, at: ReadAt) -> ReadOne {
                 diverging_epoch: diverging_epoch.unwrap_or_default(),
                 ..Default::default()
             };
-            ReadOne { wanted, answer, partition: Some((partition, seen)), is_urgent }
+            ReadOne { wanted, answer, partition: Some((partition, view)), is_urgent }
         }
         Err(refusal) => {
             let mut answer = failed(index, refusal.code());
             counted.iter().for_each(|traffic| traffic.fetch_failed(refusal.code()));
-            if matches!(refusal, ReadRefusal::OffsetOutOfRange { .. }) {
+            if refusal.code() == ErrorCode::OFFSET_OUT_OF_RANGE {
                 // A client that resets by itself wants to know where the log lies now.
                 let view = partition.view();
                 answer.high_watermark = view.high_watermark.get();

@@ -53,18 +53,39 @@ struct Cached {
     told: Option<Told>,
 }
 
+/// How a log lies, as a client was told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Told {
+pub(crate) struct Told {
     high_watermark: i64,
     last_stable_offset: i64,
     log_start_offset: i64,
 }
 
+impl Told {
+    const NOTHING: Self = Self { high_watermark: -1, last_stable_offset: -1, log_start_offset: -1 };
+
+    pub(crate) fn by(data: &PartitionData) -> Self {
+        Self {
+            high_watermark: data.high_watermark,
+            last_stable_offset: data.last_stable_offset,
+            log_start_offset: data.log_start_offset,
+        }
+    }
+}
+
 /// What one request asks for, once its session has been brought up to date.
 pub(crate) struct Plan {
     /// In the order in which to serve them.
-    pub(crate) partitions: Vec<(Wanted, FetchPartition)>,
+    pub(crate) partitions: Vec<Planned>,
     kind: Kind,
+}
+
+/// One partition to be read.
+pub(crate) struct Planned {
+    pub(crate) wanted: Wanted,
+    pub(crate) wants: FetchPartition,
+    /// What the client knows by its session; `None` where no session remembers.
+    pub(crate) told: Option<Told>,
 }
 
 #[derive(Clone, Copy)]
@@ -107,7 +128,7 @@ impl FetchSessions {
         }
         session.next_epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.last_used = now;
-        for (wanted, wants) in asked {
+        for Planned { wanted, wants, .. } in asked {
             session.want(wanted, wants);
         }
         for topic in &request.forgotten_topics_data {
@@ -160,7 +181,7 @@ impl FetchSessions {
         &self,
         now: Instant,
         version: i16,
-        partitions: Vec<(Wanted, FetchPartition)>,
+        partitions: Vec<Planned>,
         read: &[(Wanted, PartitionData)],
     ) -> Option<i32> {
         let mut sessions = self.lock();
@@ -186,7 +207,7 @@ impl FetchSessions {
             by_turn: BTreeMap::new(),
             partitions: BTreeMap::new(),
         };
-        for (wanted, wants) in partitions {
+        for Planned { wanted, wants, .. } in partitions {
             session.want(wanted, wants);
         }
         for (wanted, data) in read {
@@ -229,20 +250,23 @@ impl Session {
         self.next_turn
     }
 
-    fn in_turn(&self) -> Vec<(Wanted, FetchPartition)> {
-        let in_turn = self.by_turn.values();
-        in_turn.map(|wanted| (wanted.clone(), self.partitions[wanted].wants.clone())).collect()
+    fn in_turn(&self) -> Vec<Planned> {
+        let planned = |wanted: &Wanted| {
+            let cached = &self.partitions[wanted];
+            Planned {
+                wanted: wanted.clone(),
+                wants: cached.wants.clone(),
+                told: Some(cached.told.unwrap_or(Told::NOTHING)),
+            }
+        };
+        self.by_turn.values().map(planned).collect()
     }
 
     /// Whether the client must be told, and remembers that it was.
     fn is_news(&mut self, wanted: &Wanted, data: &PartitionData) -> bool {
         let next_turn = self.take_turn();
         let Some(cached) = self.partitions.get_mut(wanted) else { return true };
-        let telling = Told {
-            high_watermark: data.high_watermark,
-            last_stable_offset: data.last_stable_offset,
-            log_start_offset: data.log_start_offset,
-        };
+        let telling = Told::by(data);
         if data.error_code != ErrorCode::NONE {
             // Told again with every answer until it is gone.
             cached.told = None;
@@ -261,7 +285,7 @@ impl Session {
     }
 }
 
-fn take_partitions(request: &mut FetchRequest) -> Vec<(Wanted, FetchPartition)> {
+fn take_partitions(request: &mut FetchRequest) -> Vec<Planned> {
     let mut partitions = Vec::new();
     for topic in std::mem::take(&mut request.topics) {
         for wants in topic.partitions {
@@ -270,7 +294,7 @@ fn take_partitions(request: &mut FetchRequest) -> Vec<(Wanted, FetchPartition)> 
                 topic_id: topic.topic_id,
                 partition: wants.partition,
             };
-            partitions.push((wanted, wants));
+            partitions.push(Planned { wanted, wants, told: None });
         }
     }
     partitions

@@ -149,6 +149,11 @@ impl Partition {
                     self.refused(fault).await;
                 }
             }
+            Chore::Cut => {
+                if let Err(fault) = self.cut().await {
+                    self.refused(fault).await;
+                }
+            }
             Chore::Resume => self.go_on().await,
             Chore::Delete(deletion, sender) => self.begin_deletion(deletion, sender).await,
             Chore::Close(sender) => {
@@ -190,7 +195,7 @@ impl Partition {
         }
     }
 
-    async fn refused(&self, fault: StoreFault) {
+    pub(super) async fn refused(&self, fault: StoreFault) {
         if fault.is_full() { self.disk_is_full(&fault).await } else { self.fault(&fault) }
     }
 
@@ -231,7 +236,11 @@ impl Partition {
     /// Takes appends again after a full disk.
     async fn go_on(&self) {
         let is_whole = self.with_log(|log| log.written_end() == log.log_end());
-        let cut = if is_whole { Ok(()) } else { self.cut_back().await };
+        let whole = if is_whole { Ok(()) } else { self.cut_back().await };
+        let cut = match whole {
+            Ok(()) => self.cut().await,
+            Err(fault) => Err(fault),
+        };
         // The disk may have refused the epochs too.
         let epochs = self.with_log(|log| log.epochs().entries().to_vec());
         let ready = match cut {
@@ -241,7 +250,14 @@ impl Partition {
         match ready {
             Ok(()) => {
                 tracing::info!(partition = %self.name, "there is room again");
-                self.core().replica.resume();
+                let after = {
+                    let mut core = self.core();
+                    core.replica.resume();
+                    // Its fetcher is to ask again.
+                    core.is_busy = true;
+                    self.route(&mut core, Vec::new(), Vec::new())
+                };
+                self.settle(after);
             }
             Err(fault) if fault.is_full() => {}
             Err(fault) => self.fault(&fault),
@@ -289,6 +305,9 @@ enum Next {
 }
 
 fn stamped((plan, batches): Admitted) -> Append {
+    if plan.stamps.is_empty() {
+        return Append { plan, batches: batches.iter().map(InspectedBatch::verbatim).collect() };
+    }
     let stamp = |(batch, stamp): (&InspectedBatch, &strandline_log::Stamp)| -> StampedBatch {
         batch.stamp(stamp.base_offset, stamp.leader_epoch, stamp.log_append_time)
     };

@@ -3,9 +3,9 @@
 use strandline_log::EpochEnd;
 use strandline_replica::{ReadRefusal, Reader, View};
 use strandline_store::{ReadRequest, Records, StoreFault, TimestampOffset};
-use strandline_types::{LeaderEpoch, Offset, Timestamp};
+use strandline_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
-use super::Partition;
+use super::{FollowerFetch, Partition};
 
 /// One partition of a Fetch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,29 @@ pub(crate) struct ReadAt {
     pub(crate) leader_epoch: LeaderEpoch,
     /// The epoch of the last record before `from` as the client has it; −1 asks for no check.
     pub(crate) last_fetched_epoch: LeaderEpoch,
+}
+
+/// Why a partition of a Fetch gets no records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum FetchRefusal {
+    #[error(transparent)]
+    Read(#[from] ReadRefusal),
+    /// Here or there the metadata are not up to date.
+    #[error("{follower} is no replica of the partition in leader epoch {leader_epoch}")]
+    NoReplica { follower: NodeId, leader_epoch: LeaderEpoch },
+}
+
+impl FetchRefusal {
+    pub(crate) const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Read(refusal) => refusal.code(),
+            // Who names no epoch is too old for the better answer.
+            Self::NoReplica { leader_epoch: LeaderEpoch::NONE, .. } => {
+                ErrorCode::NOT_LEADER_OR_FOLLOWER
+            }
+            Self::NoReplica { .. } => ErrorCode::UNKNOWN_LEADER_EPOCH,
+        }
+    }
 }
 
 /// What a Fetch may send.
@@ -39,6 +62,25 @@ impl FetchRead {
 }
 
 impl Partition {
+    /// Reads for a follower, after counting what it has: it hears at once how far its own fetch has
+    /// committed the log.
+    pub(crate) async fn read_for(
+        &self,
+        fetch: FollowerFetch,
+        read: ReadAt,
+    ) -> Result<FetchRead, FetchRefusal> {
+        let view = self.view();
+        // A copy that parts from this log counts for nothing.
+        if self.diverging_epoch(&view, &read)?.is_none() {
+            view.readable(read.from, read.reader, read.leader_epoch)?;
+            if !self.follower_fetched(fetch) {
+                let (follower, leader_epoch) = (fetch.follower, read.leader_epoch);
+                return Err(FetchRefusal::NoReplica { follower, leader_epoch });
+            }
+        }
+        Ok(self.read(read).await?)
+    }
+
     pub(crate) async fn read(&self, read: ReadAt) -> Result<FetchRead, ReadRefusal> {
         let view = self.view();
         if let Some(diverging) = self.diverging_epoch(&view, &read)? {

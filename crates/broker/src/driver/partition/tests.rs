@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use strandline_log::{LogConfig, Origin};
 use strandline_ports::real::RealSpawn;
-use strandline_replica::{Isolation, Reader, RequiredAcks};
+use strandline_replica::{Followership, Isolation, Reader, RequiredAcks};
 use strandline_store::LoadOptions;
 use strandline_types::{ErrorCode, PartitionId, ProducerEpoch, ProducerId, Timestamp, Uuid};
 use strandline_wire::records::{
@@ -199,7 +199,7 @@ async fn a_waiting_fetch_counts_down_and_is_woken_once() {
         ready.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
     };
     let waiter = FetchWaiter::new(200);
-    let subscription = partition.subscribe(&waiter, CONSUMER, Offset(0));
+    let subscription = partition.subscribe(&waiter, CONSUMER, &partition.view());
     assert!(!is_ready(&waiter));
     node.put(&partition, &["some eighty bytes"]).await.unwrap();
     assert!(!is_ready(&waiter), "one batch is not 200 bytes");
@@ -210,13 +210,20 @@ async fn a_waiting_fetch_counts_down_and_is_woken_once() {
 
     // What came between the read and the subscription is not missed.
     let late = FetchWaiter::new(1);
-    let _subscription = partition.subscribe(&late, CONSUMER, Offset(2));
+    let earlier = View { high_watermark: Offset(2), ..partition.view() };
+    let _subscription = partition.subscribe(&late, CONSUMER, &earlier);
     assert!(is_ready(&late));
 
     let loses_leader = FetchWaiter::new(1);
-    let _other = partition.subscribe(&loses_leader, CONSUMER, Offset(3));
+    let _other = partition.subscribe(&loses_leader, CONSUMER, &partition.view());
     assert!(!is_ready(&loses_leader));
-    partition.become_follower(LeaderEpoch(1), 1);
+    let followership = Followership {
+        leader: NodeId::NONE,
+        leader_epoch: LeaderEpoch(1),
+        partition_epoch: 1,
+        is_in_sync: true,
+    };
+    partition.become_follower(followership, None);
     assert!(is_ready(&loses_leader));
 }
 

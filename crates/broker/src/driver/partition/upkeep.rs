@@ -1,9 +1,9 @@
 //! What is not a request: flush, retention, resuming after a full disk, closing.
 
 use strandline_log::{Deletion, LogImage};
-use strandline_replica::Event;
+use strandline_replica::{Event, Followership};
 use strandline_store::{DeletedFiles, StoreFault};
-use strandline_types::Offset;
+use strandline_types::{NodeId, Offset};
 use tokio::sync::oneshot;
 
 use super::{Chore, Partition};
@@ -111,10 +111,12 @@ impl Partition {
         let after = {
             let mut core = self.core();
             // No metadata that are still on their way can make it a leader again.
-            let event = Event::BecomeFollower {
+            let event = Event::BecomeFollower(Followership {
+                leader: NodeId::NONE,
                 leader_epoch: view.leader_epoch,
                 partition_epoch: i32::MAX,
-            };
+                is_in_sync: false,
+            });
             core.add_chores([Chore::Close(sender)]);
             self.decide(&mut core, now, event)
         };

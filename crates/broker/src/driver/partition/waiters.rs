@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use strandline_replica::{Reader, View};
-use strandline_types::{Bug, Offset, planted};
+use strandline_types::{Bug, planted};
 use tokio::sync::Notify;
 
 use super::Partition;
@@ -71,8 +71,9 @@ struct Subscriber {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Gained {
     committed_bytes: i64,
-    /// Followers wait for one byte, so it does not matter how many.
-    log_end_moved: bool,
+    /// What a follower must hear: records, of which it waits for one byte, so it does not matter
+    /// how many; and how far the log is committed or was deleted.
+    log_moved: bool,
     /// A new leader, a fault: answers change even without records.
     everybody: bool,
 }
@@ -80,9 +81,10 @@ pub(super) struct Gained {
 impl Gained {
     pub(super) fn between(before: &View, after: &View, committed_bytes: i64) -> Self {
         let roles = |view: &View| (view.is_leader, view.is_offline, view.leader_epoch);
+        let bounds = |view: &View| (view.log_start, view.high_watermark, view.log_end);
         Self {
             committed_bytes,
-            log_end_moved: after.log_end > before.log_end,
+            log_moved: bounds(before) != bounds(after),
             everybody: roles(before) != roles(after),
         }
     }
@@ -94,7 +96,7 @@ impl Waiters {
     }
 
     pub(super) fn wake(&self, gained: &Gained) {
-        if gained.committed_bytes == 0 && !gained.log_end_moved && !gained.everybody {
+        if gained.committed_bytes == 0 && !gained.log_moved && !gained.everybody {
             return;
         }
         for Subscriber { waiter, reader } in &*self.lock() {
@@ -102,7 +104,7 @@ impl Waiters {
                 _ if gained.everybody => waiter.wake(),
                 Reader::Consumer(_) if planted(Bug::FetchSleepsOn) => {}
                 Reader::Consumer(_) => waiter.gained(gained.committed_bytes),
-                Reader::Follower if gained.log_end_moved => waiter.wake(),
+                Reader::Follower if gained.log_moved => waiter.wake(),
                 Reader::Follower => {}
             }
         }
@@ -110,17 +112,22 @@ impl Waiters {
 }
 
 impl Partition {
-    /// Hangs up a waiter. `seen_end` is how far the request has read: if there is more already, the
-    /// waiter is woken at once.
+    /// Hangs up a waiter. `seen` is what the request has read: if there is news already, the waiter
+    /// is woken at once.
     pub(crate) fn subscribe(
         &self,
         waiter: &Arc<FetchWaiter>,
         reader: Reader,
-        seen_end: Offset,
+        seen: &View,
     ) -> Subscription {
         self.waiters.lock().push(Subscriber { waiter: Arc::clone(waiter), reader });
         let view = self.view();
-        if !view.is_leader || view.is_offline || view.end_for(reader) > seen_end {
+        let gained = Gained::between(seen, &view, 0);
+        let has_news = match reader {
+            Reader::Consumer(_) => view.end_for(reader) > seen.end_for(reader),
+            Reader::Follower => gained.log_moved,
+        };
+        if !view.is_leader || view.is_offline || has_news {
             waiter.wake();
         }
         Subscription { partition: Weak::clone(&self.me), waiter: Arc::clone(waiter) }

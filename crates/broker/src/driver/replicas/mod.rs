@@ -11,12 +11,12 @@ use std::time::Duration;
 use strandline_config::{BrokerConfig, TopicConfig};
 use strandline_log::LogConfig;
 use strandline_metadata::image::{
-    ConfigResource, LeaderRecoveryState, Partition as PartitionImage, PartitionDelta, ResourceType,
-    Topic,
+    Cluster, ConfigResource, LeaderRecoveryState, Partition as PartitionImage, PartitionDelta,
+    ResourceType, Topic,
 };
 use strandline_metadata::{Delta, Image};
 use strandline_ports::{Lane, World, random_uuid};
-use strandline_replica::{IsrMember, Leadership, ReplicaConfig};
+use strandline_replica::{Followership, IsrMember, Leadership, ReplicaConfig};
 use strandline_store::format::names::PartitionDir;
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{FoundPartition, StoreFault};
@@ -24,6 +24,7 @@ use strandline_types::{BrokerEpoch, NodeId, PartitionId, TopicIdPartition, Topic
 use tokio::sync::mpsc;
 
 use super::assignments::Assignment;
+use super::fetchers::Fetchers;
 use super::partition::{IsrProposal, Partition, PartitionContext};
 use super::quorum::metadata_partition;
 use crate::dirs::{DirIndex, Dirs};
@@ -42,14 +43,16 @@ pub(crate) struct ReplicaSettings {
     pub(crate) producer_id_expiration_ms: i64,
 }
 
-/// Default of `replica.lag.time.max.ms`.
-pub(crate) const LAG_TIME_MAX: Duration = Duration::from_secs(30);
+/// `replica.lag.time.max.ms`.
+pub(crate) fn lag_time_max(config: &BrokerConfig) -> Duration {
+    Duration::from_millis(config.replication.lag_time_max_ms.max(1) as u64)
+}
 
 impl ReplicaSettings {
     pub(crate) fn of(config: &BrokerConfig) -> Self {
         Self {
             topic_defaults: Arc::clone(&config.topic_defaults),
-            lag_time_max: LAG_TIME_MAX,
+            lag_time_max: lag_time_max(config),
             producer_id_expiration_ms: i64::from(config.producers.expiration_ms),
         }
     }
@@ -81,6 +84,7 @@ pub(crate) struct Replicas {
     /// All topics inherit from other defaults than those that were applied to them.
     defaults_changed: bool,
     assignments: mpsc::UnboundedSender<Assignment>,
+    fetchers: Fetchers,
     opener: Opener,
     /// What no metadata have claimed yet.
     found: Found,
@@ -115,7 +119,7 @@ impl Replicas {
         context: Arc<PartitionContext>,
         settings: ReplicaSettings,
         found: FoundOnDisk,
-        assignments: mpsc::UnboundedSender<Assignment>,
+        (assignments, fetchers): (mpsc::UnboundedSender<Assignment>, Fetchers),
     ) -> Self {
         let FoundOnDisk { partitions: found, checkpoints } = found;
         let opener = Opener {
@@ -133,6 +137,7 @@ impl Replicas {
             settings,
             defaults_changed: false,
             assignments,
+            fetchers,
             opener,
             found,
             waiting: Vec::new(),
@@ -158,12 +163,17 @@ impl Replicas {
         let mut openings = VecDeque::new();
         let mut load = None;
         let mut configs = BTreeMap::new();
+        if !delta.brokers.is_empty() {
+            self.fetchers.update_endpoints(&image.cluster);
+        }
         for change in delta.partitions {
             let id = TopicIdPartition { topic_id: change.topic.id, partition: change.partition };
             let PartitionDelta { topic, partition, after, .. } = change;
             let mine = after.filter(|after| after.replicas.contains(&self.node_id));
             match (mine, self.partitions.get(id)) {
-                (Some(assigned), Some(held)) => self.assign(&held.partition, &assigned),
+                (Some(assigned), Some(held)) => {
+                    self.assign(&held.partition, &assigned, &image.cluster);
+                }
                 // What failed once is tried again at the next start, or when there is room.
                 (Some(_), None) if self.partitions.is_offline(id) => {}
                 (Some(assigned), None) => {
@@ -182,7 +192,8 @@ impl Replicas {
                 (None, None) => self.partitions.forget_offline(id),
             }
         }
-        self.open_all(openings).await;
+        self.open_all(openings, &image.cluster).await;
+        self.tell_of_brokers(image, &delta.brokers);
         match std::mem::take(&mut self.defaults_changed) {
             true => image.topics.iter().for_each(|topic| self.reconfigure(image, topic)),
             false => {
@@ -321,11 +332,11 @@ impl Replicas {
             openings.push_back(opening);
         }
         let is_any = !openings.is_empty();
-        self.open_all(openings).await;
+        self.open_all(openings, &image.cluster).await;
         is_any
     }
 
-    async fn open_all(&mut self, openings: VecDeque<Opening>) {
+    async fn open_all(&mut self, openings: VecDeque<Opening>, cluster: &Cluster) {
         let workers = OPENING_MAX.min(openings.len());
         let shared = Arc::new(Mutex::new(openings));
         let (opened_in, mut opened) = mpsc::unbounded_channel();
@@ -339,7 +350,7 @@ impl Replicas {
             match outcome {
                 Ok(opened) => {
                     self.partitions.forget_offline(opened.opening.id());
-                    self.hold(opened);
+                    self.hold(opened, cluster);
                 }
                 Err((opening, fault)) => {
                     let (partition, id) = (opening.name(), opening.id());
@@ -351,7 +362,7 @@ impl Replicas {
         }
     }
 
-    fn hold(&self, opened: Opened) {
+    fn hold(&mut self, opened: Opened, cluster: &Cluster) {
         let Opened { opening, store, log, high_watermark } = opened;
         let (name, id) = (opening.name(), opening.id());
         let Opening { assigned, config, dir, .. } = opening;
@@ -370,11 +381,11 @@ impl Replicas {
             self.replica_config(&config),
             high_watermark,
         );
-        self.assign(&partition, &assigned);
-        self.partitions.insert(Held { partition, config, dir });
+        self.partitions.insert(Held { partition: Arc::clone(&partition), config, dir });
+        self.assign(&partition, &assigned, cluster);
     }
 
-    fn assign(&self, partition: &Partition, assigned: &PartitionImage) {
+    fn assign(&mut self, partition: &Partition, assigned: &PartitionImage, cluster: &Cluster) {
         if assigned.leader == self.node_id {
             partition.become_leader(Leadership {
                 leader_epoch: assigned.leader_epoch,
@@ -382,11 +393,36 @@ impl Replicas {
                 replicas: assigned.replicas.clone(),
                 in_sync: assigned.isr.clone(),
             });
+            partition.leave_fetcher();
+            for &follower in assigned.replicas.iter().filter(|&&it| it != self.node_id) {
+                tell_of_broker(partition, follower, cluster);
+            }
             if assigned.leader_recovery_state == LeaderRecoveryState::Recovering {
                 self.end_recovery(partition.id(), assigned);
             }
         } else {
-            partition.become_follower(assigned.leader_epoch, assigned.partition_epoch);
+            let followership = Followership {
+                leader: assigned.leader,
+                leader_epoch: assigned.leader_epoch,
+                partition_epoch: assigned.partition_epoch,
+                is_in_sync: assigned.isr.contains(&self.node_id),
+            };
+            let fetcher = self.fetchers.of(assigned.leader, cluster);
+            partition.become_follower(followership, fetcher);
+        }
+    }
+
+    /// Leaders must know which of their followers live, and which may join the ISR.
+    fn tell_of_brokers(&self, image: &Image, changed: &[NodeId]) {
+        let others: Vec<NodeId> =
+            changed.iter().copied().filter(|&broker| broker != self.node_id).collect();
+        if others.is_empty() {
+            return;
+        }
+        for Held { partition, .. } in self.partitions.all() {
+            if partition.view().is_leader {
+                others.iter().for_each(|&it| tell_of_broker(&partition, it, &image.cluster));
+            }
         }
     }
 
@@ -465,6 +501,12 @@ impl Replicas {
             lag_time_max: self.settings.lag_time_max,
         }
     }
+}
+
+fn tell_of_broker(partition: &Partition, broker: NodeId, cluster: &Cluster) {
+    let known = cluster.broker(broker);
+    let is_alive = known.is_some_and(|broker| !broker.is_fenced());
+    partition.follower_changed(broker, is_alive, cluster.is_active(broker));
 }
 
 /// Opens partitions until the queue is empty. One that cannot be opened is not served, and nobody

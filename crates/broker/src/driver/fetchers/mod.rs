@@ -1,0 +1,132 @@
+//! Followers fetch: one task and one connection per leading broker, for all partitions that follow
+//! it.
+
+mod fetcher;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strandline_config::{BrokerConfig, ReplicationSettings};
+use strandline_metadata::image::Cluster;
+use strandline_ports::{Lane, World, watch};
+use strandline_types::{BrokerEpoch, NodeId, TopicIdPartition};
+use tokio::sync::Notify;
+
+use super::partition::Partition;
+use fetcher::Fetcher;
+
+/// Who fetches from whom.
+pub(crate) struct Fetchers {
+    context: Arc<FetcherContext>,
+    by_leader: BTreeMap<NodeId, LeaderLink>,
+}
+
+/// What all fetchers of a node need.
+pub(crate) struct FetcherContext {
+    pub(crate) world: World,
+    pub(crate) node: NodeId,
+    pub(crate) listener: String,
+    pub(crate) settings: ReplicationSettings,
+    pub(crate) broker_epoch: watch::Receiver<BrokerEpoch>,
+}
+
+struct LeaderLink {
+    inbox: Arc<Inbox>,
+    endpoint: watch::Sender<Option<Endpoint>>,
+}
+
+/// Where a leader listens to other brokers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+/// Partitions that a fetcher must look at: they are new, have other leaders, or may go on.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    partitions: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    arrived: Notify,
+}
+
+impl Inbox {
+    pub(crate) fn push(&self, partition: Arc<Partition>) {
+        self.lock().insert(partition.id(), partition);
+        self.arrived.notify_one();
+    }
+
+    fn take(&self) -> BTreeMap<TopicIdPartition, Arc<Partition>> {
+        std::mem::take(&mut self.lock())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Completes when there is something to take.
+    async fn arrived(&self) {
+        while self.is_empty() {
+            self.arrived.notified().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TopicIdPartition, Arc<Partition>>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fetchers {
+    pub(crate) fn new(
+        world: World,
+        config: &BrokerConfig,
+        broker_epoch: watch::Receiver<BrokerEpoch>,
+    ) -> Self {
+        let context = FetcherContext {
+            world,
+            node: config.node_id,
+            listener: config.inter_broker_listener_name.clone(),
+            settings: config.replication.clone(),
+            broker_epoch,
+        };
+        Self { context: Arc::new(context), by_leader: BTreeMap::new() }
+    }
+
+    /// The inbox of the fetcher that asks `leader`; `None` while nobody leads.
+    pub(crate) fn of(&mut self, leader: NodeId, cluster: &Cluster) -> Option<Arc<Inbox>> {
+        if leader == NodeId::NONE || leader == self.context.node {
+            return None;
+        }
+        if let Some(link) = self.by_leader.get(&leader) {
+            return Some(Arc::clone(&link.inbox));
+        }
+        let inbox = Arc::new(Inbox::default());
+        let (endpoint, endpoints) = watch::channel(self.endpoint_of(leader, cluster));
+        let fetcher =
+            Fetcher::new(Arc::clone(&self.context), leader, Arc::clone(&inbox), endpoints);
+        self.context.world.spawn.spawn(Lane::Data, Box::pin(fetcher.run()));
+        self.by_leader.insert(leader, LeaderLink { inbox: Arc::clone(&inbox), endpoint });
+        Some(inbox)
+    }
+
+    /// Brokers may have moved.
+    pub(crate) fn update_endpoints(&self, cluster: &Cluster) {
+        for (leader, link) in &self.by_leader {
+            let now = self.endpoint_of(*leader, cluster);
+            link.endpoint.send_if_modified(|known| {
+                let changes = *known != now;
+                if changes {
+                    known.clone_from(&now);
+                }
+                changes
+            });
+        }
+    }
+
+    fn endpoint_of(&self, leader: NodeId, cluster: &Cluster) -> Option<Endpoint> {
+        let endpoint = cluster.broker(leader)?.endpoint(&self.context.listener)?;
+        Some(Endpoint { host: endpoint.host.clone(), port: endpoint.port })
+    }
+}
