@@ -59,6 +59,15 @@ struct Followed {
     retry_at: Option<Instant>,
 }
 
+/// Why a whole fetch came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("it answers {0}")]
+    Refused(ErrorCode),
+}
+
 /// Why what a leader sent for one partition is of no use.
 #[derive(Debug, thiserror::Error)]
 enum BadRecords {
@@ -97,7 +106,7 @@ impl Fetcher {
             }
             let fetched = match self.connect().await {
                 Ok(connection) => self.fetch(&connection).await,
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             match fetched {
                 Ok(()) => self.failed_connections = 0,
@@ -202,7 +211,7 @@ impl Fetcher {
     }
 
     /// The leader cannot be reached, or does not answer.
-    async fn lost(&mut self, error: &CallError) {
+    async fn lost(&mut self, error: &FetchError) {
         let leader = self.leader;
         if self.failed_connections == 0 {
             tracing::warn!(%leader, %error, "cannot fetch from a leader");
@@ -217,7 +226,7 @@ impl Fetcher {
         let _ = timeout(&*self.context.world.clock, until, self.endpoint.changed()).await;
     }
 
-    async fn fetch(&mut self, connection: &Connection) -> Result<(), CallError> {
+    async fn fetch(&mut self, connection: &Connection) -> Result<(), FetchError> {
         let inbox = Arc::clone(&self.inbox);
         let mut parked = pin!(self.send(connection)?.receive());
         // Whoever comes while the leader waits for records must not wait with it: the request
@@ -271,12 +280,17 @@ impl Fetcher {
         &mut self,
         connection: &Connection,
         response: FetchResponse,
-    ) -> Result<(), CallError> {
-        if response.error_code != ErrorCode::NONE {
-            // The session has gone, or was never understood: the next one is told everything.
-            tracing::debug!(leader = %self.leader, error = %response.error_code, "new fetch session");
-            self.session.begin_again();
-            return Ok(());
+    ) -> Result<(), FetchError> {
+        match response.error_code {
+            ErrorCode::NONE => {}
+            ErrorCode::FETCH_SESSION_ID_NOT_FOUND
+            | ErrorCode::INVALID_FETCH_SESSION_EPOCH
+            | ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR => {
+                // The next one is told everything.
+                self.session.begin_again();
+                return Ok(());
+            }
+            code => return Err(FetchError::Refused(code)),
         }
         let mut writing = BTreeMap::new();
         let mut out_of_range = BTreeMap::new();

@@ -147,3 +147,79 @@ fn fetch_partition(
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId};
+
+    use super::*;
+
+    fn id(partition: i32) -> TopicIdPartition {
+        let topic_id = Uuid::from_u128(1 + partition as u128 / 10);
+        TopicIdPartition { topic_id, partition: PartitionId(partition) }
+    }
+
+    fn from(offset: i64) -> FetchPosition {
+        FetchPosition {
+            leader: NodeId(1),
+            leader_epoch: LeaderEpoch(3),
+            offset: Offset(offset),
+            last_epoch: LeaderEpoch(2),
+            log_start: Offset(0),
+        }
+    }
+
+    /// The next request: session and epoch, then what it asks and what it forgets.
+    fn next(session: &mut FetchSession) -> String {
+        let request = session.next_request(100);
+        let topics = request.topics.iter().flat_map(|topic| &topic.partitions);
+        let asked = topics.map(|it| format!(" {}@{}", it.partition, it.fetch_offset));
+        let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| &topic.partitions);
+        let forgotten = forgotten.map(|partition| format!(" -{partition}"));
+        let said: String = asked.chain(forgotten).collect();
+        format!("{}/{}:{said}", request.session_id, request.session_epoch)
+    }
+
+    #[test]
+    fn a_request_says_what_has_changed() {
+        let mut session = FetchSession::default();
+        [0, 1, 10].into_iter().for_each(|partition| session.want(id(partition), from(5)));
+        assert!(session.is_opening() && !session.is_open());
+        assert_eq!(next(&mut session), "0/0: 0@5 1@5 10@5");
+        session.answered(77);
+        assert!(session.is_open() && !session.has_untold());
+        assert_eq!(next(&mut session), "77/1:");
+        session.want(id(0), from(5));
+        assert!(!session.has_untold());
+        session.want(id(0), from(6));
+        session.want(id(2), from(0));
+        session.forget(id(1));
+        assert_eq!(session.asked(&id(0)), None, "it was asked from elsewhere");
+        assert_eq!(session.asked(&id(10)), Some(from(5)));
+        assert_eq!(next(&mut session), "77/2: 0@6 2@0 -1");
+        assert_eq!(session.asked(&id(0)), Some(from(6)));
+        // Forgotten and wanted again before the leader heard of it; and the other way round.
+        session.forget(id(0));
+        session.want(id(0), from(6));
+        session.want(id(3), from(0));
+        session.forget(id(3));
+        assert_eq!(next(&mut session), "77/3: 0@6");
+        session.begin_again();
+        assert_eq!(session.asked(&id(0)), None);
+        assert_eq!(next(&mut session), "0/0: 0@6 2@0 10@5");
+    }
+
+    #[test]
+    fn a_leader_without_room_is_asked_for_everything_each_time() {
+        let mut session = FetchSession::default();
+        session.want(id(0), from(5));
+        assert_eq!(next(&mut session), "0/0: 0@5");
+        session.answered(0);
+        assert!(!session.is_opening() && !session.is_open());
+        session.forget(id(0));
+        session.want(id(1), from(5));
+        assert_eq!(next(&mut session), "0/0: 1@5");
+        session.answered(9);
+        assert_eq!(next(&mut session), "9/1:");
+    }
+}

@@ -369,6 +369,52 @@ async fn a_closed_partition_is_as_it_says() {
 }
 
 #[tokio::test]
+async fn only_replicas_are_counted_and_only_what_continues_the_log() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    partition.become_leader(Leadership {
+        leader_epoch: LeaderEpoch(1),
+        partition_epoch: 1,
+        replicas: vec![NodeId(1), NodeId(2)],
+        in_sync: vec![NodeId(1), NodeId(2)],
+    });
+    let waiting = node.produce(&partition, &["a"], -1);
+    while partition.view().log_end < Offset(1) {
+        tokio::task::yield_now().await;
+    }
+    let fetch = async |follower, from, epoch, last_epoch| {
+        let fetch = FollowerFetch {
+            follower: NodeId(follower),
+            broker_epoch: strandline_types::BrokerEpoch(7),
+            log_start: Offset(0),
+            log_end: Offset(from),
+        };
+        let at = ReadAt {
+            from: Offset(from),
+            max_bytes: 500,
+            at_least_one_batch: true,
+            reader: Reader::Follower,
+            leader_epoch: LeaderEpoch(epoch),
+            last_fetched_epoch: LeaderEpoch(last_epoch),
+        };
+        let read = partition.read_for(fetch, at).await.map_err(|refusal| refusal.code())?;
+        let diverging = read.diverging.map(|end| (end.epoch.get(), end.end.get()));
+        Ok((read.view.high_watermark.get(), !read.records.is_empty(), diverging))
+    };
+    assert_eq!(fetch(3, 0, 1, -1).await, Err(ErrorCode::UNKNOWN_LEADER_EPOCH));
+    assert_eq!(fetch(3, 0, -1, -1).await, Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    assert_eq!(fetch(2, 0, 0, -1).await, Err(ErrorCode::FENCED_LEADER_EPOCH));
+    assert_eq!(fetch(2, 0, 2, -1).await, Err(ErrorCode::UNKNOWN_LEADER_EPOCH));
+    assert_eq!(fetch(2, 2, 1, -1).await, Err(ErrorCode::OFFSET_OUT_OF_RANGE));
+    assert_eq!(fetch(2, 2, 1, 1).await, Ok((0, false, Some((1, 1)))));
+    // What is not committed is read by followers; by asking on they commit it, and hear so at once.
+    assert_eq!(fetch(2, 0, 1, -1).await, Ok((0, true, None)));
+    assert_eq!(fetch(2, 1, 1, 1).await, Ok((1, false, None)));
+    assert!(waiting.answered().await.is_ok());
+}
+
+#[tokio::test]
 async fn a_request_that_gave_up_is_forgotten() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::open(home.path(), small()).await;

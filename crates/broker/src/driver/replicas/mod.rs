@@ -447,6 +447,7 @@ impl Replicas {
     async fn delete(&self, id: TopicIdPartition) {
         let Some(Held { partition, config, dir }) = self.partitions.remove(id) else { return };
         let closed = partition.close().await;
+        partition.leave_fetcher();
         let dirs = Arc::clone(&self.dirs);
         let log_dir = &dirs.get(dir).log;
         let unique = random_uuid(&*self.world.entropy);
