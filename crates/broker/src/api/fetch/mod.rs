@@ -95,6 +95,13 @@ fn follower_of(request: &FetchRequest) -> Option<(NodeId, BrokerEpoch)> {
     (replica_id >= 0).then_some((NodeId(replica_id), BrokerEpoch(state.replica_epoch)))
 }
 
+/// Sent before the broker registered anew. A request may be that old: its broker may have lost since
+/// what the request says that it holds (KIP-903).
+fn is_stale(cx: &Cx, fetch: &FollowerFetch) -> bool {
+    let known = cx.image().cluster.broker(fetch.follower).map(|broker| broker.epoch());
+    fetch.broker_epoch != BrokerEpoch::NONE && known.is_some_and(|known| known > fetch.broker_epoch)
+}
+
 #[derive(Clone, Copy)]
 struct Limits {
     min_bytes: i64,
@@ -197,6 +204,9 @@ async fn read_one(
     let counted = [all_topics, partition.traffic()];
     counted.iter().for_each(|traffic| traffic.fetch_requests.add(1));
     let read = match follower {
+        Some(fetch) if is_stale(cx, &fetch) => {
+            Err(FetchRefusal::StaleBroker { follower: fetch.follower })
+        }
         Some(fetch) => partition.read_for(fetch, at).await,
         None => partition.read(at).await.map_err(FetchRefusal::from),
     };

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use strandline_client::{Connection, ConnectionConfig};
 use strandline_log::Origin;
 use strandline_metadata::{Image, Record};
 use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
@@ -17,9 +18,10 @@ use strandline_quorum::{Config as QuorumConfig, Endpoint as QuorumEndpoint, Repl
 use strandline_replica::{NextFetch, RequiredAcks, View};
 use strandline_store::{DirIdentity, Io, LogDir, LogDirOptions, OpenFiles, TailCache};
 use strandline_types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Uuid};
+use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use strandline_wire::messages::{
-    ConfigRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord,
-    register_broker_record::BrokerEndpoint,
+    ConfigRecord, FetchRequest, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord,
+    TopicRecord, register_broker_record::BrokerEndpoint,
 };
 use strandline_wire::records::{
     BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
@@ -349,6 +351,8 @@ impl Cluster {
             replicas: replicas.to_vec(),
             isr: in_sync.to_vec(),
             leader: replicas[0],
+            leader_epoch: 0,
+            partition_epoch: 0,
             directories: vec![Uuid::from_u128(9); replicas.len()],
             ..PartitionRecord::default()
         });
@@ -551,4 +555,45 @@ async fn a_follower_outlives_lost_connections_and_a_full_disk() {
     assert_eq!(soon(cluster.node(1).produce(0, &["c"], -1, RequiredAcks::All)).await, Ok(2));
     cluster.committed(0, &[1, 2], 3).await;
     assert_eq!(cluster.node(2).values(0).await, numbered(&["a", "b", "c"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_of_an_earlier_incarnation_counts_for_nothing() {
+    let mut cluster = Cluster::start(2, &[]).await;
+    cluster.create(0, &[1, 2], &[1, 2]);
+    cluster.publish_to(&[1]).await;
+    let leader = cluster.node(1);
+    let waiting = leader.produce(0, &["a"], -1, RequiredAcks::All);
+    let (host, port) = (leader.address.ip().to_string(), leader.address.port());
+    let connected = Connection::open(&leader.world, &host, port, ConnectionConfig::default());
+    let connection = connected.await.unwrap();
+    let fetch = async |replica_id, replica_epoch| {
+        let request = FetchRequest {
+            replica_state: ReplicaState { replica_id, replica_epoch, ..Default::default() },
+            session_epoch: -1,
+            max_bytes: 1 << 20,
+            topics: vec![FetchTopic {
+                topic_id: TOPIC,
+                partitions: vec![FetchPartition {
+                    current_leader_epoch: 0,
+                    fetch_offset: 1,
+                    last_fetched_epoch: 0,
+                    log_start_offset: 0,
+                    partition_max_bytes: 1 << 20,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let mut response = soon(connection.call(request)).await.unwrap();
+        let partition = response.responses.remove(0).partitions.remove(0);
+        (partition.error_code, partition.high_watermark)
+    };
+    until(|| leader.partition(0).view().log_end == Offset(1)).await;
+    assert_eq!(fetch(2, epoch_of(2) - 1).await, (ErrorCode::NOT_LEADER_OR_FOLLOWER, -1));
+    assert_eq!(fetch(3, epoch_of(3)).await, (ErrorCode::UNKNOWN_LEADER_EPOCH, -1));
+    assert_eq!(leader.partition(0).view().high_watermark, Offset(0));
+    assert_eq!(fetch(2, epoch_of(2)).await, (ErrorCode::NONE, 1));
+    assert_eq!(soon(waiting).await, Ok(0));
 }

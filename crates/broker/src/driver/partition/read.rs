@@ -29,14 +29,16 @@ pub(crate) enum FetchRefusal {
     /// Here or there the metadata are not up to date.
     #[error("{follower} is no replica of the partition in leader epoch {leader_epoch}")]
     NoReplica { follower: NodeId, leader_epoch: LeaderEpoch },
+    #[error("broker {follower} has registered anew since: what it held then may be gone")]
+    StaleBroker { follower: NodeId },
 }
 
 impl FetchRefusal {
     pub(crate) const fn code(&self) -> ErrorCode {
         match self {
             Self::Read(refusal) => refusal.code(),
-            // Who names no epoch is too old for the better answer.
-            Self::NoReplica { leader_epoch: LeaderEpoch::NONE, .. } => {
+            // Who names no epoch is too old for a better answer.
+            Self::NoReplica { leader_epoch: LeaderEpoch::NONE, .. } | Self::StaleBroker { .. } => {
                 ErrorCode::NOT_LEADER_OR_FOLLOWER
             }
             Self::NoReplica { .. } => ErrorCode::UNKNOWN_LEADER_EPOCH,
@@ -59,6 +61,10 @@ impl FetchRead {
     fn empty(view: View, from: Offset) -> Self {
         Self { view, records: Records::Empty, next_offset: from, diverging: None }
     }
+
+    fn diverging(view: View, from: Offset, end: EpochEnd) -> Self {
+        Self { diverging: Some(end), ..Self::empty(view, from) }
+    }
 }
 
 impl Partition {
@@ -70,24 +76,22 @@ impl Partition {
         read: ReadAt,
     ) -> Result<FetchRead, FetchRefusal> {
         let view = self.view();
-        // A copy that parts from this log counts for nothing.
-        if self.diverging_epoch(&view, &read)?.is_none() {
-            view.readable(read.from, read.reader, read.leader_epoch)?;
-            if !self.follower_fetched(fetch) {
-                let (follower, leader_epoch) = (fetch.follower, read.leader_epoch);
-                return Err(FetchRefusal::NoReplica { follower, leader_epoch });
-            }
+        if let Some(diverging) = self.diverging_epoch(&view, &read)? {
+            // A copy that parts from this log counts for nothing.
+            return Ok(FetchRead::diverging(view, read.from, diverging));
         }
-        Ok(self.read(read).await?)
+        view.readable(read.from, read.reader, read.leader_epoch)?;
+        if !self.follower_fetched(fetch) {
+            let (follower, leader_epoch) = (fetch.follower, read.leader_epoch);
+            return Err(FetchRefusal::NoReplica { follower, leader_epoch });
+        }
+        Ok(self.read(ReadAt { last_fetched_epoch: LeaderEpoch::NONE, ..read }).await?)
     }
 
     pub(crate) async fn read(&self, read: ReadAt) -> Result<FetchRead, ReadRefusal> {
         let view = self.view();
         if let Some(diverging) = self.diverging_epoch(&view, &read)? {
-            return Ok(FetchRead {
-                diverging: Some(diverging),
-                ..FetchRead::empty(view, read.from)
-            });
+            return Ok(FetchRead::diverging(view, read.from, diverging));
         }
         let range = view.readable(read.from, read.reader, read.leader_epoch)?;
         if range.from == range.upto || (read.max_bytes == 0 && !read.at_least_one_batch) {
