@@ -151,14 +151,11 @@ impl Replica {
         batches: &[BatchFacts],
         effects: &mut Vec<Effect>,
     ) -> Result<(), FollowRefusal> {
-        // The leader may have been elected anew since it took the question: who follows in an older
-        // epoch must not know the later one's records before it knows of the election.
-        let of_later = |batch: &BatchFacts| batch.leader_epoch > asked.leader_epoch;
-        let count = batches.iter().position(of_later).unwrap_or(batches.len());
-        let batches = &batches[..count];
+        let batches = usable(batches, asked.leader_epoch);
         let Some(first) = batches.first() else { return Ok(()) };
-        let log_end = self.log.log_end();
-        if self.log.is_empty() && first.base_offset <= asked.offset && first.base_offset != log_end
+        if self.log.is_empty()
+            && first.base_offset != self.log.log_end()
+            && covers(first, asked.offset)
         {
             // The leader's log begins within this batch, and ours must have all of it.
             self.begin_cut(Cut::StartOver { at: first.base_offset });
@@ -240,4 +237,26 @@ impl Replica {
             None => self.progress(now, effects),
         }
     }
+}
+
+/// As many of the batches as one append may hold.
+///
+/// The leader may have been elected anew since it took the question: who follows in an older epoch
+/// must not know the later one's records before it knows of the election. And what follows a hole
+/// of two thousand million offsets, where a log was compacted, belongs in another segment.
+fn usable(batches: &[BatchFacts], leader_epoch: LeaderEpoch) -> &[BatchFacts] {
+    let Some(first) = batches.first() else { return batches };
+    let fits = |batch: &&BatchFacts| {
+        let last = batch.base_offset.checked_add(batch.last_offset_delta.into());
+        let span = last.and_then(|last| last.0.checked_sub(first.base_offset.0));
+        let is_near = span.is_some_and(|span| span <= i32::MAX.into());
+        batch.leader_epoch <= leader_epoch && is_near
+    };
+    let count = batches.iter().take_while(fits).count();
+    &batches[..count]
+}
+
+fn covers(batch: &BatchFacts, offset: Offset) -> bool {
+    let last = batch.base_offset.checked_add(batch.last_offset_delta.into());
+    (Offset::ZERO..=offset).contains(&batch.base_offset) && last.is_some_and(|last| last >= offset)
 }

@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use strandline_log::{Log, LogConfig, Origin};
+use strandline_log::{EpochEnd, Log, LogConfig, Origin};
 use strandline_replica::{
-    Effect, Event, Followership, IsrAnswer, Leadership, Replica, ReplicaConfig, RequiredAcks,
-    Ticket,
+    Effect, Event, FetchAnswer, Fetched, Followership, IsrAnswer, Leadership, NextFetch, Replica,
+    ReplicaConfig, RequiredAcks, Ticket,
 };
 use strandline_types::{
     BatchFacts, BrokerEpoch, Compression, Instant, LeaderEpoch, NodeId, Now, Offset, ProducerEpoch,
     ProducerId, Timestamp, TimestampType,
 };
+
+mod files;
+
+use files::Files;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -276,6 +280,150 @@ fn batch(count: i32, timestamp: Timestamp) -> BatchFacts {
         producer_epoch: ProducerEpoch::NONE,
         base_sequence: -1,
         first_keyless: None,
+    }
+}
+
+/// Offsets near those that make sense, and far from them.
+fn any_offset() -> impl Strategy<Value = Offset> {
+    prop_oneof![
+        6 => 0..40_i64,
+        1 => Just(-1),
+        1 => Just(i64::MAX),
+        1 => i64::MAX - 3_000_000_000..i64::MAX,
+        1 => any::<i64>(),
+    ]
+    .prop_map(Offset)
+}
+
+#[derive(Clone, Debug)]
+enum Told {
+    Records { batches: Vec<(Offset, i32, i32)>, high_watermark: Offset, log_start: Offset },
+    Diverging { epoch: i32, end: Offset },
+    OutOfRange { log_start: Offset, log_end: Offset },
+}
+
+/// What a leader may say that is broken, or no leader.
+fn told() -> impl Strategy<Value = Told> {
+    let delta = prop_oneof![4 => 0..4_i32, 1 => any::<i32>()];
+    let epoch = prop_oneof![4 => -1..6_i32, 1 => any::<i32>()];
+    let batches = prop::collection::vec((any_offset(), delta, epoch.clone()), 0..4);
+    prop_oneof![
+        4 => (batches, any_offset(), any_offset()).prop_map(|(batches, high_watermark, log_start)| {
+            Told::Records { batches, high_watermark, log_start }
+        }),
+        // The next batches in order, so that something grows.
+        4 => (prop::collection::vec(0..4_i32, 1..3), any_offset(), 0..6_i32).prop_map(
+            |(deltas, high_watermark, epoch)| {
+                let batches = deltas.iter().map(|&delta| (Offset(-7), delta, epoch)).collect();
+                Told::Records { batches, high_watermark, log_start: Offset(0) }
+            }
+        ),
+        2 => (epoch, any_offset()).prop_map(|(epoch, end)| Told::Diverging { epoch, end }),
+        1 => (any_offset(), any_offset())
+            .prop_map(|(log_start, log_end)| Told::OutOfRange { log_start, log_end }),
+    ]
+}
+
+/// A follower whose shell does at once what it asks for.
+struct Copy {
+    replica: Replica,
+    files: Files,
+}
+
+impl Copy {
+    fn hears(&mut self, told: &Told) {
+        let NextFetch::From(at) = self.replica.next_fetch() else { panic!("nothing is under way") };
+        let mut next = self.replica.log().log_end();
+        let (mut facts, mut told_range) = (Vec::new(), (Offset(0), Offset(0)));
+        if let Told::Records { batches, high_watermark, log_start } = told {
+            told_range = (*high_watermark, *log_start);
+            for &(base, delta, epoch) in batches {
+                let base_offset = if base == Offset(-7) { next } else { base };
+                next = base_offset.checked_add(i64::from(delta) + 1).unwrap_or(next);
+                facts.push(BatchFacts {
+                    base_offset,
+                    last_offset_delta: delta,
+                    leader_epoch: LeaderEpoch(epoch),
+                    ..batch(1, Timestamp(1))
+                });
+            }
+        }
+        let answer = match told {
+            Told::Records { .. } => {
+                let (high_watermark, log_start) = told_range;
+                FetchAnswer::Records { batches: &facts, high_watermark, log_start }
+            }
+            Told::Diverging { epoch, end } => {
+                FetchAnswer::Diverging(EpochEnd { epoch: LeaderEpoch(*epoch), end: *end })
+            }
+            Told::OutOfRange { log_start, log_end } => {
+                FetchAnswer::OutOfRange { log_start: *log_start, log_end: *log_end }
+            }
+        };
+        let (leader_epoch, offset) = (at.leader_epoch, at.offset);
+        self.step(Event::Fetched(Fetched { leader_epoch, offset, answer }), &facts);
+    }
+
+    fn step(&mut self, event: Event<'_>, facts: &[BatchFacts]) {
+        let now = Now { instant: Instant::from_nanos(1), timestamp: Timestamp(1) };
+        let mut effects = Vec::new();
+        self.replica.step(now, event, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Append(plan) => {
+                    let count = (plan.size_bytes / 100) as usize;
+                    self.files.append(plan.segment, facts[..count].iter().cloned());
+                    self.step(Event::Written { upto: plan.appended.next_offset }, &[]);
+                }
+                Effect::Sync(plan) => self.step(Event::Synced { upto: plan.upto }, &[]),
+                Effect::Cut(cut) => {
+                    let log = self.files.cut(self.replica.log(), cut);
+                    self.step(Event::Cut(log.into()), &[]);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_leader_can_break_a_follower(
+        tellings in prop::collection::vec(told(), 1..20),
+        is_in_sync in any::<bool>(),
+    ) {
+        let config = Arc::new(LogConfig { segment_bytes: 300, ..LogConfig::default() });
+        let log = Log::create(config, 0, Offset(0), Timestamp(0));
+        let config = ReplicaConfig::default();
+        let replica = Replica::new(NodeId(1), config, log, Offset(0));
+        let mut copy = Copy { replica, files: Files::default() };
+        let followership = Followership {
+            leader: NodeId(2),
+            leader_epoch: LeaderEpoch(4),
+            partition_epoch: 0,
+            is_in_sync,
+        };
+        copy.step(Event::BecomeFollower(followership), &[]);
+        for told in &tellings {
+            let before = copy.replica.view();
+            // A leader's high watermark lies between batches.
+            let mut ends = copy.files.0.iter().map(|(_, batch)| batch.next_offset());
+            let is_sound = ends.any(|end| end == before.high_watermark);
+            copy.hears(told);
+            let after = copy.replica.view();
+            // What is in the files is what the log says.
+            let end = copy.files.0.last().map(|(_, last)| last.next_offset());
+            prop_assert!(end.is_none_or(|end| end == after.log_end), "{end:?} {after:?}");
+            let kept = copy.files.0.iter().map(|(_, batch)| batch);
+            let kept = kept.filter(|batch| batch.base_offset >= after.log_start);
+            let epochs = kept.map(|batch| batch.leader_epoch);
+            prop_assert!(epochs.clone().is_sorted() && epochs.max() <= Some(LeaderEpoch(4)));
+            let lost = after.high_watermark < before.high_watermark;
+            let is_empty = before.log_start == before.log_end;
+            prop_assert!(!lost || !is_in_sync || is_empty || !is_sound, "REPL-4");
+        }
     }
 }
 

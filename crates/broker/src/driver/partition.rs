@@ -260,7 +260,12 @@ impl Partition {
                     let mut batches = std::mem::take(&mut batches);
                     if admission.stamps.is_empty() {
                         // Of what was fetched the core may take the beginning only.
-                        batches.retain(|batch| batch.facts.next_offset() <= end);
+                        let mut left = admission.size_bytes;
+                        batches.retain(|batch| {
+                            let rest = left.checked_sub(batch.facts.size_bytes);
+                            left = rest.unwrap_or(0);
+                            rest.is_some()
+                        });
                     }
                     core.work.push_back(Work::Append(admission, batches));
                 }

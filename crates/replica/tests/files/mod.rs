@@ -29,9 +29,11 @@ impl Files {
             }
             recovery.scan_ended().expect("nothing is damaged");
         }
-        let log = recovery.finish().log;
-        self.0.retain(|(_, batch)| batch.next_offset() <= log.log_end());
-        log
+        let recovered = recovery.finish();
+        let end = recovered.log.log_end();
+        // Nothing stays of a log that ends before its start.
+        self.0.retain(|(_, batch)| batch.next_offset() <= end && !recovered.was_wiped);
+        recovered.log
     }
 
     /// Does what a replica asked for.

@@ -16,7 +16,7 @@ use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
 use strandline_ports::{Clock, timeout};
 use strandline_quorum::{Config as QuorumConfig, Endpoint as QuorumEndpoint, ReplicaKey};
 use strandline_replica::{NextFetch, RequiredAcks, View};
-use strandline_store::{DirIdentity, Io, LogDir, LogDirOptions, OpenFiles, TailCache};
+use strandline_store::{Checkpoint, DirIdentity, Io, LogDir, LogDirOptions, OpenFiles, TailCache};
 use strandline_types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Uuid};
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use strandline_wire::messages::{
@@ -500,6 +500,29 @@ async fn after_an_unclean_election_the_leaders_log_is_the_log() {
     cluster.publish_to(&[1]).await;
     cluster.committed(0, &[1, 2], 1).await;
     assert_eq!(cluster.node(1).values(0).await, numbered(&["x"]));
+    // No checkpoint speaks of what was cut off: a crash from here on is recovered from.
+    let (_, dir) = cluster.node(1).dirs.iter().next().unwrap();
+    let name = cluster.node(1).partition(0).name().clone();
+    for checkpoint in [Checkpoint::RecoveryPoint, Checkpoint::HighWatermark] {
+        let offsets = dir.log.read_checkpoint(checkpoint).await.unwrap();
+        assert!(offsets.get(&name).is_some_and(|it| *it <= Offset(1)), "{checkpoint:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_its_leader_does_not_know_yet_holds_up_no_other() {
+    let mut cluster = Cluster::start(2, &[]).await;
+    cluster.create(0, &[1, 2], &[1, 2]);
+    cluster.publish().await;
+    cluster.create(1, &[1, 2], &[1, 2]);
+    cluster.publish_to(&[2]).await;
+    for offset in 0..20 {
+        let produced = cluster.node(1).produce(0, &["a"], -1, RequiredAcks::All);
+        assert_eq!(soon(produced).await, Ok(offset));
+    }
+    cluster.publish_to(&[1]).await;
+    assert_eq!(soon(cluster.node(1).produce(1, &["b"], -1, RequiredAcks::All)).await, Ok(0));
+    cluster.committed(1, &[1, 2], 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
