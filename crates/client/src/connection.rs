@@ -87,6 +87,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Something to write, or the end.
     to_write: Notify,
+    /// Wakes all who wait for the end.
+    ended: Notify,
 }
 
 #[derive(Default)]
@@ -139,7 +141,10 @@ impl Connection {
         let conn = timeout(&*world.clock, deadline, world.net.connect(host, port))
             .await
             .map_err(|_| unreachable(format!("no answer within {:?}", config.connect_timeout)))?
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionRefused => CallError::Refused { address: address.clone() },
+                _ => unreachable(error.to_string()),
+            })?;
         let lane = config.lane;
         let shared = Arc::new(Shared {
             address,
@@ -148,6 +153,7 @@ impl Connection {
             clock: Arc::clone(&world.clock),
             queue: Mutex::default(),
             to_write: Notify::new(),
+            ended: Notify::new(),
         });
         world.spawn.spawn(lane, Box::pin(write_frames(Arc::clone(&shared))));
         world.spawn.spawn(lane, Box::pin(read_frames(Arc::clone(&shared))));
@@ -193,6 +199,17 @@ impl Connection {
 
     pub fn close(&self) {
         self.0.shared.close(Closed::ByUs);
+    }
+
+    /// Waits until the connection has ended, whoever ended it.
+    pub async fn closed(&self) {
+        let ended = self.0.shared.ended.notified();
+        let mut ended = std::pin::pin!(ended);
+        // Whoever enables first misses no end.
+        ended.as_mut().enable();
+        if self.is_open() {
+            ended.await;
+        }
     }
 
     /// Sends a request in the highest version both sides know, and waits for its answer.
@@ -366,6 +383,7 @@ impl Shared {
         drop(queue);
         self.conn.close();
         self.to_write.notify_one();
+        self.ended.notify_waiters();
     }
 
     fn closed_error(&self) -> CallError {

@@ -15,6 +15,9 @@ use crate::connection::Closed;
 pub enum CallError {
     #[error("cannot connect to {address}: {reason}")]
     Unreachable { address: String, reason: String },
+    /// A host that is there says that nobody listens.
+    #[error("nobody listens on {address}")]
+    Refused { address: String },
     #[error("the connection to {address} is closed: {reason}")]
     Closed { address: String, reason: Closed },
     #[error("{address} did not answer {api} within {after:?}")]
@@ -31,7 +34,10 @@ impl CallError {
     /// Whether the same call may succeed later, perhaps on another broker.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Closed { .. } | Self::TimedOut { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::Closed { .. }
+            | Self::TimedOut { .. } => true,
             Self::NoCommonVersion { .. } | Self::Unspeakable { .. } | Self::Malformed { .. } => {
                 false
             }

@@ -62,6 +62,7 @@ pub struct QuorumSettings {
     pub election_backoff_max_ms: i32,
     pub fetch_timeout_ms: i32,
     pub append_linger_ms: i32,
+    pub request_timeout_ms: i32,
 }
 
 /// The metadata log.
@@ -192,6 +193,7 @@ impl QuorumSettings {
             election_backoff_max_ms: values.int("controller.quorum.election.backoff.max.ms"),
             fetch_timeout_ms: values.int("controller.quorum.fetch.timeout.ms"),
             append_linger_ms: values.int("controller.quorum.append.linger.ms"),
+            request_timeout_ms: values.int("controller.quorum.request.timeout.ms"),
         }
     }
 }

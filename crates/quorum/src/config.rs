@@ -18,6 +18,8 @@ pub struct Config {
     pub fetch_timeout: Duration,
     /// The longest wait of a candidate that lost.
     pub election_backoff_max: Duration,
+    /// When the leader's process has ended, its followers stand one after the other, so far apart.
+    pub succession_delay: Duration,
     /// The wait before a request is repeated doubles from this to `retry_backoff_max`.
     pub retry_backoff: Duration,
     pub retry_backoff_max: Duration,
@@ -46,6 +48,7 @@ impl Config {
             election_timeout: Duration::from_millis(1000),
             fetch_timeout: Duration::from_millis(2000),
             election_backoff_max: Duration::from_millis(1000),
+            succession_delay: Duration::from_millis(50),
             retry_backoff: Duration::from_millis(20),
             retry_backoff_max: Duration::from_millis(1000),
             fetch_max_wait: Duration::from_millis(500),

@@ -81,6 +81,10 @@ pub enum Event {
     Unanswered {
         id: RequestId,
     },
+    /// No answer will come, and the peer's address refuses connections: its process is not there.
+    Gone {
+        id: RequestId,
+    },
     /// The state up to here has been written as a snapshot, and is durable.
     SnapshotTaken(SnapshotFacts),
     /// [`Effect::InstallSnapshot`] has been carried out.
@@ -88,6 +92,8 @@ pub enum Event {
         snapshot: SnapshotFacts,
         membership: crate::Membership,
     },
+    /// The pieces of [`Effect::InstallSnapshot`] made no snapshot; everything is as before.
+    SnapshotRefused,
     /// Give up leadership: the node is about to stop.
     Resign,
 }

@@ -86,6 +86,21 @@ impl Quorum {
         }
     }
 
+    /// The leader's process has ended: no use waiting for the time-out. All followers notice at the
+    /// same moment, so they stand one after the other; whoever was wrong about the leader finds
+    /// nobody to grant its pre-vote.
+    pub(crate) fn on_leader_gone(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let Role::Follower(following) = &mut self.role else { return };
+        if !following.has_fetched || self.installing {
+            // Of a leader that this node never heard, a refused connection says nothing new.
+            return;
+        }
+        following.has_fetched = false;
+        if self.may_stand() {
+            self.arm_turn(now, Timer::FetchTimeout, effects);
+        }
+    }
+
     fn heard_leader(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.arm_fetch_timeout(now, effects);
         if let Role::Follower(following) = &mut self.role {
@@ -236,6 +251,11 @@ impl Quorum {
         }
         self.heard_leader(now, effects);
         self.fetch_next(effects);
+    }
+
+    pub(crate) fn on_snapshot_refused(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.installing = false;
+        self.retry_later(now, effects);
     }
 
     pub(crate) fn on_snapshot_installed(

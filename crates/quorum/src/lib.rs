@@ -12,7 +12,8 @@
 //! - Effects are carried out in the order in which they were given.
 //! - Writes ([`WriteId`]) become durable in their order; [`Event::Durable`] speaks for all before it.
 //! - A message with `after: Some(write)` leaves only once that write is durable.
-//! - Every [`Effect::Send`] is followed by one [`Event::Response`] or [`Event::Unanswered`].
+//! - Every [`Effect::Send`] is followed by one [`Event::Response`], [`Event::Unanswered`] or
+//!   [`Event::Gone`].
 #![no_std]
 #![forbid(unsafe_code)]
 

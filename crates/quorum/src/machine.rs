@@ -88,10 +88,15 @@ impl Quorum {
             Some(leader) if leader == self.config.me.id => {
                 // Voting for somebody else in an epoch that it led would make a second leader.
                 self.role = Role::Resigned;
-                self.arm_election(now, effects);
+                self.arm_turn(now, Timer::Election, effects);
             }
             Some(_) => self.start_following(now, effects),
-            None => self.start_unattached(now, effects),
+            None => {
+                self.start_unattached(now, effects);
+                if self.may_stand() {
+                    self.arm_turn(now, Timer::Election, effects);
+                }
+            }
         }
     }
 
@@ -111,10 +116,12 @@ impl Quorum {
             Event::Request { ticket, request } => self.on_request(now, ticket, request, effects),
             Event::Response { id, response } => self.on_response(now, id, response, effects),
             Event::Unanswered { id } => self.on_unanswered(now, id, effects),
+            Event::Gone { id } => self.on_gone(now, id, effects),
             Event::SnapshotTaken(snapshot) => self.on_snapshot_taken(now, snapshot, effects),
             Event::SnapshotInstalled { snapshot, membership } => {
                 self.on_snapshot_installed(now, snapshot, membership, effects);
             }
+            Event::SnapshotRefused => self.on_snapshot_refused(now, effects),
             Event::Resign => self.on_resign(now, effects),
         }
         self.check_step(&epoch_before, high_watermark_before);
@@ -193,6 +200,14 @@ impl Quorum {
     fn on_unanswered(&mut self, now: Now, id: RequestId, effects: &mut Vec<Effect>) {
         if let Some(request) = self.in_flight.remove(&id) {
             self.on_unanswered_request(now, &request, effects);
+        }
+    }
+
+    fn on_gone(&mut self, now: Now, id: RequestId, effects: &mut Vec<Effect>) {
+        let Some(request) = self.in_flight.remove(&id) else { return };
+        self.on_unanswered_request(now, &request, effects);
+        if matches!(request, InFlight::Fetch | InFlight::FetchSnapshot { .. }) {
+            self.on_leader_gone(now, effects);
         }
     }
 
@@ -403,6 +418,17 @@ impl Quorum {
     pub(crate) fn arm_election(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let wait = self.random.jittered(self.config.election_timeout);
         self.arm(now, Timer::Election, wait, effects);
+    }
+
+    /// Voters that notice at the same moment that nobody leads stand one after the other. If one
+    /// does so for nothing, no pre-vote is granted to it.
+    pub(crate) fn arm_turn(&mut self, now: Now, timer: Timer, effects: &mut Vec<Effect>) {
+        let me = self.config.me.id;
+        let voters = self.log.membership().voters.ids();
+        let before = voters.filter(|id| *id < me && Some(*id) != self.election.leader).count();
+        let turn = u32::try_from(before).unwrap_or(u32::MAX);
+        let wait = self.config.succession_delay.saturating_mul(turn);
+        self.arm(now, timer, wait, effects);
     }
 
     /// A dead leader's followers have all heard it last at the same moment: a little spread keeps

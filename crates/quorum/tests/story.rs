@@ -102,41 +102,41 @@ fn three_voters_elect_a_leader() {
             0     1: starts
             0     2: starts
             0     3: starts
-            1437  3: unattached -> prospective, epoch 0
-            1437  3: to 1: pre-vote epoch 0, log 0@0?
-            1437  3: to 2: pre-vote epoch 0, log 0@0?
-            1438  1: grants
-            1438  2: grants
-            1439  3: prospective -> candidate, epoch 1
-            1439  3: persist epoch 1 voted 3
-            1439  3: to 1: vote epoch 1, log 0@0?
-            1439  3: to 2: vote epoch 1, log 0@0?
-            1440  1: persist epoch 1 voted 3
-            1440  1: grants
-            1440  2: persist epoch 1 voted 3
-            1440  2: grants
-            1441  3: candidate -> leader, epoch 1
-            1441  3: persist epoch 1 leader 3
-            1441  3: append LeaderChange(by [1, 3]), KraftVersion(1), Voters[1, 2, 3] at 0@1
-            1441  3: to 1: I lead epoch 1
-            1441  3: to 2: I lead epoch 1
-            1442  1: unattached -> follower, epoch 1
-            1442  1: persist epoch 1 leader 3 voted 3
-            1442  2: unattached -> follower, epoch 1
-            1442  2: persist epoch 1 leader 3 voted 3
-            1444  1: append 1 fetched
-            1444  2: append 1 fetched
-            1445  3: committed 3
-            1445  3: ready to lead epoch 1
-            1446  1: committed 3
-            1446  2: committed 3
-            1446  3: is asked to append [100]
-            1446  3: append at 3@1
-            1448  1: append 1 fetched
-            1448  2: append 1 fetched
-            1449  3: committed 4
-            1450  1: committed 4
-            1450  2: committed 4
+            0     1: unattached -> prospective, epoch 0
+            0     1: to 2: pre-vote epoch 0, log 0@0?
+            0     1: to 3: pre-vote epoch 0, log 0@0?
+            1     2: grants
+            1     3: grants
+            2     1: prospective -> candidate, epoch 1
+            2     1: persist epoch 1 voted 1
+            2     1: to 2: vote epoch 1, log 0@0?
+            2     1: to 3: vote epoch 1, log 0@0?
+            3     2: persist epoch 1 voted 1
+            3     2: grants
+            3     3: persist epoch 1 voted 1
+            3     3: grants
+            4     1: candidate -> leader, epoch 1
+            4     1: persist epoch 1 leader 1
+            4     1: append LeaderChange(by [1, 2]), KraftVersion(1), Voters[1, 2, 3] at 0@1
+            4     1: to 2: I lead epoch 1
+            4     1: to 3: I lead epoch 1
+            5     2: unattached -> follower, epoch 1
+            5     2: persist epoch 1 leader 1 voted 1
+            5     3: unattached -> follower, epoch 1
+            5     3: persist epoch 1 leader 1 voted 1
+            7     2: append 1 fetched
+            7     3: append 1 fetched
+            8     1: committed 3
+            8     1: ready to lead epoch 1
+            9     2: committed 3
+            9     3: committed 3
+            9     1: is asked to append [100]
+            9     1: append at 3@1
+            11    2: append 1 fetched
+            11    3: append 1 fetched
+            12    1: committed 4
+            13    2: committed 4
+            13    3: committed 4
         "#]],
     );
 }
@@ -159,66 +159,67 @@ fn a_stale_log_gets_no_vote() {
     check(
         &world,
         &expect![[r#"
-            1446  1: crashes
-            1446  3: is asked to append [100]
-            1446  3: append at 3@1
-            1448  2: append 1 fetched
-            1449  3: committed 4
-            1450  2: committed 4
-            1450  3: crashes
-            1450  2: is cut off
-            1450  1: starts
-            3489  2: follower -> prospective, epoch 1
-            3489  2: to 1: pre-vote epoch 1, log 4@1?
-            3489  2: to 3: pre-vote epoch 1, log 4@1?
-            3501  1: follower -> prospective, epoch 1
-            3501  1: to 2: pre-vote epoch 1, log 3@1?
-            3501  1: to 3: pre-vote epoch 1, log 3@1?
-            3510  2: to 3: pre-vote epoch 1, log 4@1?
-            3522  1: to 3: pre-vote epoch 1, log 3@1?
-            3551  2: to 3: pre-vote epoch 1, log 4@1?
-            3563  1: to 3: pre-vote epoch 1, log 3@1?
-            3632  2: to 3: pre-vote epoch 1, log 4@1?
-            3644  1: to 3: pre-vote epoch 1, log 3@1?
-            3793  2: to 3: pre-vote epoch 1, log 4@1?
-            3805  1: to 3: pre-vote epoch 1, log 3@1?
+            9     2: crashes
+            9     1: is asked to append [100]
+            9     1: append at 3@1
+            11    3: append 1 fetched
+            12    1: committed 4
+            13    3: committed 4
+            13    1: crashes
+            13    3: is cut off
+            13    2: starts
+            2063  2: follower -> prospective, epoch 1
+            2063  2: to 1: pre-vote epoch 1, log 3@1?
+            2063  2: to 3: pre-vote epoch 1, log 3@1?
+            2084  2: to 1: pre-vote epoch 1, log 3@1?
+            2125  2: to 1: pre-vote epoch 1, log 3@1?
+            2206  2: to 1: pre-vote epoch 1, log 3@1?
+            2226  3: follower -> prospective, epoch 1
+            2226  3: to 1: pre-vote epoch 1, log 4@1?
+            2226  3: to 2: pre-vote epoch 1, log 4@1?
+            2247  3: to 1: pre-vote epoch 1, log 4@1?
+            2288  3: to 1: pre-vote epoch 1, log 4@1?
+            2367  2: to 1: pre-vote epoch 1, log 3@1?
+            2369  3: to 1: pre-vote epoch 1, log 4@1?
             -- together again
-            4114  2: to 3: pre-vote epoch 1, log 4@1?
-            4126  1: to 3: pre-vote epoch 1, log 3@1?
-            4568  1: prospective -> follower, epoch 1
-            4755  2: to 3: pre-vote epoch 1, log 4@1?
-            5001  2: prospective -> follower, epoch 1
-            6636  1: follower -> prospective, epoch 1
-            6636  1: to 2: pre-vote epoch 1, log 3@1?
-            6636  1: to 3: pre-vote epoch 1, log 3@1?
-            6637  2: denies
-            6657  1: to 3: pre-vote epoch 1, log 3@1?
-            6698  1: to 3: pre-vote epoch 1, log 3@1?
-            6779  1: to 3: pre-vote epoch 1, log 3@1?
-            6940  1: to 3: pre-vote epoch 1, log 3@1?
-            7175  2: follower -> prospective, epoch 1
-            7175  2: to 1: pre-vote epoch 1, log 4@1?
-            7175  2: to 3: pre-vote epoch 1, log 4@1?
-            7176  1: grants
-            7177  2: prospective -> candidate, epoch 2
-            7177  2: persist epoch 2 voted 2
-            7177  2: to 1: vote epoch 2, log 4@1?
-            7177  2: to 3: vote epoch 2, log 4@1?
-            7178  1: prospective -> unattached, epoch 2
-            7178  1: persist epoch 2 voted 2
-            7178  1: grants
-            7179  2: candidate -> leader, epoch 2
-            7179  2: persist epoch 2 leader 2
-            7179  2: append LeaderChange(by [1, 2]) at 4@2
-            7179  2: to 1: I lead epoch 2
-            7179  2: to 3: I lead epoch 2
-            7180  1: unattached -> follower, epoch 2
-            7180  1: persist epoch 2 leader 2 voted 2
-            7182  1: append 2 fetched
-            7182  1: committed 4
-            7183  2: committed 5
-            7183  2: ready to lead epoch 2
-            7184  1: committed 5
+            2530  3: to 1: pre-vote epoch 1, log 4@1?
+            2688  2: to 1: pre-vote epoch 1, log 3@1?
+            2851  3: to 1: pre-vote epoch 1, log 4@1?
+            3130  2: prospective -> follower, epoch 1
+            3492  3: to 1: pre-vote epoch 1, log 4@1?
+            4071  3: prospective -> follower, epoch 1
+            5198  2: follower -> prospective, epoch 1
+            5198  2: to 1: pre-vote epoch 1, log 3@1?
+            5198  2: to 3: pre-vote epoch 1, log 3@1?
+            5199  3: denies
+            5219  2: to 1: pre-vote epoch 1, log 3@1?
+            5260  2: to 1: pre-vote epoch 1, log 3@1?
+            5341  2: to 1: pre-vote epoch 1, log 3@1?
+            5502  2: to 1: pre-vote epoch 1, log 3@1?
+            5823  2: to 1: pre-vote epoch 1, log 3@1?
+            6175  3: follower -> prospective, epoch 1
+            6175  3: to 1: pre-vote epoch 1, log 4@1?
+            6175  3: to 2: pre-vote epoch 1, log 4@1?
+            6176  2: grants
+            6177  3: prospective -> candidate, epoch 2
+            6177  3: persist epoch 2 voted 3
+            6177  3: to 1: vote epoch 2, log 4@1?
+            6177  3: to 2: vote epoch 2, log 4@1?
+            6178  2: prospective -> unattached, epoch 2
+            6178  2: persist epoch 2 voted 3
+            6178  2: grants
+            6179  3: candidate -> leader, epoch 2
+            6179  3: persist epoch 2 leader 3
+            6179  3: append LeaderChange(by [2, 3]) at 4@2
+            6179  3: to 1: I lead epoch 2
+            6179  3: to 2: I lead epoch 2
+            6180  2: unattached -> follower, epoch 2
+            6180  2: persist epoch 2 leader 3 voted 3
+            6182  2: append 2 fetched
+            6182  2: committed 4
+            6183  3: committed 5
+            6183  3: ready to lead epoch 2
+            6184  2: committed 5
         "#]],
     );
 }
@@ -260,70 +261,74 @@ fn a_vote_goes_to_one_candidate_with_a_good_log() {
     check(
         &world,
         &expect![[r#"
-        0     1: starts
-        -- an empty log grants a vote once, and again to whom it was given
-        0     1: is asked: by 2: vote epoch 1, log 0@0?
-        0     1: persist epoch 1 voted 2
-        0     1: grants
-        0     1: answers: granted true
-        0     1: is asked: by 3: vote epoch 1, log 9@0?
-        0     1: denies
-        0     1: answers: granted false
-        0     1: is asked: by 2: vote epoch 1, log 0@0?
-        0     1: grants
-        0     1: answers: granted true
-        -- the vote survives a crash, once it was told
-        1     1: crashes
-        1     1: starts
-        1     1: is asked: by 3: vote epoch 1, log 9@0?
-        1     1: denies
-        1     1: answers: granted false
-        -- this node becomes leader of epoch 2 and writes, but for nobody else
-        1301  1: unattached -> prospective, epoch 1
-        1301  1: to 2: pre-vote epoch 1, log 0@0?
-        1301  1: to 3: pre-vote epoch 1, log 0@0?
-        1301  1: to 4: pre-vote epoch 1, log 0@0?
-        1301  1: to 5: pre-vote epoch 1, log 0@0?
-        1302  1: prospective -> candidate, epoch 2
-        1302  1: persist epoch 2 voted 1
-        1302  1: to 2: vote epoch 2, log 0@0?
-        1302  1: to 3: vote epoch 2, log 0@0?
-        1302  1: to 4: vote epoch 2, log 0@0?
-        1302  1: to 5: vote epoch 2, log 0@0?
-        1302  1: candidate -> leader, epoch 2
-        1302  1: persist epoch 2 leader 1
-        1302  1: append LeaderChange(by [1, 2, 3]), KraftVersion(1), Voters[1, 2, 3, 4, 5] at 0@2
-        1302  1: to 2: I lead epoch 2
-        1302  1: to 3: I lead epoch 2
-        1302  1: to 4: I lead epoch 2
-        1302  1: to 5: I lead epoch 2
-        1302  1: is asked to append [100]
-        1302  1: append at 3@2
-        -- a shorter log and an older one get no vote, though their epoch counts
-        1302  1: is asked: by 2: vote epoch 7, log 3@2?
-        1302  1: leader -> unattached, epoch 7
-        1302  1: persist epoch 7
-        1302  1: denies
-        1302  1: answers: granted false
-        1302  1: is asked: by 2: vote epoch 8, log 99@1?
-        1302  1: persist epoch 8
-        1302  1: denies
-        1302  1: answers: granted false
-        1302  1: is asked: by 2: vote epoch 9, log 4@2?
-        1302  1: persist epoch 9 voted 2
-        1302  1: grants
-        1302  1: answers: granted true
-        -- an old epoch, another directory, and nonsense
-        1302  1: is asked: by 2: vote epoch 3, log 4@2?
-        1302  1: refuses: the epoch is over
-        1302  1: answers: the epoch is over
-        1302  1: is asked: by 2: vote epoch 9, log 4@2?
-        1302  1: refuses: another voter was meant
-        1302  1: answers: another voter was meant
-        1302  1: is asked: by 2: vote epoch 10, log 4@10?
-        1302  1: refuses: the request contradicts itself or what the quorum knows
-        1302  1: answers: the request contradicts itself or what the quorum knows
-    "#]],
+            0     1: starts
+            -- an empty log grants a vote once, and again to whom it was given
+            0     1: is asked: by 2: vote epoch 1, log 0@0?
+            0     1: persist epoch 1 voted 2
+            0     1: grants
+            0     1: answers: granted true
+            0     1: is asked: by 3: vote epoch 1, log 9@0?
+            0     1: denies
+            0     1: answers: granted false
+            0     1: is asked: by 2: vote epoch 1, log 0@0?
+            0     1: grants
+            0     1: answers: granted true
+            -- the vote survives a crash, once it was told
+            1     1: crashes
+            1     1: starts
+            1     1: is asked: by 3: vote epoch 1, log 9@0?
+            1     1: denies
+            1     1: answers: granted false
+            -- this node becomes leader of epoch 2 and writes, but for nobody else
+            1     1: unattached -> prospective, epoch 1
+            1     1: to 2: pre-vote epoch 1, log 0@0?
+            1     1: to 3: pre-vote epoch 1, log 0@0?
+            1     1: to 4: pre-vote epoch 1, log 0@0?
+            1     1: to 5: pre-vote epoch 1, log 0@0?
+            22    1: to 2: pre-vote epoch 1, log 0@0?
+            22    1: to 3: pre-vote epoch 1, log 0@0?
+            22    1: to 4: pre-vote epoch 1, log 0@0?
+            22    1: to 5: pre-vote epoch 1, log 0@0?
+            22    1: prospective -> candidate, epoch 2
+            22    1: persist epoch 2 voted 1
+            22    1: to 2: vote epoch 2, log 0@0?
+            22    1: to 3: vote epoch 2, log 0@0?
+            22    1: to 4: vote epoch 2, log 0@0?
+            22    1: to 5: vote epoch 2, log 0@0?
+            22    1: candidate -> leader, epoch 2
+            22    1: persist epoch 2 leader 1
+            22    1: append LeaderChange(by [1, 2, 3]), KraftVersion(1), Voters[1, 2, 3, 4, 5] at 0@2
+            22    1: to 2: I lead epoch 2
+            22    1: to 3: I lead epoch 2
+            22    1: to 4: I lead epoch 2
+            22    1: to 5: I lead epoch 2
+            22    1: is asked to append [100]
+            22    1: append at 3@2
+            -- a shorter log and an older one get no vote, though their epoch counts
+            22    1: is asked: by 2: vote epoch 7, log 3@2?
+            22    1: leader -> unattached, epoch 7
+            22    1: persist epoch 7
+            22    1: denies
+            22    1: answers: granted false
+            22    1: is asked: by 2: vote epoch 8, log 99@1?
+            22    1: persist epoch 8
+            22    1: denies
+            22    1: answers: granted false
+            22    1: is asked: by 2: vote epoch 9, log 4@2?
+            22    1: persist epoch 9 voted 2
+            22    1: grants
+            22    1: answers: granted true
+            -- an old epoch, another directory, and nonsense
+            22    1: is asked: by 2: vote epoch 3, log 4@2?
+            22    1: refuses: the epoch is over
+            22    1: answers: the epoch is over
+            22    1: is asked: by 2: vote epoch 9, log 4@2?
+            22    1: refuses: another voter was meant
+            22    1: answers: another voter was meant
+            22    1: is asked: by 2: vote epoch 10, log 4@10?
+            22    1: refuses: the request contradicts itself or what the quorum knows
+            22    1: answers: the request contradicts itself or what the quorum knows
+        "#]],
     );
 }
 
@@ -340,20 +345,20 @@ fn a_pre_vote_protects_the_leader() {
     check(
         &world,
         &expect![[r#"
-            1446  1: is cut off
-            3441  3: to 1: I lead epoch 1
-            3506  1: follower -> prospective, epoch 1
-            3506  1: to 2: pre-vote epoch 1, log 3@1?
-            3506  1: to 3: pre-vote epoch 1, log 3@1?
-            4698  1: prospective -> follower, epoch 1
-            5441  3: to 1: I lead epoch 1
+            9     2: is cut off
+            2004  1: to 2: I lead epoch 1
+            2118  2: follower -> prospective, epoch 1
+            2118  2: to 1: pre-vote epoch 1, log 3@1?
+            2118  2: to 3: pre-vote epoch 1, log 3@1?
+            3600  2: prospective -> follower, epoch 1
+            4004  1: to 2: I lead epoch 1
             -- back in the network
-            6860  1: follower -> prospective, epoch 1
-            6860  1: to 2: pre-vote epoch 1, log 3@1?
-            6860  1: to 3: pre-vote epoch 1, log 3@1?
-            6861  2: denies
-            6861  3: denies
-            6862  1: prospective -> follower, epoch 1
+            5639  2: follower -> prospective, epoch 1
+            5639  2: to 1: pre-vote epoch 1, log 3@1?
+            5639  2: to 3: pre-vote epoch 1, log 3@1?
+            5640  1: denies
+            5640  3: denies
+            5641  2: prospective -> follower, epoch 1
         "#]],
     );
 }
@@ -367,34 +372,34 @@ fn a_killed_leader_is_replaced() {
     check(
         &world,
         &expect![[r#"
-            1446  3: crashes
-            3506  1: follower -> prospective, epoch 1
-            3506  1: to 2: pre-vote epoch 1, log 3@1?
-            3506  1: to 3: pre-vote epoch 1, log 3@1?
-            3507  2: denies
-            3527  1: to 3: pre-vote epoch 1, log 3@1?
-            3556  2: follower -> prospective, epoch 1
-            3556  2: to 1: pre-vote epoch 1, log 3@1?
-            3556  2: to 3: pre-vote epoch 1, log 3@1?
-            3557  1: grants
-            3558  2: prospective -> candidate, epoch 2
-            3558  2: persist epoch 2 voted 2
-            3558  2: to 1: vote epoch 2, log 3@1?
-            3558  2: to 3: vote epoch 2, log 3@1?
-            3559  1: prospective -> unattached, epoch 2
-            3559  1: persist epoch 2 voted 2
-            3559  1: grants
-            3560  2: candidate -> leader, epoch 2
-            3560  2: persist epoch 2 leader 2
-            3560  2: append LeaderChange(by [1, 2]) at 3@2
-            3560  2: to 1: I lead epoch 2
-            3560  2: to 3: I lead epoch 2
-            3561  1: unattached -> follower, epoch 2
-            3561  1: persist epoch 2 leader 2 voted 2
-            3563  1: append 1 fetched
-            3564  2: committed 4
-            3564  2: ready to lead epoch 2
-            3565  1: committed 4
+            9     1: crashes
+            2068  3: follower -> prospective, epoch 1
+            2068  3: to 1: pre-vote epoch 1, log 3@1?
+            2068  3: to 2: pre-vote epoch 1, log 3@1?
+            2069  2: denies
+            2089  3: to 1: pre-vote epoch 1, log 3@1?
+            2118  2: follower -> prospective, epoch 1
+            2118  2: to 1: pre-vote epoch 1, log 3@1?
+            2118  2: to 3: pre-vote epoch 1, log 3@1?
+            2119  3: grants
+            2120  2: prospective -> candidate, epoch 2
+            2120  2: persist epoch 2 voted 2
+            2120  2: to 1: vote epoch 2, log 3@1?
+            2120  2: to 3: vote epoch 2, log 3@1?
+            2121  3: prospective -> unattached, epoch 2
+            2121  3: persist epoch 2 voted 2
+            2121  3: grants
+            2122  2: candidate -> leader, epoch 2
+            2122  2: persist epoch 2 leader 2
+            2122  2: append LeaderChange(by [2, 3]) at 3@2
+            2122  2: to 1: I lead epoch 2
+            2122  2: to 3: I lead epoch 2
+            2123  3: unattached -> follower, epoch 2
+            2123  3: persist epoch 2 leader 2 voted 2
+            2125  3: append 1 fetched
+            2126  2: committed 4
+            2126  2: ready to lead epoch 2
+            2127  3: committed 4
         "#]],
     );
 }
@@ -408,42 +413,42 @@ fn a_leader_that_stops_hands_over() {
     check(
         &world,
         &expect![[r#"
-            1446  3: is asked to resign
-            1446  3: leader -> resigned, epoch 1
-            1446  3: to 1: epoch 1 ends, preferred [1, 2]
-            1446  3: to 2: epoch 1 ends, preferred [1, 2]
-            1447  3: refuses: this node does not lead the quorum
-            1447  3: refuses: this node does not lead the quorum
-            1447  1: follower -> prospective, epoch 1
-            1447  1: to 2: pre-vote epoch 1, log 3@1?
-            1447  1: to 3: pre-vote epoch 1, log 3@1?
-            1448  2: grants
-            1448  3: grants
-            1449  1: prospective -> candidate, epoch 2
-            1449  1: persist epoch 2 voted 1
-            1449  1: to 2: vote epoch 2, log 3@1?
-            1449  1: to 3: vote epoch 2, log 3@1?
-            1450  2: follower -> unattached, epoch 2
-            1450  2: persist epoch 2 voted 1
-            1450  2: grants
-            1450  3: resigned -> unattached, epoch 2
-            1450  3: persist epoch 2 voted 1
-            1450  3: grants
-            1451  1: candidate -> leader, epoch 2
-            1451  1: persist epoch 2 leader 1
-            1451  1: append LeaderChange(by [1, 2]) at 3@2
-            1451  1: to 2: I lead epoch 2
-            1451  1: to 3: I lead epoch 2
-            1452  2: unattached -> follower, epoch 2
-            1452  2: persist epoch 2 leader 1 voted 1
-            1452  3: unattached -> follower, epoch 2
-            1452  3: persist epoch 2 leader 1 voted 1
-            1454  2: append 1 fetched
-            1454  3: append 1 fetched
-            1455  1: committed 4
-            1455  1: ready to lead epoch 2
-            1456  2: committed 4
-            1456  3: committed 4
+            9     1: is asked to resign
+            9     1: leader -> resigned, epoch 1
+            9     1: to 2: epoch 1 ends, preferred [2, 3]
+            9     1: to 3: epoch 1 ends, preferred [2, 3]
+            10    1: refuses: this node does not lead the quorum
+            10    1: refuses: this node does not lead the quorum
+            10    2: follower -> prospective, epoch 1
+            10    2: to 1: pre-vote epoch 1, log 3@1?
+            10    2: to 3: pre-vote epoch 1, log 3@1?
+            11    1: grants
+            11    3: grants
+            12    2: prospective -> candidate, epoch 2
+            12    2: persist epoch 2 voted 2
+            12    2: to 1: vote epoch 2, log 3@1?
+            12    2: to 3: vote epoch 2, log 3@1?
+            13    1: resigned -> unattached, epoch 2
+            13    1: persist epoch 2 voted 2
+            13    1: grants
+            13    3: follower -> unattached, epoch 2
+            13    3: persist epoch 2 voted 2
+            13    3: grants
+            14    2: candidate -> leader, epoch 2
+            14    2: persist epoch 2 leader 2
+            14    2: append LeaderChange(by [1, 2]) at 3@2
+            14    2: to 1: I lead epoch 2
+            14    2: to 3: I lead epoch 2
+            15    1: unattached -> follower, epoch 2
+            15    1: persist epoch 2 leader 2 voted 2
+            15    3: unattached -> follower, epoch 2
+            15    3: persist epoch 2 leader 2 voted 2
+            17    1: append 1 fetched
+            17    3: append 1 fetched
+            18    2: committed 4
+            18    2: ready to lead epoch 2
+            19    1: committed 4
+            19    3: committed 4
         "#]],
     );
 }
@@ -462,51 +467,54 @@ fn a_leader_without_a_majority_steps_down() {
     check(
         &world,
         &expect![[r#"
-            1446  3: is cut off
-            1446  3: is asked to append [100]
-            1446  3: append at 3@1
-            3441  3: to 1: I lead epoch 1
-            3441  3: to 2: I lead epoch 1
-            3506  1: follower -> prospective, epoch 1
-            3506  1: to 2: pre-vote epoch 1, log 3@1?
-            3506  1: to 3: pre-vote epoch 1, log 3@1?
-            3507  2: denies
-            3556  2: follower -> prospective, epoch 1
-            3556  2: to 1: pre-vote epoch 1, log 3@1?
-            3556  2: to 3: pre-vote epoch 1, log 3@1?
-            3557  1: grants
-            3558  2: prospective -> candidate, epoch 2
-            3558  2: persist epoch 2 voted 2
-            3558  2: to 1: vote epoch 2, log 3@1?
-            3558  2: to 3: vote epoch 2, log 3@1?
-            3559  1: prospective -> unattached, epoch 2
-            3559  1: persist epoch 2 voted 2
-            3559  1: grants
-            3560  2: candidate -> leader, epoch 2
-            3560  2: persist epoch 2 leader 2
-            3560  2: append LeaderChange(by [1, 2]) at 3@2
-            3560  2: to 1: I lead epoch 2
-            3560  2: to 3: I lead epoch 2
-            3561  1: unattached -> follower, epoch 2
-            3561  1: persist epoch 2 leader 2 voted 2
-            3563  1: append 1 fetched
-            3564  2: committed 4
-            3564  2: ready to lead epoch 2
-            3565  1: committed 4
-            4445  3: leader -> resigned, epoch 1
-            4445  3: to 1: epoch 1 ends, preferred [1, 2]
-            4445  3: to 2: epoch 1 ends, preferred [1, 2]
-            5560  2: to 3: I lead epoch 2
-            6425  3: resigned -> unattached, epoch 2
-            6425  3: persist epoch 2
+            9     1: is cut off
+            9     1: is asked to append [100]
+            9     1: append at 3@1
+            2004  1: to 2: I lead epoch 1
+            2004  1: to 3: I lead epoch 1
+            2068  3: follower -> prospective, epoch 1
+            2068  3: to 1: pre-vote epoch 1, log 3@1?
+            2068  3: to 2: pre-vote epoch 1, log 3@1?
+            2069  2: denies
+            2118  2: follower -> prospective, epoch 1
+            2118  2: to 1: pre-vote epoch 1, log 3@1?
+            2118  2: to 3: pre-vote epoch 1, log 3@1?
+            2119  3: grants
+            2120  2: prospective -> candidate, epoch 2
+            2120  2: persist epoch 2 voted 2
+            2120  2: to 1: vote epoch 2, log 3@1?
+            2120  2: to 3: vote epoch 2, log 3@1?
+            2121  3: prospective -> unattached, epoch 2
+            2121  3: persist epoch 2 voted 2
+            2121  3: grants
+            2122  2: candidate -> leader, epoch 2
+            2122  2: persist epoch 2 leader 2
+            2122  2: append LeaderChange(by [2, 3]) at 3@2
+            2122  2: to 1: I lead epoch 2
+            2122  2: to 3: I lead epoch 2
+            2123  3: unattached -> follower, epoch 2
+            2123  3: persist epoch 2 leader 2 voted 2
+            2125  3: append 1 fetched
+            2126  2: committed 4
+            2126  2: ready to lead epoch 2
+            2127  3: committed 4
+            3008  1: leader -> resigned, epoch 1
+            3008  1: to 2: epoch 1 ends, preferred [2, 3]
+            3008  1: to 3: epoch 1 ends, preferred [2, 3]
+            4065  1: resigned -> unattached, epoch 2
+            4065  1: persist epoch 2
+            4122  2: to 1: I lead epoch 2
+            5374  1: unattached -> prospective, epoch 2
+            5374  1: to 2: pre-vote epoch 2, log 4@1?
+            5374  1: to 3: pre-vote epoch 2, log 4@1?
             -- back in the network: what nobody else had is undone
-            7560  2: to 3: I lead epoch 2
-            7561  3: unattached -> follower, epoch 2
-            7561  3: persist epoch 2 leader 2
-            7562  2: answers: epoch 1 ends at 3
-            7563  3: truncate to 3
-            7565  3: append 1 fetched
-            7565  3: committed 4
+            6122  2: to 1: I lead epoch 2
+            6123  1: prospective -> follower, epoch 2
+            6123  1: persist epoch 2 leader 2
+            6124  2: answers: epoch 1 ends at 3
+            6125  1: truncate to 3
+            6127  1: append 1 fetched
+            6127  1: committed 4
         "#]],
     );
 }
@@ -533,14 +541,14 @@ fn a_slow_follower_gets_a_snapshot() {
     check(
         &world,
         &expect![[r#"
-            1526  1: starts
-            1527  3: answers: snapshot 41-1
-            1530  1: keep chunk of 41-1 from 0
-            1532  1: keep chunk of 41-1 from 500
-            1532  1: install snapshot 41-1
-            1533  1: committed 41
-            1535  1: append 1 fetched
-            1535  1: committed 43
+            89    2: starts
+            90    1: answers: snapshot 41-1
+            93    2: keep chunk of 41-1 from 0
+            95    2: keep chunk of 41-1 from 500
+            95    2: install snapshot 41-1
+            96    2: committed 41
+            98    2: append 1 fetched
+            98    2: committed 43
         "#]],
     );
 }

@@ -25,5 +25,5 @@ pub use partition::{
     Append, DeletedFiles, FileRange, LoadOptions, PartitionStore, ReadAnswer, ReadRequest, Records,
     TimestampOffset,
 };
-pub use snapshot_files::SnapshotFiles;
+pub use snapshot_files::{SnapshotFiles, SnapshotWriter};
 pub use tail_cache::TailCache;

@@ -139,6 +139,12 @@ impl SnapshotWriter {
         Ok(())
     }
 
+    /// What has been written so far; at most 4 GiB can be told.
+    pub fn content(&self) -> FileRange {
+        let len = u32::try_from(self.len).unwrap_or(u32::MAX);
+        FileRange { file: Arc::clone(&self.file), position: 0, len }
+    }
+
     /// Makes the snapshot durable and gives it its name.
     ///
     /// # Errors

@@ -244,20 +244,18 @@ impl World {
 
     /// Lets node `id` win an election: all others grant what it asks, and then are silent.
     pub fn become_leader(&mut self, id: i32) {
-        let mut next = 1;
         while self.quorum(id).role() != RoleName::Leader {
-            let due = self.quorum(id).role() == RoleName::Unattached;
-            if due {
-                self.run(Duration::from_millis(1));
+            self.run(Duration::from_millis(1));
+            // Answers to what was never asked, or is not waited for any more, say nothing.
+            for request in 1..256 {
+                let granted = Response {
+                    refusal: None,
+                    epoch: self.quorum(id).epoch(),
+                    leader: None,
+                    body: ResponseBody::Vote { granted: true },
+                };
+                self.step(id, Event::Response { id: RequestId(request), response: granted });
             }
-            let granted = Response {
-                refusal: None,
-                epoch: self.quorum(id).epoch(),
-                leader: None,
-                body: ResponseBody::Vote { granted: true },
-            };
-            self.step(id, Event::Response { id: RequestId(next), response: granted });
-            next += u64::from(!due);
         }
     }
 
