@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use strandline_coordinator::Caller;
 use strandline_metadata::Image;
+use strandline_quorum::{Reply, Request};
 use strandline_store::FileRange;
-use strandline_types::Now;
+use strandline_types::{ErrorCode, Now};
 use strandline_wire::frame::Incoming;
 use strandline_wire::messages::ApiKey;
 use tokio::sync::Notify;
 
+use crate::driver::quorum::Leader;
 use crate::handles::Handles;
+use crate::session::Hangup;
 
 /// One request's surroundings.
 pub(crate) struct Cx {
@@ -99,6 +102,20 @@ impl Cx {
 
     pub(crate) fn take_files(&self) -> Vec<FileRange> {
         std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Refuses requests that are meant for another cluster.
+    pub(crate) fn check_cluster(&self, cluster_id: Option<&str>) -> Result<(), ErrorCode> {
+        let is_ours = cluster_id.is_none_or(|id| id == self.handles.identity.cluster_id);
+        if is_ours { Ok(()) } else { Err(ErrorCode::INCONSISTENT_CLUSTER_ID) }
+    }
+
+    /// Asks this node of the quorum. The leader is as known when the answer was given, or newer.
+    pub(crate) async fn ask_quorum(&self, request: Request) -> Result<(Reply, Leader), Hangup> {
+        let reply = self.handles.quorum.ask(request).await;
+        let reply = reply.ok_or_else(|| Hangup("the quorum has stopped".into()))?;
+        let leader = self.handles.quorum.leadership().borrow().leader.clone();
+        Ok((reply, leader))
     }
 
     /// Who asks, as group coordinators want to know it.

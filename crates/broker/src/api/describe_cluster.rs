@@ -43,7 +43,7 @@ pub(crate) async fn handle(
     };
     response.controller_id = match cx.session.role {
         ListenerRole::Broker => super::metadata::random_broker(cx, &image),
-        ListenerRole::Controller => cx.handles.quorum.leadership().borrow().leader.map_or(-1, |leader| leader.get()),
+        ListenerRole::Controller => cx.handles.quorum.leadership().borrow().leader.id.map_or(-1, |leader| leader.get()),
     };
     Ok(response)
 }

@@ -42,7 +42,7 @@ macro_rules! apis {
 
 apis! {
     Produce => produce(ProduceRequest) on Broker;
-    Fetch => fetch(FetchRequest) on Broker;
+    Fetch => fetch(FetchRequest) on Broker Controller;
     ListOffsets => list_offsets(ListOffsetsRequest) on Broker;
     Metadata => metadata(MetadataRequest) on Broker;
     OffsetCommit => offset_commit(OffsetCommitRequest) on Broker;
@@ -73,9 +73,13 @@ apis! {
     ListPartitionReassignments =>
         list_partition_reassignments(ListPartitionReassignmentsRequest) on Broker Controller;
     OffsetDelete => offset_delete(OffsetDeleteRequest) on Broker;
+    Vote => vote(VoteRequest) on Controller;
+    BeginQuorumEpoch => begin_quorum_epoch(BeginQuorumEpochRequest) on Controller;
+    EndQuorumEpoch => end_quorum_epoch(EndQuorumEpochRequest) on Controller;
     DescribeQuorum => describe_quorum(DescribeQuorumRequest) on Broker Controller;
     AlterPartition => alter_partition(AlterPartitionRequest) on Controller;
     UpdateFeatures => update_features(UpdateFeaturesRequest) on Broker Controller;
+    FetchSnapshot => fetch_snapshot(FetchSnapshotRequest) on Controller;
     DescribeCluster => describe_cluster(DescribeClusterRequest) on Broker Controller;
     DescribeProducers => describe_producers(DescribeProducersRequest) on Broker;
     BrokerRegistration => broker_registration(BrokerRegistrationRequest) on Controller;
@@ -88,6 +92,9 @@ apis! {
     ListConfigResources => list_config_resources(ListConfigResourcesRequest) on Broker;
     DescribeTopicPartitions =>
         describe_topic_partitions(DescribeTopicPartitionsRequest) on Broker;
+    AddRaftVoter => add_raft_voter(AddRaftVoterRequest) on Controller;
+    RemoveRaftVoter => remove_raft_voter(RemoveRaftVoterRequest) on Controller;
+    UpdateRaftVoter => update_raft_voter(UpdateRaftVoterRequest) on Controller;
 }
 
 /// Whether the API has a row for listeners of this role.

@@ -4,95 +4,33 @@
 //! One task on the control lane. It decides one input at a time and appends its records before the
 //! next, so that offsets are what the decision assumed.
 
+mod handle;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
+use strandline_client::ConnectionConfig;
 use strandline_metadata::controller::{
     Controller, Effect, Input, Moment, Refusal, Request, Response, Ticket, Timer,
 };
 use strandline_metadata::{Fault, Image, Record, Records};
-use strandline_ports::{Sleep, World, timeout, watch};
+use strandline_ports::{Sleep, World, watch};
 use strandline_quorum::{ControlRecord, SnapshotId};
 use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp};
 use strandline_wire::{DecodeError, EncodeError};
 use tokio::sync::{mpsc, oneshot};
 
+use super::links::Links;
 use super::quorum::{Committing, MetadataEvent, QuorumHandle};
+use super::sentinel::Incarnation;
 
-/// A request waits so long for a controller to become active before it is refused.
-const ACTIVATION_WAIT: Duration = Duration::from_secs(30);
-const ACTIVATION_RETRY: Duration = Duration::from_millis(20);
+pub(crate) use handle::{ControllerAnswer, ControllerHandle};
 
 pub(super) type Reply = oneshot::Sender<Result<Response, Refusal>>;
-
-/// What the rest of the node holds of its controller.
-#[derive(Clone)]
-pub(crate) struct ControllerHandle {
-    requests: mpsc::UnboundedSender<(Request, Reply)>,
-    image: watch::Receiver<Arc<Image>>,
-    is_active: watch::Receiver<bool>,
-    world: World,
-}
-
-impl ControllerHandle {
-    /// Asks the active controller; waits while there is none.
-    pub(crate) async fn ask<Q, R>(&self, request: Q) -> Result<R, Refusal>
-    where
-        Q: Into<Request> + Clone,
-        R: TryFrom<Response, Error = Response>,
-    {
-        let deadline = self.world.clock.now().instant + ACTIVATION_WAIT;
-        let mut is_active = self.is_active.clone();
-        loop {
-            let was_active = *is_active.borrow_and_update();
-            let (reply, answer) = oneshot::channel();
-            // Both ends fail only when the node stops, and with it whoever asked.
-            let sent = self.requests.send((request.clone().into(), reply));
-            let answer = match sent {
-                Ok(()) => answer.await.unwrap_or(Err(Refusal::NotController)),
-                Err(_) => Err(Refusal::NotController),
-            };
-            match answer {
-                Ok(response) => {
-                    return Ok(R::try_from(response).unwrap_or_else(|other| {
-                        unreachable!("the controller answered {other:?} to another request")
-                    }));
-                }
-                Err(refusal) if self.world.clock.now().instant >= deadline => return Err(refusal),
-                Err(Refusal::NotController) => {
-                    let clock = &*self.world.clock;
-                    let activation = async { is_active.wait_for(|active| *active).await.is_ok() };
-                    let has_activated = timeout(clock, deadline, activation).await == Ok(true);
-                    // It was active and refused, or its task has ended: no event tells of a change.
-                    if was_active || !has_activated {
-                        clock.sleep(ACTIVATION_RETRY).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// One whose requests a test answers.
-    #[cfg(test)]
-    pub(super) fn answered_by_test(
-        world: World,
-    ) -> (Self, mpsc::UnboundedReceiver<(Request, Reply)>) {
-        let (requests, asked) = mpsc::unbounded_channel();
-        let (_, image) = watch::channel(Arc::new(Image::default()));
-        let (_, is_active) = watch::channel(true);
-        (Self { requests, image, is_active, world }, asked)
-    }
-
-    /// Every committed image, the latest first.
-    pub(crate) fn watch_image(&self) -> watch::Receiver<Arc<Image>> {
-        self.image.clone()
-    }
-}
 
 /// Why the controller's task has ended; the process must end with it.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +56,8 @@ pub(crate) struct ControllerTask {
     quorum: QuorumHandle,
     events: mpsc::UnboundedReceiver<MetadataEvent>,
     requests: mpsc::UnboundedReceiver<(Request, Reply)>,
+    /// Brokers whose processes are not there any more.
+    gone: mpsc::UnboundedReceiver<Incarnation>,
     image: watch::Sender<Arc<Image>>,
     is_active: watch::Sender<bool>,
     waiting: BTreeMap<Ticket, Reply>,
@@ -136,6 +76,7 @@ pub(crate) struct ControllerTask {
 enum Happening {
     Metadata(MetadataEvent),
     Asked(Request, Reply),
+    Gone(Incarnation),
     Due(Timer),
     AppendFailed,
     /// The quorum has stopped, or nobody can ask any more.
@@ -148,14 +89,19 @@ impl ControllerTask {
         core: Controller,
         quorum: QuorumHandle,
         events: mpsc::UnboundedReceiver<MetadataEvent>,
+        connections: ConnectionConfig,
     ) -> (ControllerHandle, Self) {
         let (requests_in, requests) = mpsc::unbounded_channel();
+        let (gone_in, gone) = mpsc::unbounded_channel();
         let (image, image_out) = watch::channel(Arc::new(core.committed().clone()));
         let (is_active, is_active_out) = watch::channel(false);
         let handle = ControllerHandle {
             requests: requests_in,
+            gone: gone_in,
             image: image_out,
             is_active: is_active_out,
+            leadership: quorum.leadership(),
+            links: Links::new(world.clone(), connections),
             world: world.clone(),
         };
         let task = Self {
@@ -164,6 +110,7 @@ impl ControllerTask {
             quorum,
             events,
             requests,
+            gone,
             image,
             is_active,
             waiting: BTreeMap::new(),
@@ -187,6 +134,9 @@ impl ControllerTask {
             match poll_fn(|cx| self.poll_next(cx)).await {
                 Happening::Metadata(event) => self.on_metadata(event)?,
                 Happening::Asked(request, reply) => self.on_request(request, reply)?,
+                Happening::Gone((broker, epoch)) => {
+                    self.decide(Input::BrokerGone { broker, epoch })?;
+                }
                 Happening::Due(timer) => {
                     self.timers.remove(&timer);
                     self.decide(Input::Timer(timer))?;
@@ -211,6 +161,9 @@ impl ControllerTask {
         }
         if let Poll::Ready(timer) = self.poll_timer(cx) {
             return Poll::Ready(Happening::Due(timer));
+        }
+        if let Poll::Ready(Some(incarnation)) = self.gone.poll_recv(cx) {
+            return Poll::Ready(Happening::Gone(incarnation));
         }
         match self.requests.poll_recv(cx) {
             Poll::Ready(Some((request, reply))) => Poll::Ready(Happening::Asked(request, reply)),

@@ -7,9 +7,11 @@ pub(crate) mod groups;
 pub(crate) mod images;
 pub(crate) mod isr;
 pub(crate) mod lifecycle;
+pub(crate) mod links;
 pub(crate) mod partition;
 pub(crate) mod quorum;
 pub(crate) mod replicas;
+pub(crate) mod sentinel;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -2,29 +2,37 @@
 //! out what the core decides. Controllers append through a [`QuorumHandle`] and hear of everything
 //! committed, and of their leadership, as one ordered stream of [`MetadataEvent`]s.
 //!
-//! The only quorum served is one whose sole voter is this node, so the core never has reason to
-//! speak to another node; a directory with other voters is refused when it is opened.
+//! Other nodes ask through [`QuorumHandle::ask`]; what this node asks of them goes out by [`peers`],
+//! in the words of [`rpc`].
 
 mod control;
 mod features;
 mod metadata_log;
 mod open;
+mod peers;
+pub(crate) mod rpc;
 mod snapshot;
 mod task;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use strandline_client::ConnectionConfig;
+use strandline_config::HostPort;
 use strandline_log::LogImage;
 use strandline_metadata::FeatureRange;
 use strandline_ports::watch;
 use strandline_ports::{Lane, World};
 use strandline_quorum::{
-    Config, ControlRecord, Description, Endpoint, Membership, Quorum, ReplicaKey, SnapshotId,
-    VoterSet,
+    Config, ControlRecord, Description, Endpoint, Membership, Quorum, Recovered, ReplicaKey, Reply,
+    Request, SnapshotId, VoterSet,
 };
 use strandline_store::format::names;
-use strandline_store::{LogDir, StoreFault};
+use strandline_store::{
+    FileRange, LogDir, PartitionStore, ReadRequest, Records, SnapshotFiles, StoreFault,
+};
 use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,6 +41,8 @@ pub(crate) use metadata_log::MetadataLogOptions;
 pub(crate) use open::{OpenError, bootstrap_records};
 pub(crate) use snapshot::Snapshot;
 
+use super::links::Links;
+use peers::Peers;
 use task::{Command, Task};
 
 /// The metadata log's directory in the metadata log dir.
@@ -58,6 +68,13 @@ pub(crate) struct QuorumOptions {
     /// `controller.quorum.voters`: ids and endpoints; empty for a dynamic quorum.
     pub(crate) static_voters: Vec<(NodeId, Endpoint)>,
     pub(crate) supported: &'static [FeatureRange],
+    pub(crate) cluster_id: String,
+    /// The first of `controller.listener.names`: by it the nodes of the quorum reach each other.
+    pub(crate) listener: String,
+    /// `controller.quorum.bootstrap.servers`
+    pub(crate) bootstrap_servers: Vec<HostPort>,
+    /// How this node connects to the others.
+    pub(crate) connections: ConnectionConfig,
 }
 
 /// A batch that has committed.
@@ -98,11 +115,19 @@ pub(crate) enum MetadataEvent {
     },
 }
 
+/// The leader of the quorum, as far as this node knows.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Leader {
+    pub(crate) id: Option<NodeId>,
+    /// Where its controller listener can be reached.
+    pub(crate) address: Option<HostPort>,
+}
+
 /// Who leads, as this node knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Leadership {
     pub(crate) epoch: LeaderEpoch,
-    pub(crate) leader: Option<NodeId>,
+    pub(crate) leader: Leader,
     /// This node leads and has committed in its epoch.
     pub(crate) is_ready: bool,
 }
@@ -127,6 +152,13 @@ pub(crate) type Committing = oneshot::Receiver<Result<Offset, AppendError>>;
 pub(crate) struct QuorumHandle {
     commands: mpsc::UnboundedSender<Command>,
     leadership: watch::Receiver<Leadership>,
+    files: Arc<LogFiles>,
+}
+
+/// What the answers to other nodes are read from.
+struct LogFiles {
+    store: Arc<PartitionStore>,
+    snapshots: SnapshotFiles,
 }
 
 impl QuorumHandle {
@@ -146,6 +178,50 @@ impl QuorumHandle {
 
     pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+
+    /// What another node of the quorum asks; `None` when the quorum has stopped.
+    pub(crate) async fn ask(&self, request: Request) -> Option<Reply> {
+        let (done, answer) = oneshot::channel();
+        self.send(Command::Ask { request, done });
+        answer.await.ok()
+    }
+
+    /// Batches of the metadata log from `from` up to `upto`, as far as they are written.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) async fn read(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: u32,
+    ) -> Result<Records, StoreFault> {
+        let upto = upto.min(self.files.store.end());
+        if from >= upto {
+            return Ok(Records::Empty);
+        }
+        let request = ReadRequest { from, upto, max_bytes, at_least_one_batch: true };
+        let answer = self.files.store.read(request).await?;
+        Ok(answer.map_or(Records::Empty, |answer| answer.records))
+    }
+
+    /// A piece of a snapshot; `None` when it has gone meanwhile.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) async fn read_snapshot(
+        &self,
+        id: SnapshotId,
+        position: u64,
+        max_bytes: u32,
+    ) -> Result<Option<FileRange>, StoreFault> {
+        let whole = self.files.snapshots.open(metadata_log::store_id(id)).await?;
+        Ok(whole.map(|whole| {
+            let skipped = u32::try_from(position).unwrap_or(u32::MAX).min(whole.len);
+            let len = (whole.len - skipped).min(max_bytes);
+            FileRange { position: whole.position + u64::from(skipped), len, ..whole }
+        }))
     }
 
     /// What DescribeQuorum tells; `None` when the quorum has stopped.
@@ -202,9 +278,10 @@ pub(crate) async fn start(
 ) -> Result<StartedQuorum, OpenError> {
     let now = world.clock.now();
     let static_voters = static_membership(&options.static_voters);
+    let listener = options.listener;
     let found =
         open::find(dir, options.log, static_voters.as_ref(), options.supported, now).await?;
-    check_sole_voter(options.core.me, &found.recovered)?;
+    check_directory(options.core.me, &found.recovered)?;
 
     let (commands, inbox) = mpsc::unbounded_channel();
     let (events_out, events) = mpsc::unbounded_channel();
@@ -220,10 +297,16 @@ pub(crate) async fn start(
     let quorum = Quorum::open(now, options.core, found.recovered, seed, &mut effects);
     let (leadership_out, leadership) = watch::channel(Leadership {
         epoch: quorum.epoch(),
-        leader: quorum.leader(),
+        leader: Leader { id: None, address: None },
         is_ready: false,
     });
-    let handle = QuorumHandle { commands: commands.clone(), leadership };
+    let files =
+        LogFiles { store: Arc::clone(&found.log.store), snapshots: found.log.snapshots.clone() };
+    let handle = QuorumHandle { commands: commands.clone(), leadership, files: Arc::new(files) };
+    let peers = Peers {
+        cluster_id: options.cluster_id.into(),
+        links: Links::new(world.clone(), options.connections),
+    };
     let task = Task::new(task::Parts {
         world: world.clone(),
         quorum,
@@ -233,9 +316,24 @@ pub(crate) async fn start(
         commands: commands.downgrade(),
         events: events_out,
         leadership: leadership_out,
+        peers,
+        bootstrap_servers: options.bootstrap_servers,
+        listener,
     });
     world.spawn.spawn(Lane::Control, Box::pin(task.run(effects, fault_out)));
     Ok(StartedQuorum { handle, events, fault })
+}
+
+/// Nobody else can tell a sole voter what it has lost.
+fn check_directory(me: ReplicaKey, recovered: &Recovered) -> Result<(), OpenError> {
+    let last = recovered.memberships.last().map(|(_, membership)| membership);
+    let voters = &last.unwrap_or(&recovered.base_membership).voters;
+    match voters.get(me.id).map(|voter| voter.key) {
+        Some(voter) if voters.len() == 1 && !voters.contains(me) => {
+            Err(OpenError::OtherDirectory { me, voter })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn static_membership(voters: &[(NodeId, Endpoint)]) -> Option<Membership> {
@@ -244,17 +342,4 @@ fn static_membership(voters: &[(NodeId, Endpoint)]) -> Option<Membership> {
     };
     (!voters.is_empty())
         .then(|| Membership { kraft_version: 0, voters: VoterSet::new(voters.iter().map(voter)) })
-}
-
-fn check_sole_voter(
-    me: ReplicaKey,
-    recovered: &strandline_quorum::Recovered,
-) -> Result<(), OpenError> {
-    let last = recovered.memberships.last().map(|(_, membership)| membership);
-    let voters = &last.unwrap_or(&recovered.base_membership).voters;
-    if voters.contains(me) && voters.len() == 1 {
-        return Ok(());
-    }
-    let voters: Vec<String> = voters.iter().map(|voter| voter.key.to_string()).collect();
-    Err(OpenError::NotSoleVoter { me, voters: voters.join(", ") })
 }

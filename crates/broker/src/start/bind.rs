@@ -56,40 +56,48 @@ impl Bound {
         config
     }
 
-    /// Begins to accept on all of them. Gives their names and addresses.
-    pub(super) fn serve(
-        self,
-        world: &World,
-        config: &BrokerConfig,
-        handles: &Arc<Handles>,
-        connections: &Connections,
-        memory: &RequestMemory,
-    ) -> Vec<BoundAddress> {
-        let frame_max_bytes = frame_max_bytes(config);
+    /// Begins to accept on the listeners of one role. Gives their names and addresses.
+    pub(super) fn serve(&mut self, role: ListenerRole, serving: &Serving) -> Vec<BoundAddress> {
+        let lane = match role {
+            ListenerRole::Broker => Lane::Data,
+            ListenerRole::Controller => Lane::Control,
+        };
         let mut addresses = Vec::new();
-        for BoundListener { config: ListenerConfig { name, .. }, role, listener } in self.0 {
+        for bound in self.0.extract_if(.., |bound| bound.role == role) {
+            let BoundListener { config: ListenerConfig { name, .. }, listener, .. } = bound;
             addresses.push(BoundAddress {
                 name: name.clone(),
                 is_controller: role == ListenerRole::Controller,
                 address: listener.local_addr(),
             });
-            let acceptor = Acceptor {
-                world: world.clone(),
-                handles: Arc::clone(handles),
-                connections: connections.clone(),
-                memory: memory.clone(),
-                frame_max_bytes,
-                metrics: handles.metrics.listener(&name),
-                name,
-                role,
-            };
-            let lane = match role {
-                ListenerRole::Broker => Lane::Data,
-                ListenerRole::Controller => Lane::Control,
-            };
-            world.spawn.spawn(lane, Box::pin(acceptor.run(listener)));
+            let acceptor = serving.acceptor(name, role);
+            serving.world.spawn.spawn(lane, Box::pin(acceptor.run(listener)));
         }
         addresses
+    }
+}
+
+/// What every connection is served with.
+pub(super) struct Serving {
+    pub(super) world: World,
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) handles: Arc<Handles>,
+    pub(super) connections: Connections,
+    pub(super) memory: RequestMemory,
+}
+
+impl Serving {
+    fn acceptor(&self, name: String, role: ListenerRole) -> Acceptor {
+        Acceptor {
+            world: self.world.clone(),
+            handles: Arc::clone(&self.handles),
+            connections: self.connections.clone(),
+            memory: self.memory.clone(),
+            frame_max_bytes: frame_max_bytes(&self.config),
+            metrics: self.handles.metrics.listener(&name),
+            name,
+            role,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bind;
 mod close;
+mod join;
 mod open_dirs;
 mod settings;
 
@@ -14,13 +15,14 @@ use bytes::Bytes;
 use strandline_config::{BrokerConfig, HostPort, Listener};
 use strandline_metadata::{Controller, Image, Record};
 use strandline_ports::watch;
-use strandline_ports::{Lane, World, both, random_uuid};
+use strandline_ports::{Lane, World, random_uuid};
 use strandline_quorum::{Endpoint, ReplicaKey};
 use strandline_store::{Checkpoint, DirState, StoreFault};
 use strandline_types::{BrokerEpoch, NodeId};
 use tokio::sync::{Notify, mpsc};
 
 use crate::api::fetch::FetchSessions;
+use crate::cx::ListenerRole;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::assignments::Assignments;
 use crate::driver::controller::{ControllerHandle, ControllerTask};
@@ -38,9 +40,10 @@ use crate::metrics::{BrokerState, Endpoint as MetricsEndpoint, Metrics, Scrape};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::session::{ConnectionLimits, Connections};
-use bind::{bind, bind_metrics, request_memory};
+use bind::{Serving, bind, bind_metrics, request_memory};
 use close::ClosedDir;
-use settings::{controller_settings, quorum_options, refuse_what_is_not_served};
+use join::Joining;
+use settings::{controller_settings, quorum_options, refuse_what_is_not_served, to_controller};
 
 pub use open_dirs::DirError;
 
@@ -138,7 +141,7 @@ impl Broker {
     async fn begin(world: World, config: BrokerConfig) -> Result<Self, StartError> {
         let began = world.clock.now().instant;
         refuse_what_is_not_served(&config)?;
-        let bound = bind(&world, &config).await?;
+        let mut bound = bind(&world, &config).await?;
         let metrics_listener = bind_metrics(&world, &config).await?;
         let config = Arc::new(bound.settle(config));
         let endpoints = endpoints(&config);
@@ -176,18 +179,6 @@ impl Broker {
             applied: applied.clone(),
             broker_epoch: broker_epoch_in,
         });
-        let controllers = advertised(&config.advertised_controller_listeners);
-        let brokers = advertised(&config.advertised_listeners);
-        // Side by side, because every record of the metadata log waits for the device.
-        let registering = both(
-            lifecycle.register_controller(&controllers),
-            lifecycle.register_broker(&brokers, opened.previous_epoch),
-        );
-        unless(&mut fatal, async {
-            let (as_controller, as_broker) = registering.await;
-            as_controller.and(as_broker)
-        })
-        .await?;
         let shared = PartitionContext {
             node: config.node_id,
             clock: Arc::clone(&world.clock),
@@ -214,10 +205,47 @@ impl Broker {
             applied: applied_in,
         };
         let at = (&*dirs, opened.metadata_dir);
-        let images = control.handle.watch_image();
-        unless(&mut fatal, follow_metadata(&world, follower, images, at)).await?;
-        let available = become_available(&lifecycle, applied.clone(), config.node_id);
-        unless(&mut fatal, available).await?;
+        let groups = Groups::start(&world, &config, partitions.clone(), applied.clone());
+        let handles = Arc::new(Handles {
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            config: Arc::clone(&config),
+            identity: identity.clone(),
+            controller: control.handle.clone(),
+            quorum: control.quorum.clone(),
+            dirs: Arc::clone(&dirs),
+            partitions: partitions.clone(),
+            fetch_sessions: FetchSessions::new(
+                config.network.fetch_session_slots.max(0) as usize,
+                Arc::clone(&world.entropy),
+            ),
+            producer_ids: ProducerIds::new(config.node_id, broker_epoch.clone()),
+            groups,
+            metrics: Arc::clone(&metrics),
+            image: applied.clone(),
+        });
+        let memory = request_memory(&config);
+        let serving = Serving {
+            world: world.clone(),
+            config: Arc::clone(&config),
+            handles: Arc::clone(&handles),
+            connections: connections.clone(),
+            memory: memory.clone(),
+        };
+        // The other nodes of the quorum ask before there is anything for clients.
+        let mut listeners = bound.serve(ListenerRole::Controller, &serving);
+        let sentinel = control.handle.sentinel(config.node_id, &config.inter_broker_listener_name);
+        world.spawn.spawn(Lane::Control, Box::pin(sentinel.run()));
+        let joining = Joining {
+            clock: Arc::clone(&world.clock),
+            lifecycle: Arc::clone(&lifecycle),
+            controllers: advertised(&config.advertised_controller_listeners),
+            brokers: advertised(&config.advertised_listeners),
+            previous_epoch: opened.previous_epoch,
+            images: control.handle.watch_image(),
+            applied: applied.clone(),
+        };
+        unless(&mut fatal, joining.run(&world, follower, at)).await?;
         world.spawn.spawn(Lane::Control, Box::pin(Arc::clone(&lifecycle).keep_alive()));
         let proposals = IsrProposals {
             clock: Arc::clone(&world.clock),
@@ -237,25 +265,6 @@ impl Broker {
         };
         world.spawn.spawn(Lane::Control, Box::pin(assignments.run()));
 
-        let groups = Groups::start(&world, &config, partitions.clone(), applied.clone());
-        let handles = Arc::new(Handles {
-            clock: Arc::clone(&world.clock),
-            entropy: Arc::clone(&world.entropy),
-            config: Arc::clone(&config),
-            identity: identity.clone(),
-            controller: control.handle,
-            quorum: control.quorum.clone(),
-            dirs: Arc::clone(&dirs),
-            partitions: partitions.clone(),
-            fetch_sessions: FetchSessions::new(
-                config.network.fetch_session_slots.max(0) as usize,
-                Arc::clone(&world.entropy),
-            ),
-            producer_ids: ProducerIds::new(config.node_id, broker_epoch),
-            groups,
-            metrics: Arc::clone(&metrics),
-            image: applied,
-        });
         let upkeep = Upkeep {
             world: world.clone(),
             dirs: Arc::clone(&dirs),
@@ -269,8 +278,8 @@ impl Broker {
         watch_dirs(&world, &dirs, &partitions, &fatal_in);
         let sweeping = connections.clone().sweep(Arc::clone(&world.clock));
         world.spawn.spawn(Lane::Data, Box::pin(sweeping));
-        let memory = request_memory(&config);
-        let listeners = bound.serve(&world, &config, &handles, &connections, &memory);
+        listeners.extend(bound.serve(ListenerRole::Broker, &serving));
+        listeners.sort_by_key(|bound| config.listeners.iter().position(|it| it.name == bound.name));
         metrics.enter(BrokerState::Running);
         let metrics_address = metrics_listener.as_ref().map(|listener| listener.local_addr());
         if let Some(listener) = metrics_listener {
@@ -384,11 +393,13 @@ impl Control {
         let bootstrap = decode(&bootstrap)?;
         let directory_id = dir.id.expect("without the metadata log's directory nothing starts");
         let me = ReplicaKey { id: identity.node_id, directory_id };
-        let options = quorum_options(config, me, endpoints);
+        let options = quorum_options(config, me, endpoints, &identity.cluster_id);
         let StartedQuorum { handle: quorum, events, fault } =
             quorum::start(world, &dir.log, options).await?;
+        let connections = to_controller(config);
         let core = Controller::new(controller_settings(config, &identity.cluster_id, bootstrap));
-        let (handle, task) = ControllerTask::new(world.clone(), core, quorum.clone(), events);
+        let (handle, task) =
+            ControllerTask::new(world.clone(), core, quorum.clone(), events, connections);
         let fatal = fatal.clone();
         world.spawn.spawn(
             Lane::Control,
@@ -427,57 +438,6 @@ fn advertised(listeners: &[Listener]) -> Vec<Advertised> {
             port,
         })
         .collect()
-}
-
-/// Applies the first image, then every later one on a task of its own.
-async fn follow_metadata(
-    world: &World,
-    mut follower: Follower,
-    mut images: watch::Receiver<Arc<Image>>,
-    (dirs, metadata_dir): (&Dirs, DirIndex),
-) -> Result<(), StartError> {
-    let first = Arc::clone(&images.borrow_and_update());
-    follower.apply(&first).await;
-    follower.replicas.set_strays_aside().await;
-    for (index, dir) in dirs.iter().filter(|(_, dir)| dir.is_usable()) {
-        match dir.log.begin().await {
-            Err(fault) if index == metadata_dir => return Err(fault.into()),
-            Err(fault) => {
-                tracing::error!(%fault, "a log directory cannot be used: it goes offline");
-                dir.log.take_offline();
-            }
-            Ok(()) => {}
-        }
-    }
-    follower.publish(first);
-    world.spawn.spawn(Lane::Data, Box::pin(follower.run(images)));
-    Ok(())
-}
-
-/// Waits until the controller has taken the fence away, and this node knows.
-async fn become_available(
-    lifecycle: &Lifecycle,
-    mut applied: watch::Receiver<Arc<Image>>,
-    node_id: NodeId,
-) -> Result<(), StartError> {
-    loop {
-        let response = lifecycle.heartbeat().await?;
-        let is_available = |image: &Arc<Image>| {
-            image.cluster.broker(node_id).is_some_and(|broker| !broker.is_fenced())
-        };
-        if response.is_fenced {
-            // Applied too little yet: the next image is the next chance.
-            if applied.changed().await.is_err() {
-                return Err(StartError::Metadata("the metadata log has stopped".into()));
-            }
-            continue;
-        }
-        let waited = applied.wait_for(is_available).await;
-        return match waited {
-            Ok(_) => Ok(()),
-            Err(_) => Err(StartError::Metadata("the metadata log has stopped".into())),
-        };
-    }
 }
 
 /// What lies in a directory goes offline with it: also what nobody writes to just now must not be

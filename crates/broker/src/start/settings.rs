@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strandline_client::ConnectionConfig;
 use strandline_config::BrokerConfig;
 use strandline_metadata::Record;
 use strandline_metadata::controller::ControllerSettings;
+use strandline_ports::Lane;
 use strandline_quorum::{Config as QuorumConfig, Endpoint, ReplicaKey};
 
 use super::StartError;
@@ -30,12 +32,6 @@ pub(super) fn refuse_what_is_not_served(config: &BrokerConfig) -> Result<(), Sta
             "process.roles must be broker,controller: separate roles are not served yet",
         );
     }
-    let voters = &config.quorum.voters;
-    if voters.len() > 1 || voters.iter().any(|voter| voter.id != config.node_id) {
-        return refuse(
-            "controller.quorum.voters names other nodes: a quorum of several is not served yet",
-        );
-    }
     Ok(())
 }
 
@@ -43,6 +39,7 @@ pub(super) fn quorum_options(
     config: &BrokerConfig,
     me: ReplicaKey,
     controllers: Vec<Endpoint>,
+    cluster_id: &str,
 ) -> QuorumOptions {
     let (quorum, metadata) = (&config.quorum, &config.metadata);
     let mut core = QuorumConfig::new(me);
@@ -54,8 +51,10 @@ pub(super) fn quorum_options(
     core.snapshot_max_interval = metadata.snapshot_after_ms.map_or(Duration::ZERO, millis);
     core.retention_max_bytes = metadata.retention_bytes.max(0) as u64;
     core.retention_max_age = millis(metadata.retention_ms);
+    core.bootstrap_servers = quorum.bootstrap_servers.len() as u32;
+    let name = config.controller_listener_names.first().cloned().unwrap_or_default();
     let voter = |voter: &strandline_config::Voter| {
-        let listener = config.controller_listener_names.first().cloned().unwrap_or_default();
+        let listener = name.clone();
         let (host, port) = (voter.address.host.clone(), voter.address.port);
         (voter.id, Endpoint { listener, host, port })
     };
@@ -67,6 +66,26 @@ pub(super) fn quorum_options(
         },
         static_voters: quorum.voters.iter().map(voter).collect(),
         supported: features::SUPPORTED,
+        cluster_id: cluster_id.to_owned(),
+        listener: name.clone(),
+        bootstrap_servers: quorum.bootstrap_servers.clone(),
+        connections: ConnectionConfig {
+            client_id: format!("raft-client-{}", config.node_id),
+            connect_timeout: millis(quorum.request_timeout_ms),
+            request_timeout: millis(quorum.request_timeout_ms),
+            lane: Lane::Control,
+            ..ConnectionConfig::default()
+        },
+    }
+}
+
+/// How this node connects to the active controller.
+pub(super) fn to_controller(config: &BrokerConfig) -> ConnectionConfig {
+    ConnectionConfig {
+        client_id: format!("broker-{}-to-controller", config.node_id),
+        connect_timeout: millis(config.quorum.request_timeout_ms),
+        lane: Lane::Control,
+        ..ConnectionConfig::default()
     }
 }
 

@@ -8,6 +8,7 @@
 //! A follower reads to the log's end, and its fetch tells how far its own copy goes. It also hears
 //! at once how far the log is committed, and where it begins.
 
+mod metadata_log;
 mod session;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use strandline_wire::messages::{FetchRequest, FetchResponse, Records};
 pub(crate) use session::FetchSessions;
 use session::{Planned, Told, Wanted};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, ListenerRole};
 use crate::deadline::Deadline;
 use crate::driver::partition::{
     FetchRead, FetchRefusal, FetchWaiter, FollowerFetch, Partition, ReadAt, Subscription,
@@ -36,6 +37,9 @@ use crate::partitions::find;
 use crate::session::Hangup;
 
 pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchResponse, Hangup> {
+    if cx.session.role == ListenerRole::Controller {
+        return metadata_log::handle(cx, request).await;
+    }
     let sessions = &cx.handles.fetch_sessions;
     let mut plan = match sessions.plan(cx.now.instant, cx.version, &mut request) {
         Ok(plan) => plan,

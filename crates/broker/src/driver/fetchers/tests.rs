@@ -281,6 +281,10 @@ async fn start_quorum(
         log: MetadataLogOptions { segment_bytes: 1 << 20, segment_ms: i64::MAX },
         static_voters: Vec::new(),
         supported: features::SUPPORTED,
+        cluster_id: "test".into(),
+        listener: "CONTROLLER".into(),
+        bootstrap_servers: Vec::new(),
+        connections: strandline_client::ConnectionConfig::default(),
     };
     quorum::start(world, &dir, options).await.unwrap().handle
 }

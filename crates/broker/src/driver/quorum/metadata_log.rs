@@ -11,12 +11,13 @@ use strandline_quorum::{Election, EpochStart, ReplicaKey};
 use strandline_store::format::names::{FileKind, FileState, OffsetFile, SnapshotId};
 use strandline_store::format::quorum_state::{self, QuorumState, QuorumStateFormat};
 use strandline_store::{
-    Append, Io, LoadOptions, LogDir, PartitionStore, ReadRequest, SnapshotFiles, StoreFault,
+    Append, Io, LoadOptions, LogDir, PartitionStore, ReadRequest, SnapshotFiles, SnapshotWriter,
+    StoreFault,
 };
 use strandline_types::{LeaderEpoch, NodeId, Now, Offset, Uuid};
 use strandline_wire::records::{HEADER_BYTES, StampedBatch, batches, inspect_header};
 
-use super::snapshot::tell_tail;
+use super::snapshot::{Snapshot, SnapshotDamage, tell_tail};
 use super::{METADATA_DIR, OpenError, PREALLOCATE_BYTES, metadata_partition};
 
 const READ_BYTES: u32 = 1024 * 1024;
@@ -69,12 +70,60 @@ impl MetadataLog {
         Ok(Self { log: recovered.log, store, snapshots, io, dir: path })
     }
 
+    /// The log goes on, empty, at the end of a snapshot that holds what it does not.
+    pub(super) async fn start_over_at(
+        &mut self,
+        start: Offset,
+        now: Now,
+    ) -> Result<(), StoreFault> {
+        let plan = self.log.start_over_at(start, now.timestamp);
+        self.store.start_over(plan).await?.unlink(&self.io).await
+    }
+
+    /// A handle of its own on the same files, with which the log is replaced.
+    pub(super) fn replaced(&self) -> Self {
+        Self {
+            log: self.log.clone(),
+            store: Arc::clone(&self.store),
+            snapshots: self.snapshots.clone(),
+            io: self.io.clone(),
+            dir: self.dir.clone(),
+        }
+    }
+
+    /// Makes the snapshot that was copied from the leader this node's own, and the log empty behind
+    /// it. A copy that is no snapshot gets no name: the next start must not find it.
+    pub(super) async fn install(
+        mut self,
+        id: strandline_quorum::SnapshotId,
+        copied: SnapshotWriter,
+        now: Now,
+    ) -> Result<Result<(Snapshot, Log), SnapshotDamage>, StoreFault> {
+        let bytes = match copied.content().read(&self.io).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return Err(StoreFault::Io {
+                    action: "read",
+                    path: self.dir.join(store_id(id).name()),
+                    source: Arc::new(error),
+                });
+            }
+        };
+        let snapshot = match Snapshot::decode(&bytes) {
+            Ok(snapshot) => snapshot,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        copied.finish().await?;
+        self.start_over_at(id.end_offset, now).await?;
+        self.snapshots.remove(|old| old < store_id(id)).await?;
+        Ok(Ok((snapshot, self.log)))
+    }
+
     /// The log begins with `start`: what lies before is only in snapshots.
     pub(super) async fn begin_at(&mut self, start: Offset, now: Now) -> Result<(), StoreFault> {
         if start > self.log.log_end() {
             // Less than the snapshot holds, so nothing that it lacks.
-            let plan = self.log.start_over_at(start, now.timestamp);
-            self.store.start_over(plan).await?.unlink(&self.io).await?;
+            self.start_over_at(start, now).await?;
         } else if self.log.raise_log_start(start) {
             match self.store.write_epochs(self.log.epochs().entries()).await {
                 // What begins here makes room, and whoever opens it leaves out the epochs before.

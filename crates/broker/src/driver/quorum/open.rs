@@ -28,12 +28,12 @@ pub(crate) enum OpenError {
     Feature(#[from] UnsupportedFeature),
     #[error("{} is damaged: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
+    #[error(
+        "the quorum's only voter is {voter}, and this node is {me}: the disk that holds the quorum's state is another one"
+    )]
+    OtherDirectory { me: ReplicaKey, voter: ReplicaKey },
     #[error("snapshot {} is damaged: {source}", path.display())]
     Snapshot { path: PathBuf, source: SnapshotDamage },
-    #[error(
-        "the quorum's voters are {voters}, this node is {me}: only a quorum of this node alone can be served"
-    )]
-    NotSoleVoter { me: ReplicaKey, voters: String },
     #[error("{} names no voters, and neither do the settings: format the directory, or set controller.quorum.voters", path.display())]
     NoVoters { path: PathBuf },
 }
@@ -129,8 +129,13 @@ async fn begin_behind_snapshot(
 ) -> Result<(), OpenError> {
     let first = log.log.segments().first().map_or(Offset::ZERO, |first| first.base_offset);
     let newest = snapshots.last().map_or(Offset::ZERO, |newest| newest.id.end_offset);
-    if newest > log.log.log_end() {
-        log.begin_at(newest, now).await?;
+    // A snapshot of the leader's got its name, and the crash came before the log was emptied.
+    let is_foreign = snapshots.last().is_some_and(|newest| {
+        let last = newest.id.end_offset - 1;
+        last >= log.log.log_start() && log.log.epoch_of(last) != Some(newest.id.epoch)
+    });
+    if newest > log.log.log_end() || is_foreign {
+        log.start_over_at(newest, now).await?;
     } else if first > Offset::ZERO {
         let start = snapshots.iter().map(|s| s.id.end_offset).find(|end| *end >= first);
         let Some(start) = start else {

@@ -79,6 +79,10 @@ fn options() -> QuorumOptions {
         log: MetadataLogOptions { segment_bytes: 1 << 30, segment_ms: 7 * 24 * 3600 * 1000 },
         static_voters: Vec::new(),
         supported: &SUPPORTED,
+        cluster_id: "test".into(),
+        listener: "CONTROLLER".into(),
+        bootstrap_servers: Vec::new(),
+        connections: strandline_client::ConnectionConfig::default(),
     }
 }
 
@@ -460,7 +464,7 @@ async fn refuses_what_it_cannot_serve_in_one_line() {
     lines += &line.replace(&empty.path().display().to_string(), "DIR");
     expect![[r#"
         eligible.leader.replicas.version is finalized at level 1, and this version supports no level of it
-        the quorum's voters are 1/A0Jpq-oNRuOLg9pUAQ5zGA, this node is 1/AAAAAAAAAAAAAAAAAAAABQ: only a quorum of this node alone can be served
+        the quorum's only voter is 1/A0Jpq-oNRuOLg9pUAQ5zGA, and this node is 1/AAAAAAAAAAAAAAAAAAAABQ: the disk that holds the quorum's state is another one
         snapshot DIR/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint is damaged: byte 0: a batch of 166 bytes is cut after 100
         DIR/__cluster_metadata-0 names no voters, and neither do the settings: format the directory, or set controller.quorum.voters"#]].assert_eq(&lines);
 }

@@ -1,0 +1,142 @@
+//! How a node that has opened its directories becomes a member of the cluster: it registers, does
+//! what the metadata say, and waits until the controller takes the fence away.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_metadata::Image;
+use strandline_ports::{Clock, Lane, TimedOut, World, both, timeout, watch};
+use strandline_types::{BrokerEpoch, ErrorCode, NodeId, Offset};
+
+use super::StartError;
+use crate::dirs::{DirIndex, Dirs};
+use crate::driver::images::Follower;
+use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
+
+/// Default of `initial.broker.registration.timeout.ms`.
+const REGISTRATION_WAIT: Duration = Duration::from_secs(60);
+/// The session of a broker's earlier process ends in its own time.
+const DUPLICATE_PAUSE: Duration = Duration::from_millis(100);
+/// A person who waits is told so from time to time.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) struct Joining {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) controllers: Vec<Advertised>,
+    pub(super) brokers: Vec<Advertised>,
+    /// Of the last stop if it was clean, else −1.
+    pub(super) previous_epoch: BrokerEpoch,
+    pub(super) images: watch::Receiver<Arc<Image>>,
+    pub(super) applied: watch::Receiver<Arc<Image>>,
+}
+
+impl Joining {
+    pub(super) async fn run(
+        mut self,
+        world: &World,
+        follower: Follower,
+        dirs: (&Dirs, DirIndex),
+    ) -> Result<(), StartError> {
+        self.telling(
+            "the quorum has no leader yet: is a majority of its voters up?",
+            self.register(),
+        )
+        .await?;
+        // An older image does not know yet what this node held when it stopped.
+        let registered = Offset(self.lifecycle.broker_epoch.borrow().get());
+        let knows_me = |image: &Arc<Image>| image.offset >= Some(registered);
+        if self.images.wait_for(knows_me).await.is_err() {
+            return Err(StartError::Metadata("the metadata log has stopped".into()));
+        }
+        let node_id = self.lifecycle.identity.node_id;
+        follow_metadata(world, follower, self.images.clone(), dirs).await?;
+        let available = become_available(&self.lifecycle, self.applied.clone(), node_id);
+        self.telling("the controller does not let this broker serve yet", available).await
+    }
+
+    async fn register(&self) -> Result<(), StartError> {
+        let deadline = self.clock.now().instant + REGISTRATION_WAIT;
+        loop {
+            // Side by side, because every record of the metadata log waits for the device.
+            let (as_controller, as_broker) = both(
+                self.lifecycle.register_controller(&self.controllers),
+                self.lifecycle.register_broker(&self.brokers, self.previous_epoch),
+            )
+            .await;
+            match as_controller.and(as_broker) {
+                Err(JoinError::NoController(_)) if self.clock.now().instant < deadline => {}
+                // Its own earlier process is not known to be gone yet.
+                Err(JoinError::Refused(ErrorCode::DUPLICATE_BROKER_REGISTRATION))
+                    if self.clock.now().instant < deadline =>
+                {
+                    self.clock.sleep(DUPLICATE_PAUSE).await;
+                }
+                registered => return Ok(registered?),
+            }
+        }
+    }
+
+    async fn telling<T>(&self, what: &str, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            let deadline = self.clock.now().instant + TELL_EVERY;
+            match timeout(&*self.clock, deadline, work.as_mut()).await {
+                Ok(done) => return done,
+                Err(TimedOut) => tracing::warn!("still starting: {what}"),
+            }
+        }
+    }
+}
+
+/// Applies the first image, then every later one on a task of its own.
+async fn follow_metadata(
+    world: &World,
+    mut follower: Follower,
+    mut images: watch::Receiver<Arc<Image>>,
+    (dirs, metadata_dir): (&Dirs, DirIndex),
+) -> Result<(), StartError> {
+    let first = Arc::clone(&images.borrow_and_update());
+    follower.apply(&first).await;
+    follower.replicas.set_strays_aside().await;
+    for (index, dir) in dirs.iter().filter(|(_, dir)| dir.is_usable()) {
+        match dir.log.begin().await {
+            Err(fault) if index == metadata_dir => return Err(fault.into()),
+            Err(fault) => {
+                tracing::error!(%fault, "a log directory cannot be used: it goes offline");
+                dir.log.take_offline();
+            }
+            Ok(()) => {}
+        }
+    }
+    follower.publish(first);
+    world.spawn.spawn(Lane::Data, Box::pin(follower.run(images)));
+    Ok(())
+}
+
+/// Waits until the controller has taken the fence away, and this node knows.
+async fn become_available(
+    lifecycle: &Lifecycle,
+    mut applied: watch::Receiver<Arc<Image>>,
+    node_id: NodeId,
+) -> Result<(), StartError> {
+    loop {
+        let response = lifecycle.heartbeat().await?;
+        let is_available = |image: &Arc<Image>| {
+            image.cluster.broker(node_id).is_some_and(|broker| !broker.is_fenced())
+        };
+        if response.is_fenced {
+            // Applied too little yet: the next image is the next chance.
+            if applied.changed().await.is_err() {
+                return Err(StartError::Metadata("the metadata log has stopped".into()));
+            }
+            continue;
+        }
+        let waited = applied.wait_for(is_available).await;
+        return match waited {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StartError::Metadata("the metadata log has stopped".into())),
+        };
+    }
+}
