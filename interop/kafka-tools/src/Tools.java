@@ -11,11 +11,13 @@ import org.apache.kafka.tools.DeleteRecordsCommand;
 import org.apache.kafka.tools.FeatureCommand;
 import org.apache.kafka.tools.GetOffsetShell;
 import org.apache.kafka.tools.GroupsCommand;
+import org.apache.kafka.tools.LeaderElectionCommand;
 import org.apache.kafka.tools.LogDirsCommand;
 import org.apache.kafka.tools.MetadataQuorumCommand;
 import org.apache.kafka.tools.TopicCommand;
 import org.apache.kafka.tools.consumer.ConsoleConsumer;
 import org.apache.kafka.tools.consumer.group.ConsumerGroupCommand;
+import org.apache.kafka.tools.reassign.ReassignPartitionsCommand;
 
 /** Kafka's command line tools, used as the people who operate a cluster use them. */
 final class Tools {
@@ -32,6 +34,7 @@ final class Tools {
         stories.put("groups", Tools::groups);
         stories.put("reset-offsets", Tools::resetOffsets);
         stories.put("delete-records", Tools::deleteRecords);
+        stories.put("reassign", Tools::reassign);
         stories.put("cluster", Tools::cluster);
         int failed = 0;
         for (var story : stories.entrySet()) {
@@ -234,6 +237,27 @@ final class Tools {
         Files.delete(file);
         Shell.run(LogDirsCommand.class, "--describe", "--topic-list", topic)
                 .shows("\"broker\":1", "\"partition\":\"" + topic + "-0\",\"size\":\\d+,\"offsetLag\":0,\"isFuture\":false", "\"error\":null");
+    }
+
+    /** One broker has nowhere to send a partition, but all of the conversation can be had with it. */
+    private static void reassign() throws Exception {
+        var topic = create(2);
+        Path file = Files.createTempFile("reassign", ".json");
+        Files.writeString(file, "{\"version\":1,\"partitions\":[{\"topic\":\"" + topic + "\",\"partition\":0,\"replicas\":[1]}]}");
+        var plan = new String[] {"--reassignment-json-file", file.toString()};
+        Shell.run(ReassignPartitionsCommand.class, "--list").shows("No partition reassignments found.");
+        Shell.run(ReassignPartitionsCommand.class, with(plan, "--execute")).shows("Successfully started partition reassignment for " + topic + "-0");
+        Shell.run(ReassignPartitionsCommand.class, with(plan, "--verify")).shows("Reassignment of partition " + topic + "-0 is completed.");
+        Shell.run(ReassignPartitionsCommand.class, with(plan, "--cancel")).shows("None of the specified partition moves are active.");
+        Files.writeString(file, "{\"version\":1,\"partitions\":[{\"topic\":\"" + topic + "\",\"partition\":1,\"replicas\":[1,9]}]}");
+        Shell.fails(ReassignPartitionsCommand.class, with(plan, "--execute")).shows("9");
+        Files.delete(file);
+        Shell.run(LeaderElectionCommand.class, "--election-type", "preferred", "--topic", topic, "--partition", "0")
+                .shows("Valid replica already elected for partitions.*" + topic + "-0");
+        Shell.run(LeaderElectionCommand.class, "--election-type", "unclean", "--topic", topic, "--partition", "1")
+                .shows("Valid replica already elected for partitions.*" + topic + "-1");
+        Shell.fails(LeaderElectionCommand.class, "--election-type", "preferred", "--topic", fresh("absent"), "--partition", "0")
+                .shows("UnknownTopicOrPartitionException");
     }
 
     private static void cluster() {
