@@ -65,6 +65,16 @@ pub struct Followership {
     pub is_in_sync: bool,
 }
 
+/// What the metadata say of a follower's broker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FollowerChange {
+    pub follower: NodeId,
+    /// It has a session with the controller.
+    pub is_alive: bool,
+    /// It is neither fenced nor shutting down.
+    pub may_join_isr: bool,
+}
+
 /// Where a follower's next fetch begins, and what it tells the leader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FetchPosition {
@@ -169,14 +179,7 @@ pub enum Event<'a> {
         log_start: Offset,
         log_end: Offset,
     },
-    /// What the metadata say of a follower's broker.
-    FollowerChanged {
-        follower: NodeId,
-        /// It has a session with the controller.
-        is_alive: bool,
-        /// It is neither fenced nor shutting down.
-        may_join_isr: bool,
-    },
+    FollowerChanged(FollowerChange),
     /// This node's own fetch was answered.
     Fetched(Fetched<'a>),
     /// An [`Effect::Cut`] is carried out, and this is what is left.

@@ -10,8 +10,8 @@ use strandline_log::{Admitted, EpochEnd, Log, LogStart, Origin};
 use strandline_types::{BatchFacts, LeaderEpoch, NodeId, Now, Offset};
 
 use crate::{
-    Cut, DeleteRefusal, Effect, FetchAnswer, FetchPosition, Fetched, FollowRefusal, Followership,
-    Leadership, NextFetch, ProduceRefusal, Replica,
+    Cut, DeleteRefusal, Effect, FetchAnswer, FetchPosition, Fetched, FollowRefusal, FollowerChange,
+    Followership, Leadership, NextFetch, ProduceRefusal, Replica,
 };
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Cutting {
     has_begun: bool,
     /// A leadership that came meanwhile begins with what is left.
     leadership: Option<Leadership>,
+    /// What was said of its followers since.
+    follower_changes: Vec<FollowerChange>,
 }
 
 impl Replica {
@@ -83,6 +85,7 @@ impl Replica {
         self.call_off_cut();
         if let Some(cutting) = &mut self.cutting {
             cutting.leadership = None;
+            cutting.follower_changes.clear();
         }
         if is_new {
             self.log.forget_unused_epochs();
@@ -103,6 +106,22 @@ impl Replica {
         let Some(cutting) = &mut self.cutting else { return false };
         cutting.leadership = Some(leadership.clone());
         true
+    }
+
+    /// What the metadata say of a follower, for the leader that this is or is about to be.
+    pub(crate) fn follower_changed(
+        &mut self,
+        now: Now,
+        change: FollowerChange,
+        effects: &mut Vec<Effect>,
+    ) {
+        let waiting = self.cutting.as_mut().filter(|cutting| cutting.leadership.is_some());
+        if let Some(cutting) = waiting {
+            cutting.follower_changes.push(change);
+        } else if let Some(known) = self.follower_mut(change.follower) {
+            (known.is_alive, known.may_join_isr) = (change.is_alive, change.may_join_isr);
+            self.progress(now, effects);
+        }
     }
 
     /// Another leader may see it otherwise.
@@ -196,7 +215,8 @@ impl Replica {
     }
 
     fn begin_cut(&mut self, cut: Cut) {
-        self.cutting = Some(Cutting { cut, has_begun: false, leadership: None });
+        let follower_changes = Vec::new();
+        self.cutting = Some(Cutting { cut, has_begun: false, leadership: None, follower_changes });
     }
 
     /// What comes of something having been written, synced or told.
@@ -233,7 +253,12 @@ impl Replica {
         let (log_start, written_end) = (self.log.log_start(), self.log.written_end());
         self.high_watermark = self.high_watermark.clamp(log_start, written_end);
         match cutting.leadership {
-            Some(leadership) => self.become_leader(now, &leadership, effects),
+            Some(leadership) => {
+                self.become_leader(now, &leadership, effects);
+                for change in cutting.follower_changes {
+                    self.follower_changed(now, change, effects);
+                }
+            }
             None => self.progress(now, effects),
         }
     }

@@ -23,8 +23,9 @@ mod tickets;
 mod view;
 
 pub use event::{
-    Cut, Effect, Event, FetchAnswer, FetchPosition, Fetched, Followership, IsrAnswer, IsrMember,
-    Leadership, NextFetch, ProduceAnswer, ReplicaConfig, RequiredAcks, Ticket,
+    Cut, Effect, Event, FetchAnswer, FetchPosition, Fetched, FollowerChange, Followership,
+    IsrAnswer, IsrMember, Leadership, NextFetch, ProduceAnswer, ReplicaConfig, RequiredAcks,
+    Ticket,
 };
 pub use follower::FollowerProgress;
 pub use refusal::{DeleteRefusal, EpochRefusal, FollowRefusal, ProduceRefusal, ReadRefusal};

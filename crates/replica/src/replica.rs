@@ -212,12 +212,7 @@ impl Replica {
                     self.progress(now, effects);
                 }
             }
-            Event::FollowerChanged { follower, is_alive, may_join_isr } => {
-                if let Some(known) = self.follower_mut(follower) {
-                    (known.is_alive, known.may_join_isr) = (is_alive, may_join_isr);
-                    self.progress(now, effects);
-                }
-            }
+            Event::FollowerChanged(change) => self.follower_changed(now, change, effects),
             Event::IsrAnswered(answer) => self.isr_answered(now, answer, effects),
             Event::CheckIsr => self.check_isr(now, effects),
             Event::DeleteRecords { ticket, upto } => self.delete_records(ticket, upto, effects),
@@ -394,7 +389,7 @@ impl Replica {
         self.progress(now, effects);
     }
 
-    fn follower_mut(&mut self, node: NodeId) -> Option<&mut crate::FollowerProgress> {
+    pub(crate) fn follower_mut(&mut self, node: NodeId) -> Option<&mut crate::FollowerProgress> {
         self.leader.as_mut()?.follower_mut(node)
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use strandline_log::{EpochEnd, Log, LogConfig, Origin};
 use strandline_replica::{
-    Effect, Event, FetchAnswer, Fetched, Followership, IsrAnswer, Leadership, NextFetch, Replica,
-    ReplicaConfig, RequiredAcks, Ticket,
+    Effect, Event, FetchAnswer, Fetched, FollowerChange, Followership, IsrAnswer, Leadership,
+    NextFetch, Replica, ReplicaConfig, RequiredAcks, Ticket,
 };
 use strandline_types::{
     BatchFacts, BrokerEpoch, Compression, Instant, LeaderEpoch, NodeId, Now, Offset, ProducerEpoch,
@@ -243,11 +243,13 @@ impl World {
                 }));
                 assert!(self.waiting.is_empty(), "nobody waits for a former leader");
             }
-            Op::Alive { follower, is_alive } => self.step(Event::FollowerChanged {
-                follower: NodeId(*follower),
-                is_alive: *is_alive,
-                may_join_isr: *is_alive,
-            }),
+            Op::Alive { follower, is_alive } => {
+                self.step(Event::FollowerChanged(FollowerChange {
+                    follower: NodeId(*follower),
+                    is_alive: *is_alive,
+                    may_join_isr: *is_alive,
+                }));
+            }
         }
     }
 

@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 use strandline_log::{IndexListing, Listing, Log, LogConfig, Origin, Recovery, SegmentListing};
 use strandline_replica::{
-    Cut, Effect, Event, FetchAnswer, FetchPosition, Fetched, Followership, IsrAnswer, IsrMember,
-    Leadership, NextFetch, Reader, Replica, ReplicaConfig, RequiredAcks, Ticket,
+    Cut, Effect, Event, FetchAnswer, FetchPosition, Fetched, FollowerChange, Followership,
+    IsrAnswer, IsrMember, Leadership, NextFetch, Reader, Replica, ReplicaConfig, RequiredAcks,
+    Ticket,
 };
 use strandline_types::{
     BatchFacts, BrokerEpoch, Compression, Instant, LeaderEpoch, NodeId, Now, Offset, ProducerEpoch,
@@ -310,8 +311,8 @@ impl World {
             self.step(id, Event::BecomeLeader(leadership), &[]);
             for follower in NODES.into_iter().filter(|&node| node != id) {
                 let is_alive = image.alive.contains(&follower);
-                let event = Event::FollowerChanged { follower, is_alive, may_join_isr: is_alive };
-                self.step(id, event, &[]);
+                let change = FollowerChange { follower, is_alive, may_join_isr: is_alive };
+                self.step(id, Event::FollowerChanged(change), &[]);
             }
         } else {
             let followership = Followership {

@@ -1,7 +1,7 @@
 //! A replica that follows.
 
 use strandline_log::EpochEnd;
-use strandline_replica::{FetchAnswer, Fetched, NextFetch};
+use strandline_replica::{FetchAnswer, Fetched, FollowerChange, NextFetch};
 
 use super::*;
 
@@ -274,8 +274,11 @@ fn a_cut_waits_for_a_sync_and_a_leadership_for_the_cut() {
     story.step("synced up to 2", Event::Synced { upto: Offset(2) });
     // Now the files are being cut.
     story.lead(6, 4, &[1, 2], &[1]);
+    let dead = FollowerChange { follower: NodeId(2), is_alive: false, may_join_isr: false };
+    story.step("2 is dead", Event::FollowerChanged(dead));
     story.produce(RequiredAcks::Leader, 1, -1);
     story.cut();
+    story.step("delete", Event::DeleteRecords { ticket: Ticket(90), upto: Offset(2) });
     story.produce(RequiredAcks::Leader, 1, -1);
     story.ends(expect![[r#"
         follow 2 in epoch 1 (hw 0)
@@ -299,11 +302,15 @@ fn a_cut_waits_for_a_sync_and_a_leadership_for_the_cut() {
         synced up to 2 (hw 0)
             cut off from 2 on
         lead epoch 6, replicas [1, 2], in sync [1] (hw 0)
+        2 is dead (hw 0)
         produce 2 acks Leader (hw 0)
             answer 2: NOT_LEADER_OR_FOLLOWER (this broker does not lead the partition)
         cut, and the log ends at 2 (hw 2)
+        delete (hw 2)
+            log start 2
+            answer 90: low watermark Ok(2)
         produce 3 acks Leader (hw 2)
-            append 2, epochs 1@0 6@2
+            append 2, epochs 6@2
     "#]]);
 }
 

@@ -77,9 +77,14 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
             };
             let woken = deadline.wait(ready).await;
             drop(subscriptions);
+            let has_more = has_more.into_inner();
+            if follower.is_some() && (woken.is_err() || has_more) {
+                // Whatever happens to a log wakes its followers: this pass still holds.
+                break;
+            }
             // What it holds was counted before.
             read = read_all(cx, &plan.partitions, limits, None).await;
-            if woken.is_err() || has_more.into_inner() || read.is_enough(limits) {
+            if woken.is_err() || read.is_enough(limits) {
                 break;
             }
         }

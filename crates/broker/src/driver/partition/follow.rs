@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use strandline_replica::{
-    Cut, Event, FetchAnswer, FetchPosition, Fetched, FollowRefusal, Followership, NextFetch,
+    Cut, Event, FetchAnswer, FetchPosition, Fetched, FollowRefusal, FollowerChange, Followership,
+    NextFetch,
 };
 use strandline_store::{Checkpoint, StoreFault};
 use strandline_types::{BrokerEpoch, NodeId, Offset};
@@ -113,8 +114,8 @@ impl Partition {
     }
 
     /// What the metadata say of the broker of a follower.
-    pub(crate) fn follower_changed(&self, follower: NodeId, is_alive: bool, may_join_isr: bool) {
-        self.step(Event::FollowerChanged { follower, is_alive, may_join_isr });
+    pub(crate) fn follower_changed(&self, change: FollowerChange) {
+        self.step(Event::FollowerChanged(change));
     }
 
     /// Cuts the log where the core wants it cut. Holds the token.

@@ -16,7 +16,7 @@ use strandline_metadata::image::{
 };
 use strandline_metadata::{Delta, Image};
 use strandline_ports::{Lane, World, random_uuid};
-use strandline_replica::{Followership, IsrMember, Leadership, ReplicaConfig};
+use strandline_replica::{FollowerChange, Followership, IsrMember, Leadership, ReplicaConfig};
 use strandline_store::format::names::PartitionDir;
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{FoundPartition, StoreFault};
@@ -507,7 +507,8 @@ impl Replicas {
 fn tell_of_broker(partition: &Partition, broker: NodeId, cluster: &Cluster) {
     let known = cluster.broker(broker);
     let is_alive = known.is_some_and(|broker| !broker.is_fenced());
-    partition.follower_changed(broker, is_alive, cluster.is_active(broker));
+    let may_join_isr = cluster.is_active(broker);
+    partition.follower_changed(FollowerChange { follower: broker, is_alive, may_join_isr });
 }
 
 /// Opens partitions until the queue is empty. One that cannot be opened is not served, and nobody
