@@ -50,13 +50,13 @@ const PROCESS_AND_IDENTITY: &[Setting] = &[
         .doc("Where the node stands: its rack, zone or data centre, as clients see it."),
     long("server.max.startup.time.ms").default("9223372036854775807").at_least(0).internal().no_effect(reason::RUNTIME)
         .doc("How long a start may take before it is given up."),
-    int("initial.broker.registration.timeout.ms").default("60000").no_effect(reason::ONE_NODE)
+    int("initial.broker.registration.timeout.ms").default("60000").honoured()
         .doc("How long a starting broker waits for its registration by the controller."),
-    int("broker.heartbeat.interval.ms").default("2000").no_effect(reason::ONE_NODE)
+    int("broker.heartbeat.interval.ms").default("2000").honoured()
         .doc("Time between two heartbeats of a broker to the controller."),
-    int("broker.session.timeout.ms").default("9000").no_effect(reason::ONE_NODE)
+    int("broker.session.timeout.ms").default("9000").honoured()
         .doc("Without heartbeats for this long, the controller fences a broker."),
-    boolean("controlled.shutdown.enable").default("true").no_effect(reason::ONE_NODE)
+    boolean("controlled.shutdown.enable").default("true").honoured()
         .doc("Whether a stopping broker first hands its leaderships over."),
     boolean("unstable.api.versions.enable").default("false").internal().no_effect(reason::STABLE)
         .doc("Whether API versions still in development are offered."),
@@ -148,13 +148,13 @@ const TOPICS: &[Setting] = &[
         .doc("Whether topics can be deleted."),
     int("min.insync.replicas").default("1").at_least(1).cluster_wide().honoured()
         .doc("Replicas that must be in sync for a write with acks=all."),
-    boolean("unclean.leader.election.enable").default("false").cluster_wide().no_effect(reason::ONE_NODE)
+    boolean("unclean.leader.election.enable").default("false").cluster_wide().honoured()
         .doc("Whether a replica out of sync may lead when no other is left, at the price of lost records."),
-    long("unclean.leader.election.interval.ms").default("300000").at_least(1).internal().no_effect(reason::ONE_NODE)
+    long("unclean.leader.election.interval.ms").default("300000").at_least(1).internal().no_effect(reason::AT_ONCE)
         .doc("Time between two checks for partitions that need an unclean election."),
-    boolean("auto.leader.rebalance.enable").default("true").no_effect(reason::ONE_NODE)
+    boolean("auto.leader.rebalance.enable").default("true").honoured()
         .doc("Whether leaderships return to the preferred replicas by themselves."),
-    long("leader.imbalance.check.interval.seconds").default("300").at_least(1).no_effect(reason::ONE_NODE)
+    long("leader.imbalance.check.interval.seconds").default("300").at_least(1).honoured()
         .doc("Time between two checks of leaderships against the preferred replicas."),
     class("create.topic.policy.class.name").fatal(reason::PLUGIN_GUARD)
         .doc("Plugin that judges each topic creation."),
@@ -316,7 +316,7 @@ const METADATA_QUORUM: &[Setting] = &[
         .doc("Addresses through which the metadata quorum is found."),
     list("controller.quorum.voters").default("").check(Check::Voters).honoured()
         .doc("The fixed voters of the metadata quorum, as id@host:port."),
-    boolean("controller.quorum.auto.join.enable").default("false").no_effect(reason::ONE_NODE)
+    boolean("controller.quorum.auto.join.enable").default("false").no_effect(reason::JOIN)
         .doc("Whether a controller joins the voters by itself."),
     int("controller.quorum.election.timeout.ms").default("1000").at_least(0).honoured()
         .doc("How long a candidate waits for votes."),
@@ -326,15 +326,15 @@ const METADATA_QUORUM: &[Setting] = &[
         .doc("Without a successful fetch for this long, a voter stands for election."),
     int("controller.quorum.append.linger.ms").default("25").at_least(0).honoured()
         .doc("How long the leader gathers metadata records before it writes them."),
-    int("controller.quorum.request.timeout.ms").default("2000").at_least(0).no_effect(reason::ONE_NODE)
+    int("controller.quorum.request.timeout.ms").default("2000").at_least(0).honoured()
         .doc("How long a request within the quorum waits for its answer."),
-    int("controller.quorum.retry.backoff.ms").default("20").at_least(0).no_effect(reason::ONE_NODE)
+    int("controller.quorum.retry.backoff.ms").default("20").at_least(0).honoured()
         .doc("Pause before a request within the quorum is sent again."),
-    int("controller.quorum.fetch.max.bytes").default("1048576").at_least(1).no_effect(reason::ONE_NODE)
+    int("controller.quorum.fetch.max.bytes").default("1048576").at_least(1).honoured()
         .doc("Bytes of metadata log per fetch."),
-    int("controller.quorum.fetch.snapshot.max.bytes").default("1048576").at_least(1).no_effect(reason::ONE_NODE)
+    int("controller.quorum.fetch.snapshot.max.bytes").default("1048576").at_least(1).honoured()
         .doc("Bytes of metadata snapshot per fetch."),
-    int("controller.socket.timeout.ms").default("30000").no_effect(reason::ONE_NODE)
+    int("controller.socket.timeout.ms").default("30000").honoured()
         .doc("How long a request to the controller waits for its answer."),
     long("controller.performance.sample.period.ms").default("60000").at_least(100).internal().no_effect(reason::METRICS)
         .doc("Period over which the controller's slowest events are reported."),

@@ -37,6 +37,7 @@ pub struct BrokerConfig {
     pub controller_listener_names: Vec<String>,
     pub inter_broker_listener_name: String,
     pub quorum: QuorumSettings,
+    pub membership: MembershipSettings,
     pub metadata: MetadataSettings,
     pub network: NetworkSettings,
     pub topics: TopicDefaults,
@@ -63,6 +64,21 @@ pub struct QuorumSettings {
     pub fetch_timeout_ms: i32,
     pub append_linger_ms: i32,
     pub request_timeout_ms: i32,
+    pub retry_backoff_ms: i32,
+    pub fetch_max_bytes: i32,
+    /// A request to the active controller.
+    pub socket_timeout_ms: i32,
+}
+
+/// A broker's place in the cluster, and what the controller does for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MembershipSettings {
+    pub registration_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub session_timeout_ms: i32,
+    pub controlled_shutdown: bool,
+    pub balances_leaders: bool,
+    pub balance_interval_s: i64,
 }
 
 /// The metadata log.
@@ -194,6 +210,24 @@ impl QuorumSettings {
             fetch_timeout_ms: values.int("controller.quorum.fetch.timeout.ms"),
             append_linger_ms: values.int("controller.quorum.append.linger.ms"),
             request_timeout_ms: values.int("controller.quorum.request.timeout.ms"),
+            retry_backoff_ms: values.int("controller.quorum.retry.backoff.ms"),
+            fetch_max_bytes: values
+                .int("controller.quorum.fetch.max.bytes")
+                .min(values.int("controller.quorum.fetch.snapshot.max.bytes")),
+            socket_timeout_ms: values.int("controller.socket.timeout.ms"),
+        }
+    }
+}
+
+impl MembershipSettings {
+    pub(crate) fn of(values: &Values) -> Self {
+        Self {
+            registration_timeout_ms: values.int("initial.broker.registration.timeout.ms"),
+            heartbeat_interval_ms: values.int("broker.heartbeat.interval.ms"),
+            session_timeout_ms: values.int("broker.session.timeout.ms"),
+            controlled_shutdown: values.boolean("controlled.shutdown.enable"),
+            balances_leaders: values.boolean("auto.leader.rebalance.enable"),
+            balance_interval_s: values.long("leader.imbalance.check.interval.seconds"),
         }
     }
 }

@@ -35,9 +35,9 @@ mod value;
 mod values;
 
 pub use broker_config::{
-    BrokerConfig, GroupSettings, LogSettings, MetadataSettings, NetworkSettings,
-    OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings, ReplicationSettings,
-    Roles, TopicDefaults,
+    BrokerConfig, GroupSettings, LogSettings, MembershipSettings, MetadataSettings,
+    NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings,
+    ReplicationSettings, Roles, TopicDefaults,
 };
 pub use error::{ConfigError, ConfigErrors, Refusal, Warning};
 pub use layers::{BrokerLayers, Overrides, Source};

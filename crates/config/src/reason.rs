@@ -3,6 +3,8 @@
 // Accepted without effect.
 pub(crate) const RUNTIME: &str = "the runtime sizes its own threads and queues";
 pub(crate) const ONE_NODE: &str = "only matters with more than one node";
+pub(crate) const AT_ONCE: &str = "a partition is led again as soon as that is allowed";
+pub(crate) const JOIN: &str = "voters are added by AddRaftVoter";
 pub(crate) const STABLE: &str = "only released versions and features are offered";
 pub(crate) const LISTENERS: &str = "all listeners open together, once the node is ready";
 pub(crate) const CONNECTION_RATE: &str = "new connections are limited by number, not by rate";

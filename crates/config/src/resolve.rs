@@ -12,9 +12,9 @@ use strandline_types::NodeId;
 
 use crate::alter;
 use crate::broker_config::{
-    BrokerConfig, GroupSettings, LogSettings, MetadataSettings, NetworkSettings,
-    OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings, ReplicationSettings,
-    Roles, TopicDefaults,
+    BrokerConfig, GroupSettings, LogSettings, MembershipSettings, MetadataSettings,
+    NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings,
+    ReplicationSettings, Roles, TopicDefaults,
 };
 use crate::cross_check;
 use crate::error::{ConfigError, ConfigErrors, Warning};
@@ -354,6 +354,7 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
         listeners,
         controller_listener_names,
         quorum: QuorumSettings::of(values),
+        membership: MembershipSettings::of(values),
         metadata: MetadataSettings::of(values),
         network: NetworkSettings::of(values),
         topics: TopicDefaults::of(values),

@@ -28,7 +28,7 @@ const SETTINGS: &[Setting] = &[
         .doc("How far in the future a record's timestamp may lie."),
     int("min.insync.replicas").default("1").at_least(1).inherits(&[same("min.insync.replicas")]).honoured()
         .doc("Replicas that must be in sync for a write with acks=all; never more than the topic has."),
-    boolean("unclean.leader.election.enable").default("false").inherits(&[same("unclean.leader.election.enable")]).no_effect(reason::ONE_NODE)
+    boolean("unclean.leader.election.enable").default("false").inherits(&[same("unclean.leader.election.enable")]).honoured()
         .doc("Whether a replica out of sync may lead when no other is left, at the price of lost records."),
     long("retention.ms").default("604800000").at_least(-1).inherits(&[same("log.retention.ms")]).honoured()
         .doc("How long records are kept; −1 keeps them for ever."),

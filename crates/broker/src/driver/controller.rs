@@ -103,6 +103,7 @@ impl ControllerTask {
             leadership: quorum.leadership(),
             links: Links::new(world.clone(), connections),
             world: world.clone(),
+            node_id: quorum.node_id(),
         };
         let task = Self {
             core,

@@ -20,9 +20,6 @@ use crate::dirs::Dirs;
 use crate::features;
 use crate::handles::Identity;
 
-/// Default of `broker.heartbeat.interval.ms`.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
-
 /// Why the cluster does not take this node.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JoinError {
@@ -53,6 +50,7 @@ pub(crate) struct Lifecycle {
     /// What this node has done of the metadata.
     pub(crate) applied: watch::Receiver<Arc<Image>>,
     pub(crate) broker_epoch: watch::Sender<BrokerEpoch>,
+    pub(crate) heartbeat_interval: Duration,
 }
 
 impl Lifecycle {
@@ -148,10 +146,10 @@ impl Lifecycle {
     /// Says that this node lives, until the world ends.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
         loop {
-            self.clock.sleep(HEARTBEAT_INTERVAL).await;
+            self.clock.sleep(self.heartbeat_interval).await;
             // The controller answers once all that it decided before has committed. It counts the
             // question already: a disk that makes it wait is no reason to be fenced.
-            let deadline = self.clock.now().instant + HEARTBEAT_INTERVAL;
+            let deadline = self.clock.now().instant + self.heartbeat_interval;
             match timeout(&*self.clock, deadline, self.heartbeat()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "heartbeat failed"),

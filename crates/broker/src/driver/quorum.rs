@@ -153,6 +153,7 @@ pub(crate) struct QuorumHandle {
     commands: mpsc::UnboundedSender<Command>,
     leadership: watch::Receiver<Leadership>,
     files: Arc<LogFiles>,
+    node_id: NodeId,
 }
 
 /// What the answers to other nodes are read from.
@@ -178,6 +179,10 @@ impl QuorumHandle {
 
     pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.node_id
     }
 
     /// What another node of the quorum asks; `None` when the quorum has stopped.
@@ -302,7 +307,12 @@ pub(crate) async fn start(
     });
     let files =
         LogFiles { store: Arc::clone(&found.log.store), snapshots: found.log.snapshots.clone() };
-    let handle = QuorumHandle { commands: commands.clone(), leadership, files: Arc::new(files) };
+    let handle = QuorumHandle {
+        commands: commands.clone(),
+        leadership,
+        files: Arc::new(files),
+        node_id: quorum.me().id,
+    };
     let peers = Peers {
         cluster_id: options.cluster_id.into(),
         links: Links::new(world.clone(), options.connections),

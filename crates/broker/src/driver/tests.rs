@@ -264,6 +264,7 @@ async fn a_heartbeat_that_is_not_answered_is_followed_by_the_next() {
         dirs: Arc::new(Dirs::new(Vec::new(), 0)),
         applied: watch::channel(Arc::default()).1,
         broker_epoch: watch::channel(BrokerEpoch(9)).0,
+        heartbeat_interval: std::time::Duration::from_secs(2),
     };
     let mut unanswered = Vec::new();
     let heard = async {

@@ -14,8 +14,6 @@ use crate::dirs::{DirIndex, Dirs};
 use crate::driver::images::Follower;
 use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
 
-/// Default of `initial.broker.registration.timeout.ms`.
-const REGISTRATION_WAIT: Duration = Duration::from_secs(60);
 /// The session of a broker's earlier process ends in its own time.
 const DUPLICATE_PAUSE: Duration = Duration::from_millis(100);
 /// A person who waits is told so from time to time.
@@ -23,6 +21,8 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) struct Joining {
     pub(super) clock: Arc<dyn Clock>,
+    /// How long it may take until a controller has registered this node.
+    pub(super) patience: Duration,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) controllers: Vec<Advertised>,
     pub(super) brokers: Vec<Advertised>,
@@ -57,7 +57,7 @@ impl Joining {
     }
 
     async fn register(&self) -> Result<(), StartError> {
-        let deadline = self.clock.now().instant + REGISTRATION_WAIT;
+        let deadline = self.clock.now().instant + self.patience;
         loop {
             // Side by side, because every record of the metadata log waits for the device.
             let (as_controller, as_broker) = both(

@@ -120,6 +120,8 @@ pub struct Broker {
     quorum: QuorumHandle,
     metrics: Arc<Metrics>,
     fatal: mpsc::UnboundedReceiver<Fatal>,
+    /// `controlled.shutdown.enable`
+    hands_over: bool,
 }
 
 /// A node on its way to serve.
@@ -178,6 +180,7 @@ impl Broker {
             dirs: Arc::clone(&dirs),
             applied: applied.clone(),
             broker_epoch: broker_epoch_in,
+            heartbeat_interval: settings::millis(config.membership.heartbeat_interval_ms),
         });
         let shared = PartitionContext {
             node: config.node_id,
@@ -234,10 +237,11 @@ impl Broker {
         };
         // The other nodes of the quorum ask before there is anything for clients.
         let mut listeners = bound.serve(ListenerRole::Controller, &serving);
-        let sentinel = control.handle.sentinel(config.node_id, &config.inter_broker_listener_name);
+        let sentinel = control.handle.sentinel(&config.inter_broker_listener_name);
         world.spawn.spawn(Lane::Control, Box::pin(sentinel.run()));
         let joining = Joining {
             clock: Arc::clone(&world.clock),
+            patience: settings::millis(config.membership.registration_timeout_ms),
             lifecycle: Arc::clone(&lifecycle),
             controllers: advertised(&config.advertised_controller_listeners),
             brokers: advertised(&config.advertised_listeners),
@@ -308,6 +312,7 @@ impl Broker {
             quorum,
             metrics,
             fatal,
+            hands_over: config.membership.controlled_shutdown,
         })
     }
 
@@ -329,7 +334,9 @@ impl Broker {
     /// When the disk refuses; the next start recovers then.
     pub async fn stop(self) -> Result<(), StoreFault> {
         self.metrics.enter(BrokerState::PendingControlledShutdown);
-        self.lifecycle.leave(LEAVE_PATIENCE).await;
+        if self.hands_over {
+            self.lifecycle.leave(LEAVE_PATIENCE).await;
+        }
         self.connections.close_all();
         let mut open = self.partitions.all();
         open.retain(|held| self.dirs.get(held.dir).is_usable());

@@ -14,12 +14,7 @@ use super::StartError;
 use crate::driver::quorum::{MetadataLogOptions, QuorumOptions};
 use crate::features;
 
-/// Default of `broker.session.timeout.ms`.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(9);
-/// Default of `leader.imbalance.check.interval.seconds`.
-const BALANCE_INTERVAL: Duration = Duration::from_secs(300);
-
-fn millis(ms: impl Into<i64>) -> Duration {
+pub(super) fn millis(ms: impl Into<i64>) -> Duration {
     Duration::from_millis(ms.into().max(0) as u64)
 }
 
@@ -47,6 +42,8 @@ pub(super) fn quorum_options(
     core.election_timeout = millis(quorum.election_timeout_ms);
     core.fetch_timeout = millis(quorum.fetch_timeout_ms);
     core.election_backoff_max = millis(quorum.election_backoff_max_ms);
+    core.retry_backoff = millis(quorum.retry_backoff_ms);
+    core.fetch_max_bytes = quorum.fetch_max_bytes.max(1) as u32;
     core.snapshot_max_new_record_bytes = metadata.snapshot_after_bytes.max(0) as u64;
     core.snapshot_max_interval = metadata.snapshot_after_ms.map_or(Duration::ZERO, millis);
     core.retention_max_bytes = metadata.retention_bytes.max(0) as u64;
@@ -84,6 +81,7 @@ pub(super) fn to_controller(config: &BrokerConfig) -> ConnectionConfig {
     ConnectionConfig {
         client_id: format!("broker-{}-to-controller", config.node_id),
         connect_timeout: millis(config.quorum.request_timeout_ms),
+        request_timeout: millis(config.quorum.socket_timeout_ms),
         lane: Lane::Control,
         ..ConnectionConfig::default()
     }
@@ -99,8 +97,8 @@ pub(super) fn controller_settings(
         supported_features: features::SUPPORTED.to_vec(),
         bootstrap,
         config: Arc::clone(config),
-        session_timeout: SESSION_TIMEOUT,
-        balance_interval: BALANCE_INTERVAL,
-        balances_leaders: true,
+        session_timeout: millis(config.membership.session_timeout_ms),
+        balance_interval: Duration::from_secs(config.membership.balance_interval_s.max(1) as u64),
+        balances_leaders: config.membership.balances_leaders,
     }
 }

@@ -70,6 +70,7 @@ pub(crate) struct ControllerHandle {
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) links: Links,
     pub(super) world: World,
+    pub(super) node_id: NodeId,
 }
 
 impl ControllerHandle {
@@ -85,7 +86,8 @@ impl ControllerHandle {
         loop {
             let was_active = *is_active.borrow_and_update();
             let leader = leadership.borrow_and_update().leader.clone();
-            let answer = match leader.address.filter(|_| !was_active) {
+            let is_elsewhere = leader.id != Some(self.node_id) && !was_active;
+            let answer = match leader.address.filter(|_| is_elsewhere) {
                 Some(address) => self.ask_remote(&address, request.clone()).await,
                 None => self.ask_local(request.clone()).await,
             };
@@ -163,10 +165,10 @@ impl ControllerHandle {
     }
 
     /// Watches over the brokers for this node's controller; they are reached by `listener`.
-    pub(crate) fn sentinel(&self, node_id: NodeId, listener: &str) -> Sentinel {
+    pub(crate) fn sentinel(&self, listener: &str) -> Sentinel {
         Sentinel {
             world: self.world.clone(),
-            node_id,
+            node_id: self.node_id,
             links: self.links.clone(),
             listener: listener.to_owned(),
             images: self.image.clone(),
@@ -186,7 +188,8 @@ impl ControllerHandle {
         let (_, leadership) = watch::channel(Leadership::default());
         let links = Links::new(world.clone(), strandline_client::ConnectionConfig::default());
         let (gone, _) = mpsc::unbounded_channel();
-        (Self { requests, gone, image, is_active, leadership, links, world }, asked)
+        let node_id = NodeId(1);
+        (Self { requests, gone, image, is_active, leadership, links, world, node_id }, asked)
     }
 
     /// Every committed image, the latest first.
