@@ -20,6 +20,11 @@ use crate::dirs::Dirs;
 use crate::features;
 use crate::handles::Identity;
 
+/// A stopping broker waits so long for an answer of the controller: enough for an election.
+const CONTROLLER_PATIENCE: Duration = Duration::from_secs(3);
+/// Between two questions whether it may go.
+const LEAVE_PAUSE: Duration = Duration::from_millis(20);
+
 /// Why the cluster does not take this node.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JoinError {
@@ -164,11 +169,17 @@ impl Lifecycle {
         let deadline = self.clock.now().instant + patience;
         let leaving = async {
             loop {
-                match self.beat(true).await {
-                    Ok(response) if response.should_shut_down => return,
-                    Ok(_) => self.clock.sleep(Duration::from_millis(50)).await,
-                    Err(error) => {
+                let soon = self.clock.now().instant + CONTROLLER_PATIENCE;
+                match timeout(&*self.clock, soon, self.beat(true)).await {
+                    Ok(Ok(response)) if response.should_shut_down => return,
+                    Ok(Ok(_)) => self.clock.sleep(LEAVE_PAUSE).await,
+                    Ok(Err(error)) => {
                         tracing::warn!(%error, "the controller does not let this broker go");
+                        return;
+                    }
+                    // The last to be stopped have no majority left that could.
+                    Err(TimedOut) => {
+                        tracing::warn!("no controller answers: this broker goes without its leave");
                         return;
                     }
                 }
