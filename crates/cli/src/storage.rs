@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 use strandline_broker::format::{self, DirState, FormatFailure, FormattedDir, FoundDir, Founding};
-use strandline_config::{BrokerConfig, HostPort};
+use strandline_config::BrokerConfig;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, WriteBudget};
 use strandline_ports::{Clock, random_uuid};
 use strandline_types::Uuid;
@@ -156,7 +156,7 @@ fn start_of(config: &BrokerConfig) -> Result<Start, Failure> {
         return Ok(Start::Joins);
     }
     match &quorum.bootstrap_servers[..] {
-        [server] if is_own(config, server) => Ok(Start::Alone),
+        [server] if config.is_own_controller(server) => Ok(Start::Alone),
         _ => Err(Failure::misuse("`controller.quorum.bootstrap.servers` names other nodes too").next(
             "say --standalone to found a quorum with this node, or --no-initial-controllers to join theirs",
         )),
@@ -178,17 +178,6 @@ fn founds_alone(config: &BrokerConfig) -> Result<Start, Failure> {
 }
 
 /// Whether a bootstrap server is this node's own controller listener.
-fn is_own(config: &BrokerConfig, server: &HostPort) -> bool {
-    let is_loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
-    config.advertised_controller_listeners.iter().any(|listener| {
-        let own = &listener.address;
-        own.port == server.port
-            && (own.host == server.host
-                || own.host.is_empty()
-                || is_loopback(&own.host) && is_loopback(&server.host))
-    })
-}
-
 fn format_dirs(
     config: &BrokerConfig,
     cluster_id: Option<Uuid>,

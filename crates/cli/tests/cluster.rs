@@ -243,3 +243,20 @@ async fn any_broker_may_be_killed_or_stopped() {
     producing.await.unwrap();
     check(cluster.client(), &acked).await;
 }
+
+#[test]
+fn who_was_not_formatted_makes_up_no_cluster() {
+    let home = tempfile::tempdir().unwrap();
+    let start = Start::anywhere(home.path());
+    let named = [
+        ("controller.quorum.voters", "1@127.0.0.1:1,2@127.0.0.1:2", "voter 2"),
+        ("controller.quorum.bootstrap.servers", "10.0.0.7:9093", "bootstrap server 10.0.0.7:9093"),
+    ];
+    for (key, value, other) in named {
+        let ended = start.clone().set("node.id", "1").set(key, value).refused();
+        assert!(!ended.status.success());
+        assert!(ended.log.contains(&format!("the settings name {other}")), "{}", ended.log);
+        assert!(ended.log.contains("strandline storage format -t CLUSTER_ID"), "{}", ended.log);
+        assert!(!home.path().join("strandline-data/meta.properties").exists());
+    }
+}

@@ -198,6 +198,20 @@ const fn unless_negative(n: i32) -> Option<i32> {
     if n < 0 { None } else { Some(n) }
 }
 
+impl BrokerConfig {
+    /// Whether this address, by which the quorum is to be found, is this node's own.
+    pub fn is_own_controller(&self, server: &HostPort) -> bool {
+        let is_loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
+        self.advertised_controller_listeners.iter().any(|listener| {
+            let own = &listener.address;
+            own.port == server.port
+                && (own.host == server.host
+                    || own.host.is_empty()
+                    || is_loopback(&own.host) && is_loopback(&server.host))
+        })
+    }
+}
+
 impl QuorumSettings {
     pub(crate) fn of(values: &Values) -> Self {
         let voters = values.list("controller.quorum.voters");

@@ -32,6 +32,11 @@ pub enum DirError {
     InUse { path: PathBuf },
     #[error("{} belongs to node {found}, this is node {expected}: set node.id={found}, or name another directory", path.display())]
     OtherNode { path: PathBuf, found: NodeId, expected: NodeId },
+    #[error(
+        "{} is empty, and the settings name {others}: a cluster of several has one id, so give each of its nodes the same: strandline storage format -t CLUSTER_ID --config FILE",
+        path.display()
+    )]
+    Unformatted { path: PathBuf, others: String },
     #[error("{} belongs to cluster {found}, the other directories to {expected}", path.display())]
     OtherCluster { path: PathBuf, found: String, expected: String },
 }
@@ -75,6 +80,10 @@ pub(super) async fn open(world: &World, config: &BrokerConfig) -> Result<OpenedD
     if let (None, Some(failure)) = (&agreed, opening.last_failure.take()) {
         // Whoever that directory belongs to: no cluster is to be founded beside it.
         return Err(failure);
+    }
+    if let (None, Some(others)) = (&agreed, others_in_quorum(config)) {
+        // Whoever made up an id of its own could never join the others.
+        return Err(DirError::Unformatted { path: config.metadata_log_dir.clone().into(), others });
     }
     let previous_epoch = previous_epoch(opening.usable());
     // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
@@ -223,6 +232,19 @@ async fn directory_id(
     let identity = DirIdentity { cluster_id, node_id: config.node_id, directory_id };
     log.write_identity(&identity).await?;
     Ok(id)
+}
+
+/// The nodes of the quorum besides this one, as the settings name them.
+fn others_in_quorum(config: &BrokerConfig) -> Option<String> {
+    let me = config.node_id;
+    let voters = config.quorum.voters.iter().filter(|voter| voter.id != me);
+    let voters = voters.map(|voter| format!("voter {}", voter.id));
+    let servers = config.quorum.bootstrap_servers.iter();
+    // Port 0, the default, asks for any free one: that is not known to anybody else.
+    let servers = servers.filter(|server| server.port != 0 && !config.is_own_controller(server));
+    let servers = servers.map(|server| format!("bootstrap server {server}"));
+    let others: Vec<String> = voters.chain(servers).collect();
+    (!others.is_empty()).then(|| others.join(", "))
 }
 
 fn open_files_max(config: &BrokerConfig) -> usize {
