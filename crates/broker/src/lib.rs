@@ -11,6 +11,7 @@ mod features;
 pub mod format;
 mod forward;
 mod handles;
+mod inspect;
 mod internal_topics;
 mod leader_hints;
 mod listener;
@@ -20,4 +21,5 @@ mod producer_ids;
 mod session;
 mod start;
 
+pub use inspect::Inspector;
 pub use start::{BoundAddress, Broker, DirError, Fatal, Ready, StartError, Starting};

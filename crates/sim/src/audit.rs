@@ -13,7 +13,6 @@ use strandline_types::{PartitionId, TopicPartition};
 
 use crate::members::key_of;
 use crate::oracle::PartitionKey;
-use crate::process::BROKER_PORT;
 use crate::workload::Field;
 
 const CONSUMER_OFFSETS: &str = "__consumer_offsets";
@@ -26,7 +25,7 @@ pub(crate) struct Auditor {
 
 impl Auditor {
     pub(crate) fn new(field: &Arc<Field>, world: &World) -> Self {
-        let config = ClientConfig::new(&format!("127.0.0.1:{BROKER_PORT}"));
+        let config = ClientConfig::new(&field.bootstrap());
         Self { field: Arc::clone(field), client: Client::new(world.clone(), config) }
     }
 

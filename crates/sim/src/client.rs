@@ -54,6 +54,14 @@ impl Client {
         Self { world, port, name: name.into(), next_id: 0, connection: None }
     }
 
+    /// From now on it speaks to whoever listens there.
+    pub fn turn_to(&mut self, port: u16) {
+        if port != self.port {
+            self.port = port;
+            self.hang_up();
+        }
+    }
+
     /// Connects, unless it is connected.
     ///
     /// # Errors

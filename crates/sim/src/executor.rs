@@ -37,8 +37,16 @@ struct Kernel {
     at_steps: BTreeMap<(u64, u64), Action>,
     /// Nodes whose tasks are being dropped: what their destructors begin never happens.
     dying: BTreeSet<NodeId>,
+    /// What nodes that stand still would be doing: woken tasks, and events that were due.
+    paused: BTreeMap<NodeId, Standstill>,
     fingerprint: u64,
     trace: Option<String>,
+}
+
+#[derive(Default)]
+struct Standstill {
+    woken: Vec<u64>,
+    due: BTreeMap<u64, Action>,
 }
 
 /// Ids of woken tasks. Apart from the kernel, because a waker may fire while the kernel is locked.
@@ -82,6 +90,7 @@ impl Sim {
             steps: 0,
             at_steps: BTreeMap::new(),
             dying: BTreeSet::new(),
+            paused: BTreeMap::new(),
             fingerprint: 0,
             trace: None,
         };
@@ -179,7 +188,16 @@ impl Sim {
 
     fn poll_task(&self, id: u64) {
         // A task may be woken after it has ended, or after its node has crashed.
-        let Some((node, mut task)) = self.lock().tasks.remove(&id) else { return };
+        let (node, mut task) = {
+            let kernel = &mut *self.lock();
+            let Some((node, task)) = kernel.tasks.remove(&id) else { return };
+            if let Some(paused) = kernel.paused.get_mut(&node) {
+                paused.woken.push(id);
+                kernel.tasks.insert(id, (node, task));
+                return;
+            }
+            (node, task)
+        };
         self.note_step("poll", node, id);
         let waker = Waker::from(Arc::new(TaskWaker { id, ready: Arc::clone(&self.ready) }));
         match task.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -197,6 +215,10 @@ impl Sim {
                 return false;
             };
             kernel.now = kernel.now.max(at);
+            if let Some(paused) = kernel.paused.get_mut(&node) {
+                paused.due.insert(seq, action);
+                return true;
+            }
             (seq, node, action)
         };
         self.note_step("event", node, seq);
@@ -246,6 +268,20 @@ impl Sim {
         kernel.events.insert((at, seq), (node, action));
     }
 
+    /// Lets a node stand still: nothing of it happens until it is told to go on, or is killed.
+    pub(crate) fn pause(&self, node: NodeId) {
+        self.lock().paused.entry(node).or_default();
+    }
+
+    pub(crate) fn go_on(&self, node: NodeId) {
+        let mut kernel = self.lock();
+        let Some(Standstill { woken, due }) = kernel.paused.remove(&node) else { return };
+        let now = kernel.now;
+        kernel.events.extend(due.into_iter().map(|(seq, action)| ((now, seq), (node, action))));
+        drop(kernel);
+        woken.into_iter().for_each(|id| self.ready.push(id));
+    }
+
     /// Ends everything that a node was doing.
     pub(crate) fn kill(&self, node: NodeId) {
         let mut kernel = self.lock();
@@ -256,10 +292,11 @@ impl Sim {
         let (cancelled, due): (BTreeMap<_, _>, _) =
             std::mem::take(&mut kernel.events).into_iter().partition(|(_, (at, _))| *at == node);
         kernel.events = due;
+        let stood_still = kernel.paused.remove(&node);
         // Dropping a task may drop ports that lock the kernel.
         drop(kernel);
         let dead: BTreeMap<u64, (NodeId, Task)> = dead;
-        drop((dead, cancelled));
+        drop((dead, cancelled, stood_still));
         self.lock().dying.remove(&node);
     }
 

@@ -7,16 +7,21 @@
 
 mod audit;
 mod client;
+pub mod cluster;
 pub mod core_world;
+mod crew;
 mod disk;
 mod executor;
+mod guide;
 mod members;
 mod net;
 mod node;
 mod oracle;
+mod outcome;
 mod process;
 mod rng;
 pub mod scenario;
+mod watch;
 mod workload;
 
 pub use client::{Client, ClientError};
@@ -25,5 +30,6 @@ pub use executor::Sim;
 pub use net::{NetFaults, Network};
 pub use node::{Crash, Node, NodeId};
 pub use oracle::{Oracle, PartitionKey, Promise, Value, Violation};
+pub use outcome::Outcome;
 pub use process::{BROKER_PORT, BrokerProcess, Status};
 pub use rng::Rng;

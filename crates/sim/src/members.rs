@@ -17,7 +17,6 @@ use strandline_types::{ErrorCode, PartitionId, TopicPartition};
 use crate::executor::Sim;
 use crate::node::{Crash, Node};
 use crate::oracle::PartitionKey;
-use crate::process::BROKER_PORT;
 use crate::rng::Rng;
 use crate::workload::{Field, decode, topic_name, topic_of};
 
@@ -63,13 +62,13 @@ impl GroupPlan {
         self.is_static.then(|| format!("instance-{place}"))
     }
 
-    fn consumer(&self, world: &World, place: usize) -> Consumer {
+    fn consumer(&self, world: &World, bootstrap: &str, place: usize) -> Consumer {
         let connection =
             ConnectionConfig { request_timeout: Duration::from_secs(5), ..Default::default() };
         let config = ClientConfig {
             connection,
             operation_timeout: Duration::from_secs(5),
-            ..ClientConfig::new(&format!("127.0.0.1:{BROKER_PORT}"))
+            ..ClientConfig::new(bootstrap)
         };
         let group = GroupConfig {
             instance_id: self.instance_id(place),
@@ -184,7 +183,7 @@ impl Troupe {
         let place = &mut self.places[index];
         place.life = Some(Arc::clone(&life));
         let (node, world) = (place.node.id, place.node.world());
-        let consumer = self.plan.consumer(&world, index);
+        let consumer = self.plan.consumer(&world, &self.field.bootstrap(), index);
         let member = Member {
             field: Arc::clone(&self.field),
             world,

@@ -21,6 +21,8 @@ use crate::node::NodeId;
 
 /// Bytes that one direction of a stream holds before its writer waits.
 const PIPE_BYTES: usize = 256 * 1024;
+/// How often somebody tries to connect who hears nothing.
+const KNOCK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the network does to streams, per event.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +180,14 @@ impl SimNet {
         Self { sim, network, node }
     }
 
+    fn is_cut_from(&self, port: u16) -> bool {
+        let backlog = lock(&self.network.shared).listeners.get(&port).cloned();
+        backlog.is_some_and(|backlog| {
+            let server = lock(&backlog).node;
+            self.network.is_cut(self.node, server) || self.network.is_cut(server, self.node)
+        })
+    }
+
     fn open(&self, port: u16) -> io::Result<Arc<dyn Conn>> {
         let mut shared = lock(&self.network.shared);
         let backlog = shared.listeners.get(&port).cloned();
@@ -215,9 +225,15 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 impl Net for SimNet {
     fn connect<'a>(&'a self, _host: &'a str, port: u16) -> Boxed<'a, Arc<dyn Conn>> {
         Box::pin(async move {
-            let delay = self.network.delay(&self.sim);
-            elapse(&self.sim, self.node, delay).await;
-            self.open(port)
+            loop {
+                let delay = self.network.delay(&self.sim);
+                elapse(&self.sim, self.node, delay).await;
+                if !self.is_cut_from(port) {
+                    return self.open(port);
+                }
+                // Whoever knocks hears nothing, and knocks again.
+                elapse(&self.sim, self.node, KNOCK_INTERVAL).await;
+            }
         })
     }
 

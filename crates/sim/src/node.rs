@@ -140,6 +140,17 @@ impl Node {
         }
     }
 
+    /// The machine stands still, as under a stopped hypervisor, until [`Node::go_on`] or a crash.
+    pub fn pause(&self) {
+        self.sim.note(&format!("{} stands still", self.id));
+        self.sim.pause(self.id);
+    }
+
+    pub fn go_on(&self) {
+        self.sim.note(&format!("{} goes on", self.id));
+        self.sim.go_on(self.id);
+    }
+
     /// Ends every task of the node at once and resets its connections.
     pub fn crash(&self, crash: Crash) {
         self.sim.note(&format!("{} crashes: {crash:?}", self.id));

@@ -2,12 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use strandline_broker::{Broker, Ready};
+use strandline_broker::format::{self, Founding};
+use strandline_broker::{Broker, Inspector, Ready};
 use strandline_config::BrokerConfig;
-use strandline_ports::watch;
+use strandline_ports::{World, watch};
 use tokio::sync::oneshot;
 
 use crate::executor::Sim;
@@ -34,7 +36,10 @@ pub struct BrokerProcess {
     node: Node,
     config: BrokerConfig,
     status: Arc<watch::Sender<Status>>,
-    stop: std::sync::Mutex<Option<oneshot::Sender<()>>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    /// While it serves.
+    inspector: Arc<Mutex<Option<Inspector>>>,
+    starts: AtomicU64,
 }
 
 impl BrokerProcess {
@@ -43,7 +48,16 @@ impl BrokerProcess {
     /// # Panics
     /// When the settings are not allowed.
     pub fn new(sim: &Sim, node: Node, settings: &[(&str, String)]) -> Arc<Self> {
-        let listeners = format!("PLAINTEXT://127.0.0.1:{BROKER_PORT},CONTROLLER://127.0.0.1:9093");
+        Self::at(sim, node, BROKER_PORT, settings)
+    }
+
+    /// As [`BrokerProcess::new`], with the broker at `port` and the controller behind it.
+    ///
+    /// # Panics
+    /// When the settings are not allowed.
+    pub fn at(sim: &Sim, node: Node, port: u16, settings: &[(&str, String)]) -> Arc<Self> {
+        let controller = port + 1;
+        let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
         let mut overrides = vec![("listeners".to_owned(), listeners)];
         // Far below what a process may open, so that files are closed and opened again.
         overrides.push(("strandline.open.files.max".into(), "64".into()));
@@ -51,7 +65,15 @@ impl BrokerProcess {
         let resolved = BrokerConfig::resolve(None, &overrides).expect("settings of a scenario");
         let status = Arc::new(watch::Sender::new(Status::Down));
         let (sim, config) = (sim.clone(), resolved.config);
-        Arc::new(Self { sim, node, config, status, stop: std::sync::Mutex::default() })
+        Arc::new(Self {
+            sim,
+            node,
+            config,
+            status,
+            stop: Mutex::default(),
+            inspector: Arc::default(),
+            starts: AtomicU64::new(0),
+        })
     }
 
     pub fn node(&self) -> &Node {
@@ -62,15 +84,41 @@ impl BrokerProcess {
         self.status.borrow().clone()
     }
 
+    /// Makes the node's directories its own, as a member of a cluster with fixed voters.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub async fn format(&self, cluster_id: &str) {
+        let World { disk, entropy, clock, .. } = self.node.world();
+        let dirs = (&self.config, format::directories(&self.config));
+        let now = clock.now().timestamp;
+        format::format(&*disk, &*entropy, now, dirs, cluster_id, Founding::ByOthers, false)
+            .await
+            .expect("an empty disk takes a new node");
+    }
+
+    /// Shows what the process believes, while it serves; drop it before anything else happens.
+    pub fn inspector(&self) -> Option<Inspector> {
+        lock(&self.inspector).clone()
+    }
+
+    /// How often it was started.
+    pub fn starts(&self) -> u64 {
+        self.starts.load(Relaxed)
+    }
+
     /// Starts the process; [`BrokerProcess::settled`] waits until it serves.
     pub fn start(&self) {
         // Whatever an earlier process left has ended with it.
         self.node.crash(Crash::Process);
         let (stop_in, stop) = oneshot::channel();
-        *self.stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(stop_in);
+        *lock(&self.stop) = Some(stop_in);
+        *lock(&self.inspector) = None;
+        self.starts.fetch_add(1, Relaxed);
         self.status.send_replace(Status::Starting);
         let (world, config, status) =
             (self.node.world(), self.config.clone(), Arc::clone(&self.status));
+        let inspector = Arc::clone(&self.inspector);
         self.sim.spawn(
             self.node.id,
             Box::pin(async move {
@@ -81,8 +129,10 @@ impl BrokerProcess {
                         return;
                     }
                 };
+                *lock(&inspector) = Some(broker.inspector());
                 status.send_replace(Status::Serving(broker.ready().clone()));
                 let last = live(broker, stop).await;
+                *lock(&inspector) = None;
                 status.send_replace(last);
             }),
         );
@@ -104,7 +154,7 @@ impl BrokerProcess {
 
     /// Asks for a clean stop.
     pub fn stop(&self) {
-        let stop = self.stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let stop = lock(&self.stop).take();
         if let Some(stop) = stop {
             // Whoever would listen has failed already.
             let _ = stop.send(());
@@ -114,8 +164,13 @@ impl BrokerProcess {
     /// Ends the process at once, or its whole machine.
     pub fn crash(&self, crash: Crash) {
         self.node.crash(crash);
+        *lock(&self.inspector) = None;
         self.status.send_replace(Status::Down);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves until told to stop, or until the broker cannot go on.

@@ -22,8 +22,8 @@ use strandline_wire::records::{
 };
 
 use crate::client::{Client, ClientError};
+use crate::guide::Guide;
 use crate::oracle::{Oracle, PartitionKey, Value};
-use crate::process::BROKER_PORT;
 use crate::rng::Rng;
 
 const PRODUCE_VERSION: i16 = 11;
@@ -47,14 +47,17 @@ pub(crate) struct Field {
     /// Nothing more goes wrong: now everything must go on.
     pub(crate) is_calm: AtomicBool,
     pub(crate) is_over: AtomicBool,
-    /// How often the broker has been started.
+    /// Where brokers listen.
+    ports: Vec<u16>,
+    /// How often a broker has been started.
     pub(crate) starts: AtomicU64,
     next_producer: AtomicU32,
 }
 
-impl Default for Field {
-    fn default() -> Self {
+impl Field {
+    pub(crate) fn new(ports: Vec<u16>) -> Self {
         Self {
+            ports,
             oracle: Mutex::default(),
             gate: watch::channel(true).0,
             is_calm: AtomicBool::new(false),
@@ -63,9 +66,28 @@ impl Default for Field {
             next_producer: AtomicU32::new(0),
         }
     }
-}
 
-impl Field {
+    /// A broker is started.
+    pub(crate) fn started(&self) {
+        self.starts.fetch_add(1, Relaxed);
+    }
+
+    /// Where any broker listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.ports[0]
+    }
+
+    /// As clients want to be told.
+    pub(crate) fn bootstrap(&self) -> String {
+        let servers: Vec<_> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        servers.join(",")
+    }
+
+    /// A client of one partition, and how it finds its leader.
+    fn client(&self, world: &World, key: PartitionKey, name: &str) -> (Client, Guide) {
+        (Client::new(world.clone(), self.ports[0], name), Guide::new(&self.ports, key))
+    }
+
     pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {
         self.oracle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +114,8 @@ pub(crate) struct ProducerPlan {
     pub(crate) key: PartitionKey,
     pub(crate) is_idempotent: bool,
     pub(crate) acks: i16,
+    /// What is acked stays, as far as the topic promises.
+    pub(crate) is_promised: bool,
     /// Batches under way at once.
     pub(crate) window: usize,
     pub(crate) batch_records_max: u64,
@@ -120,6 +144,7 @@ pub(crate) struct Producer {
     field: Arc<Field>,
     world: World,
     client: Client,
+    guide: Guide,
     rng: Rng,
     plan: ProducerPlan,
     number: u32,
@@ -134,11 +159,12 @@ pub(crate) struct Producer {
 
 impl Producer {
     pub(crate) fn new(field: &Arc<Field>, world: &World, rng: Rng, plan: ProducerPlan) -> Self {
-        let client = Client::new(world.clone(), BROKER_PORT, "producer");
+        let (client, guide) = field.client(world, plan.key, "producer");
         let mut producer = Self {
             field: Arc::clone(field),
             world: world.clone(),
             client,
+            guide,
             rng,
             plan,
             number: 0,
@@ -162,6 +188,7 @@ impl Producer {
             };
             if worked.is_err() {
                 self.client.hang_up();
+                self.guide.doubt();
                 if !self.plan.is_idempotent {
                     self.begin_anew();
                 }
@@ -181,6 +208,7 @@ impl Producer {
     }
 
     async fn work(&mut self) -> Result<(), Trouble> {
+        self.guide.turn(&mut self.client, &mut self.rng).await?;
         if self.plan.is_idempotent && self.identity.is_none() {
             let request = InitProducerIdRequest {
                 transactional_id: None,
@@ -229,7 +257,9 @@ impl Producer {
                 .map(|number| Value { producer: self.number, number })
                 .collect();
             let now = self.world.clock.now().instant;
-            self.field.oracle().acked(key, now, base_offset, &values);
+            if self.plan.is_promised {
+                self.field.oracle().acked(key, now, base_offset, &values);
+            }
             self.known_since = Some(self.field.starts.load(Relaxed));
             self.pending.pop_front();
             return Ok(());
@@ -319,6 +349,7 @@ pub(crate) struct Reader {
     field: Arc<Field>,
     world: World,
     client: Client,
+    guide: Guide,
     rng: Rng,
     key: PartitionKey,
     /// The partition may lose its tail when the power goes.
@@ -339,12 +370,12 @@ impl Reader {
         key: PartitionKey,
         may_lose: bool,
     ) -> Self {
-        let (field, client) =
-            (Arc::clone(field), Client::new(world.clone(), BROKER_PORT, "reader"));
+        let (client, guide) = field.client(world, key, "reader");
         Self {
-            field,
+            field: Arc::clone(field),
             world: world.clone(),
             client,
+            guide,
             rng,
             key,
             may_lose,
@@ -360,8 +391,7 @@ impl Reader {
         while !self.field.is_over() {
             self.field.pass().await;
             if self.work().await.is_err() {
-                self.client.hang_up();
-                self.high_watermark = 0;
+                self.lost();
                 let millis = self.rng.between(1, 100);
                 self.world.clock.sleep(Duration::from_millis(millis)).await;
             }
@@ -370,7 +400,15 @@ impl Reader {
         }
     }
 
+    /// Nobody answers: somebody else may.
+    pub(crate) fn lost(&mut self) {
+        self.client.hang_up();
+        self.guide.doubt();
+        self.high_watermark = 0;
+    }
+
     async fn work(&mut self) -> Result<(), Trouble> {
+        self.guide.turn(&mut self.client, &mut self.rng).await?;
         self.client.connect().await?;
         if !*self.field.gate.borrow() {
             return Ok(());
@@ -445,9 +483,10 @@ impl Reader {
     }
 
     async fn offset_at(&mut self, timestamp: i64) -> Result<i64, Trouble> {
+        self.guide.turn(&mut self.client, &mut self.rng).await?;
         let partition = ListOffsetsPartition {
             partition_index: self.key.index,
-            current_leader_epoch: -1,
+            current_leader_epoch: self.guide.epoch(),
             timestamp,
             ..Default::default()
         };
@@ -469,7 +508,7 @@ impl Reader {
     async fn fetch(&mut self, max_wait_ms: i32, min_bytes: i32) -> Result<(), Trouble> {
         let partition = FetchPartition {
             partition: self.key.index,
-            current_leader_epoch: -1,
+            current_leader_epoch: self.guide.epoch(),
             fetch_offset: self.position,
             last_fetched_epoch: -1,
             log_start_offset: -1,

@@ -36,6 +36,7 @@ use crate::driver::quorum::{self, OpenError, QuorumHandle, StartedQuorum};
 use crate::driver::replicas::{self, ReplicaSettings, Replicas};
 use crate::driver::upkeep::Upkeep;
 use crate::handles::{Handles, Identity};
+use crate::inspect::Inspector;
 use crate::metrics::{BrokerState, Endpoint as MetricsEndpoint, Metrics, Scrape};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -118,6 +119,7 @@ pub struct Broker {
     lifecycle: Arc<Lifecycle>,
     connections: Connections,
     quorum: QuorumHandle,
+    images: watch::Receiver<Arc<Image>>,
     metrics: Arc<Metrics>,
     fatal: mpsc::UnboundedReceiver<Fatal>,
     /// `controlled.shutdown.enable`
@@ -300,6 +302,7 @@ impl Broker {
             took: world.clock.now().instant.since(began),
         };
         let metadata_dir = opened.metadata_dir;
+        let images = control.handle.watch_image();
         let quorum = control.quorum;
         Ok(Self {
             ready,
@@ -310,6 +313,7 @@ impl Broker {
             lifecycle,
             connections,
             quorum,
+            images,
             metrics,
             fatal,
             hands_over: config.membership.controlled_shutdown,
@@ -318,6 +322,15 @@ impl Broker {
 
     pub fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// Shows what the node believes.
+    pub fn inspector(&self) -> Inspector {
+        Inspector {
+            partitions: self.partitions.clone(),
+            leadership: self.quorum.leadership(),
+            images: self.images.clone(),
+        }
     }
 
     /// Resolves when the node cannot go on.

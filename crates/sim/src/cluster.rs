@@ -1,0 +1,394 @@
+//! Clusters: several brokers that are their own quorum, clients who follow leaders, and what goes
+//! wrong, all drawn from one seed.
+//!
+//! Every partition has three replicas of which two must have what is acked, and no broker syncs what
+//! it takes. What is promised, then: nothing that was acked is lost while fewer than two replicas
+//! have failed, where one that loses power has failed until it is in the ISR again. So the power
+//! goes when nobody is behind, and takes one machine; processes die as they like, all at once too.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use strandline_types::NodeId as BrokerId;
+
+use crate::crew::{Crew, GroupsPlan, TopicPlan, checkpoints, disk_weather, keys};
+use crate::disk::DiskFaults;
+use crate::executor::Sim;
+use crate::net::{NetFaults, Network};
+use crate::node::{Crash, Node, NodeId};
+use crate::outcome::Outcome;
+use crate::process::{BROKER_PORT, BrokerProcess, Status};
+use crate::rng::Rng;
+use crate::scenario::SCENARIO_MAX;
+use crate::watch::Watcher;
+use crate::workload::Field;
+
+const REPLICAS: i16 = 3;
+const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
+const DATA: &str = "/data";
+/// Where the clients live.
+const HOME: NodeId = NodeId(1000);
+const PORTS_APART: u16 = 10;
+/// How often the nodes are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What goes wrong in one round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A process dies and is started again.
+    ProcessCrash,
+    /// All of them die at once.
+    CrashOfAll,
+    /// A machine goes down.
+    PowerLoss,
+    CleanStop,
+    /// Nobody reaches a node, nor does it reach anybody.
+    Cut,
+    /// One of the two ways between two nodes is gone.
+    OneWayCut,
+    Delay,
+    Resets,
+    /// A node stands still, and goes on.
+    Pause,
+    DiskFull,
+}
+
+impl Fault {
+    const ALL: [Self; 10] = [
+        Self::ProcessCrash,
+        Self::CrashOfAll,
+        Self::PowerLoss,
+        Self::CleanStop,
+        Self::Cut,
+        Self::OneWayCut,
+        Self::Delay,
+        Self::Resets,
+        Self::Pause,
+        Self::DiskFull,
+    ];
+}
+
+/// Lives one seed's scenario from beginning to end.
+pub fn run(seed: u64) -> Outcome<Fault> {
+    let sim = Sim::new(seed);
+    run_in(&sim, seed)
+}
+
+/// As [`run`], in a simulation that was prepared, for example to record its trace.
+pub fn run_in(sim: &Sim, seed: u64) -> Outcome<Fault> {
+    let network = Network::new(NetFaults::CALM);
+    let mut rng = sim.draw(Rng::split);
+    let count = if rng.one_in(5) { 5 } else { 3 };
+    let mut groups = GroupsPlan::draw(&mut rng);
+    let mut settings = settings(count, &mut rng, &groups);
+    settings.extend(checkpoints(&mut rng));
+    // Copies make them durable.
+    groups.syncs_each_commit = true;
+    let calm = disk_weather(&mut rng);
+    let ports: Vec<u16> = (0..count).map(port).collect();
+    let brokers: Vec<_> = (0..count)
+        .map(|index| {
+            let node = Node::new(sim, &network, NodeId(u32::from(index)));
+            node.disk.set_faults(calm);
+            let mut settings = settings.clone();
+            settings.push(("node.id", index.to_string()));
+            BrokerProcess::at(sim, node, port(index), &settings)
+        })
+        .collect();
+    let field = Arc::new(Field::new(ports));
+    let home = Node::new(sim, &network, HOME);
+    let watcher = Arc::new(Mutex::new(Watcher::new(&field, &brokers, DATA)));
+    let crew = Crew::new(sim, &network, &home, brokers, &field, groups, rng);
+    let faults = sim.run(SCENARIO_MAX, Stage { crew, calm, watcher }.play());
+    Outcome::of(sim, &field, seed, faults)
+}
+
+fn port(index: u16) -> u16 {
+    BROKER_PORT + index * PORTS_APART
+}
+
+fn settings(count: u16, rng: &mut Rng, groups: &GroupsPlan) -> Vec<(&'static str, String)> {
+    let voters = (0..count).map(|index| format!("{index}@127.0.0.1:{}", port(index) + 1));
+    let mut settings = groups.settings(rng);
+    // Nothing is synced: copies are what makes it durable.
+    settings.retain(|(name, _)| *name != "log.flush.interval.messages");
+    let lag_ms = [2_000, 5_000, 10_000][rng.below(3) as usize];
+    settings.extend([
+        ("process.roles", "broker,controller".to_owned()),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        ("controller.quorum.voters", voters.collect::<Vec<_>>().join(",")),
+        ("log.dirs", DATA.to_owned()),
+        ("min.insync.replicas", "2".to_owned()),
+        ("default.replication.factor", REPLICAS.to_string()),
+        ("offsets.topic.replication.factor", REPLICAS.to_string()),
+        ("replica.lag.time.max.ms", lag_ms.to_string()),
+    ]);
+    settings
+}
+
+/// Everything that a scenario moves.
+struct Stage {
+    crew: Crew,
+    calm: DiskFaults,
+    watcher: Arc<Mutex<Watcher>>,
+}
+
+impl Stage {
+    async fn play(mut self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for broker in &self.crew.brokers {
+            broker.format(CLUSTER_ID).await;
+        }
+        let all: Vec<_> = (0..self.crew.brokers.len()).collect();
+        if !self.start(&all).await {
+            return faults;
+        }
+        self.watch();
+        let rng = &mut self.crew.rng;
+        let topics = [TopicPlan::replicated(rng, REPLICAS), TopicPlan::replicated(rng, REPLICAS)];
+        let Some(ids) = self.crew.create(&topics).await else { return faults };
+        let keys = keys(&topics);
+        self.crew.populate(&topics, &keys);
+        self.crew.gather();
+        for _ in 0..self.crew.rng.between(1, 4) {
+            let fault = Fault::ALL[self.crew.rng.below(Fault::ALL.len() as u64) as usize];
+            self.crew.sim.note(&format!("fault: {fault:?}"));
+            faults.push(fault);
+            let survived = self.suffer(fault).await;
+            self.compare_logs();
+            if !survived || !self.crew.field.oracle().violations().is_empty() {
+                return faults;
+            }
+        }
+        self.crew.judge(&topics, &keys, &ids).await;
+        if self.crew.within(self.all_in_sync()).await.is_none() {
+            self.crew.stuck("a replica stays behind");
+        }
+        self.compare_logs();
+        self.stop_all().await;
+        faults
+    }
+
+    /// Looks at the nodes from now on.
+    fn watch(&self) {
+        let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.crew.world.clock));
+        let looking = async move {
+            loop {
+                lock(&watcher).look();
+                clock.sleep(LOOK_INTERVAL).await;
+            }
+        };
+        self.crew.sim.spawn(NodeId::OUTSIDE, Box::pin(looking));
+    }
+
+    fn compare_logs(&self) {
+        let mut watcher = lock(&self.watcher);
+        watcher.look();
+        watcher.compare_logs();
+    }
+
+    /// Starts nodes until they serve; false when one cannot.
+    async fn start(&self, indices: &[usize]) -> bool {
+        for index in indices {
+            self.crew.field.started();
+            self.crew.brokers[*index].start();
+        }
+        for index in indices {
+            match self.crew.within(self.crew.brokers[*index].settled()).await {
+                Some(Status::Serving(_)) => {}
+                _ => {
+                    self.crew.stuck("a node does not start");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn stop_all(&self) {
+        for broker in &self.crew.brokers {
+            broker.stop();
+        }
+        for broker in &self.crew.brokers {
+            if self.crew.within(broker.ended()).await.is_none() {
+                self.crew.stuck("a clean stop does not end");
+            }
+        }
+    }
+
+    fn any_node(&mut self) -> usize {
+        self.crew.rng.below(self.crew.brokers.len() as u64) as usize
+    }
+
+    /// One fault, and back to a cluster of which all nodes serve; false when that fails.
+    async fn suffer(&mut self, fault: Fault) -> bool {
+        let index = self.any_node();
+        let broker = Arc::clone(&self.crew.brokers[index]);
+        match fault {
+            Fault::ProcessCrash => {
+                self.crash_soon(&[index], Crash::Process).await;
+                self.perhaps_some_time().await;
+                self.start(&[index]).await
+            }
+            Fault::CrashOfAll => {
+                let all: Vec<_> = (0..self.crew.brokers.len()).collect();
+                self.crash_soon(&all, Crash::Process).await;
+                self.start(&all).await
+            }
+            Fault::PowerLoss => self.lose_power(index).await,
+            Fault::CleanStop => {
+                self.crew.some_time().await;
+                broker.stop();
+                match self.crew.within(broker.ended()).await {
+                    Some(Status::Stopped) => {}
+                    _ => {
+                        self.crew.stuck("no clean stop");
+                        return false;
+                    }
+                }
+                broker.crash(Crash::Process);
+                self.perhaps_some_time().await;
+                self.start(&[index]).await
+            }
+            Fault::Cut | Fault::OneWayCut => {
+                self.cut(index, fault == Fault::OneWayCut);
+                self.long_time().await;
+                self.crew.network.heal();
+                true
+            }
+            Fault::Delay => {
+                let delay_max = Duration::from_millis(self.crew.rng.between(5, 400));
+                self.crew.network.set_faults(NetFaults { delay_max, ..NetFaults::CALM });
+                self.long_time().await;
+                self.crew.network.set_faults(NetFaults::CALM);
+                true
+            }
+            Fault::Resets => {
+                let reset_one_in = self.crew.rng.between(5, 200);
+                self.crew.network.set_faults(NetFaults { reset_one_in, ..NetFaults::CALM });
+                self.long_time().await;
+                self.crew.network.set_faults(NetFaults::CALM);
+                true
+            }
+            Fault::Pause => {
+                broker.node().pause();
+                self.long_time().await;
+                broker.node().go_on();
+                true
+            }
+            Fault::DiskFull => self.fill_disk(index).await,
+        }
+    }
+
+    /// The power goes when all replicas are in sync, and nothing else goes wrong until they are
+    /// again.
+    async fn lose_power(&mut self, index: usize) -> bool {
+        if self.crew.within(self.all_in_sync()).await.is_none() {
+            self.crew.stuck("a replica stays behind");
+            return false;
+        }
+        // What was in sync then may be behind by the time of the crash, so it comes at once.
+        self.crash_within(&[index], 300, Crash::Power).await;
+        self.perhaps_some_time().await;
+        if !self.start(&[index]).await {
+            return false;
+        }
+        if self.crew.within(self.all_in_sync()).await.is_none() {
+            self.crew.stuck("a replica that had lost power stays behind");
+            return false;
+        }
+        true
+    }
+
+    /// Waits until every replica of every partition is in its ISR, on every node's word.
+    fn all_in_sync(&self) -> impl Future<Output = ()> + use<> {
+        let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.crew.world.clock));
+        async move {
+            loop {
+                let image = lock(&watcher).newest_image();
+                let is_in_sync = image.is_some_and(|image| {
+                    let mut partitions =
+                        image.topics.iter().flat_map(|topic| topic.partitions.values());
+                    let is_active = |node: &BrokerId| image.cluster.is_active(*node);
+                    partitions.all(|it| {
+                        it.isr.len() == it.replicas.len() && it.replicas.iter().all(is_active)
+                    })
+                });
+                if is_in_sync {
+                    return;
+                }
+                clock.sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// Cuts a node off from all others, or one way between it and another one.
+    fn cut(&mut self, index: usize, is_one_way: bool) {
+        let network = self.crew.network.clone();
+        let node = NodeId(index as u32);
+        let count = self.crew.brokers.len();
+        if is_one_way {
+            let other = (index + 1 + self.crew.rng.below(count as u64 - 1) as usize) % count;
+            return network.cut(node, NodeId(other as u32));
+        }
+        let cuts_clients = self.crew.rng.one_in(2);
+        let others = (0..count).filter(|other| *other != index).map(|other| NodeId(other as u32));
+        for other in others.chain(cuts_clients.then_some(HOME)) {
+            network.cut(node, other);
+            network.cut(other, node);
+        }
+    }
+
+    async fn perhaps_some_time(&mut self) {
+        if self.crew.rng.one_in(2) {
+            self.long_time().await;
+        }
+    }
+
+    /// Long enough, now and then, for a node to be given up by the others.
+    async fn long_time(&mut self) {
+        let longest = [1_000, 5_000, 20_000][self.crew.rng.below(3) as usize];
+        let millis = self.crew.rng.between(1, longest);
+        self.crew.sleep(Duration::from_millis(millis)).await;
+    }
+
+    async fn crash_soon(&mut self, indices: &[usize], crash: Crash) {
+        if self.crew.rng.one_in(2) {
+            self.crew.some_time().await;
+        }
+        self.crash_within(indices, 5_000, crash).await;
+    }
+
+    /// Crashes nodes at one of the next so many steps of the simulation, whatever they are.
+    async fn crash_within(&mut self, indices: &[usize], steps: u64, crash: Crash) {
+        let steps = self.crew.rng.between(1, steps);
+        let brokers: Vec<_> =
+            indices.iter().map(|index| Arc::clone(&self.crew.brokers[*index])).collect();
+        let dying = brokers.clone();
+        self.crew.sim.after_steps(steps, move || {
+            dying.iter().for_each(|broker| broker.crash(crash));
+        });
+        for broker in brokers {
+            broker.ended().await;
+        }
+    }
+
+    /// A disk has a little room left, for some time; then it has more.
+    async fn fill_disk(&mut self, index: usize) -> bool {
+        let broker = Arc::clone(&self.crew.brokers[index]);
+        let disk = &broker.node().disk;
+        let capacity_bytes = disk.used_bytes() + self.crew.rng.between(1, 100_000);
+        disk.set_faults(DiskFaults { capacity_bytes, ..self.calm });
+        self.long_time().await;
+        disk.set_faults(self.calm);
+        if matches!(broker.status(), Status::Serving(_)) {
+            return true;
+        }
+        self.start(&[index]).await
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

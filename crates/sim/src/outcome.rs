@@ -1,0 +1,50 @@
+//! How a scenario went.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::executor::Sim;
+use crate::oracle::Violation;
+use crate::workload::Field;
+
+/// One broken invariant often breaks others after it.
+const VIOLATIONS_SHOWN: usize = 10;
+
+/// What is told of one seed, where `F` is what can go wrong.
+#[derive(Clone, Debug)]
+pub struct Outcome<F> {
+    pub seed: u64,
+    pub violations: Vec<Violation>,
+    pub fingerprint: u64,
+    pub faults: Vec<F>,
+    pub acked: u64,
+    pub read: u64,
+    pub steps: u64,
+    pub virtual_time: Duration,
+}
+
+impl<F> Outcome<F> {
+    pub(crate) fn of(sim: &Sim, field: &Field, seed: u64, faults: Vec<F>) -> Self {
+        let oracle = field.oracle();
+        Self {
+            seed,
+            violations: oracle.violations().to_vec(),
+            fingerprint: sim.fingerprint(),
+            faults,
+            acked: oracle.acked,
+            read: oracle.read,
+            steps: sim.steps(),
+            virtual_time: Duration::from_nanos(sim.now().as_nanos()),
+        }
+    }
+}
+
+impl<F: fmt::Debug> fmt::Display for Outcome<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, acked, read, steps, virtual_time, faults, .. } = self;
+        write!(f, "seed {seed}: {acked} acked, {read} read, {steps} steps, ")?;
+        write!(f, "{:.1} s, {faults:?}", virtual_time.as_secs_f64())?;
+        let shown = self.violations.iter().take(VIOLATIONS_SHOWN);
+        shown.into_iter().try_for_each(|violation| write!(f, "\n  {violation}"))
+    }
+}

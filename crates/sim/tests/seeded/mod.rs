@@ -1,0 +1,110 @@
+//! Plays seeds, and says how a failure is played again.
+
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use strandline_sim::Outcome;
+
+/// A world that a test plays.
+pub(crate) struct Played<F> {
+    /// The test's file.
+    pub(crate) test: &'static str,
+    pub(crate) run: fn(u64) -> Outcome<F>,
+    /// Seeds of an ordinary test run, and how long they may take.
+    pub(crate) count: u64,
+    pub(crate) budget: Duration,
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // Another test may have been first.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the test itself takes, not the simulated world"
+)]
+fn wall_clock() -> Instant {
+    Instant::now()
+}
+
+impl<F: Debug> Played<F> {
+    /// Plays one seed; what is wrong with it.
+    fn play(&self, seed: u64) -> Result<Outcome<F>, String> {
+        let test = self.test;
+        let replay = format!(
+            "replay: SEED={seed} cargo test -p strandline-sim --test {test} -- --nocapture"
+        );
+        match catch_unwind(AssertUnwindSafe(|| (self.run)(seed))) {
+            Ok(outcome) if outcome.violations.is_empty() => Ok(outcome),
+            Ok(outcome) => Err(format!("{outcome}\n  {replay}")),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text =
+                    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+                Err(format!("seed {seed}: {text}\n  {replay}"))
+            }
+        }
+    }
+
+    /// Plays the seeds that the environment asks for, or the ordinary ones.
+    pub(crate) fn play_all(&self) {
+        log_to_stderr();
+        let asked = number("SEEDS");
+        let (from, count) = match number("SEED") {
+            Some(seed) => (seed, 1),
+            None => (number("FROM").unwrap_or(0), asked.unwrap_or(self.count)),
+        };
+        let began = wall_clock();
+        let (mut played, mut virtual_time, mut steps) = (0, Duration::ZERO, 0);
+        let mut failed = Vec::new();
+        for seed in from..from + count {
+            if asked.is_none() && began.elapsed() > self.budget {
+                break;
+            }
+            played += 1;
+            match self.play(seed) {
+                Ok(outcome) => {
+                    virtual_time += outcome.virtual_time;
+                    steps += outcome.steps;
+                    if count == 1 {
+                        println!("{outcome}");
+                    }
+                }
+                Err(failure) => {
+                    println!("{failure}");
+                    failed.push(seed);
+                }
+            }
+        }
+        let wall = began.elapsed().as_secs_f64();
+        let speed = virtual_time.as_secs_f64() / wall;
+        println!(
+            "{played} seeds in {wall:.0} s: {steps} steps, {speed:.1} virtual seconds a second"
+        );
+        assert!(failed.is_empty(), "these seeds break invariants: {failed:?}");
+    }
+
+    /// Two runs of a seed are one and the same, and another seed is another life.
+    pub(crate) fn is_function_of_seed(&self, seeds: [u64; 2]) {
+        let fingerprints = seeds.map(|seed| {
+            let (first, again) = ((self.run)(seed), (self.run)(seed));
+            let told = "lives two different lives";
+            assert_eq!(first.fingerprint, again.fingerprint, "seed {seed} {told}");
+            assert_eq!(first.to_string(), again.to_string());
+            first.fingerprint
+        });
+        assert_ne!(fingerprints[0], fingerprints[1]);
+    }
+}
