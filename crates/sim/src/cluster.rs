@@ -25,7 +25,8 @@ use crate::watch::Watcher;
 use crate::workload::Field;
 
 const REPLICAS: i16 = 3;
-const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
+/// Of every cluster.
+pub const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 const DATA: &str = "/data";
 /// Where the clients live.
 const HOME: NodeId = NodeId(1000);
@@ -81,21 +82,13 @@ pub fn run_in(sim: &Sim, seed: u64) -> Outcome<Fault> {
     let mut rng = sim.draw(Rng::split);
     let count = if rng.one_in(5) { 5 } else { 3 };
     let mut groups = GroupsPlan::draw(&mut rng);
-    let mut settings = settings(count, &mut rng, &groups);
-    settings.extend(checkpoints(&mut rng));
+    let settings = settings(&mut rng, &groups);
     // Copies make them durable.
     groups.syncs_each_commit = true;
     let calm = disk_weather(&mut rng);
+    let brokers = brokers(sim, &network, count, &settings);
+    brokers.iter().for_each(|broker| broker.node().disk.set_faults(calm));
     let ports: Vec<u16> = (0..count).map(port).collect();
-    let brokers: Vec<_> = (0..count)
-        .map(|index| {
-            let node = Node::new(sim, &network, NodeId(u32::from(index)));
-            node.disk.set_faults(calm);
-            let mut settings = settings.clone();
-            settings.push(("node.id", index.to_string()));
-            BrokerProcess::at(sim, node, port(index), &settings)
-        })
-        .collect();
     let field = Arc::new(Field::new(ports));
     let home = Node::new(sim, &network, HOME);
     let watcher = Arc::new(Mutex::new(Watcher::new(&field, &brokers, DATA)));
@@ -104,26 +97,46 @@ pub fn run_in(sim: &Sim, seed: u64) -> Outcome<Fault> {
     Outcome::of(sim, &field, seed, faults)
 }
 
-fn port(index: u16) -> u16 {
+/// The nodes of a cluster that is its own quorum, with three replicas of everything of which two
+/// must have what is acked. They are to be formatted before their first start.
+pub fn brokers(
+    sim: &Sim,
+    network: &Network,
+    count: u16,
+    settings: &[(&'static str, String)],
+) -> Vec<Arc<BrokerProcess>> {
+    let voters = (0..count).map(|index| format!("{index}@127.0.0.1:{}", port(index) + 1));
+    let voters = voters.collect::<Vec<_>>().join(",");
+    let broker = |index: u16| {
+        let mut all = vec![
+            ("node.id", index.to_string()),
+            ("process.roles", "broker,controller".to_owned()),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            ("controller.quorum.voters", voters.clone()),
+            ("log.dirs", DATA.to_owned()),
+            ("min.insync.replicas", "2".to_owned()),
+            ("default.replication.factor", REPLICAS.to_string()),
+            ("offsets.topic.replication.factor", REPLICAS.to_string()),
+        ];
+        all.extend_from_slice(settings);
+        let node = Node::new(sim, network, NodeId(u32::from(index)));
+        BrokerProcess::at(sim, node, port(index), &all)
+    };
+    (0..count).map(broker).collect()
+}
+
+/// Where a node's broker listens.
+pub fn port(index: u16) -> u16 {
     BROKER_PORT + index * PORTS_APART
 }
 
-fn settings(count: u16, rng: &mut Rng, groups: &GroupsPlan) -> Vec<(&'static str, String)> {
-    let voters = (0..count).map(|index| format!("{index}@127.0.0.1:{}", port(index) + 1));
+fn settings(rng: &mut Rng, groups: &GroupsPlan) -> Vec<(&'static str, String)> {
     let mut settings = groups.settings(rng);
     // Nothing is synced: copies are what makes it durable.
     settings.retain(|(name, _)| *name != "log.flush.interval.messages");
     let lag_ms = [2_000, 5_000, 10_000][rng.below(3) as usize];
-    settings.extend([
-        ("process.roles", "broker,controller".to_owned()),
-        ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("controller.quorum.voters", voters.collect::<Vec<_>>().join(",")),
-        ("log.dirs", DATA.to_owned()),
-        ("min.insync.replicas", "2".to_owned()),
-        ("default.replication.factor", REPLICAS.to_string()),
-        ("offsets.topic.replication.factor", REPLICAS.to_string()),
-        ("replica.lag.time.max.ms", lag_ms.to_string()),
-    ]);
+    settings.push(("replica.lag.time.max.ms", lag_ms.to_string()));
+    settings.extend(checkpoints(rng));
     settings
 }
 

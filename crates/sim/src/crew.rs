@@ -234,6 +234,8 @@ impl Crew {
     }
 
     pub(crate) fn populate(&mut self, topics: &[TopicPlan], keys: &[PartitionKey]) {
+        // Several brokers do everything several times.
+        let pace = Duration::from_millis(self.brokers.len() as u64);
         for &key in keys {
             self.field.oracle().begin(key, topics[key.topic].promise);
             for number in 0..self.rng.between(1, 2) {
@@ -251,7 +253,7 @@ impl Crew {
                     window: self.rng.between(1, 5) as usize,
                     batch_records_max: self.rng.between(1, 8),
                     padding_max: [10, 300, 3_000][self.rng.below(3) as usize],
-                    pause_max: Duration::from_millis(self.rng.between(10, 300)),
+                    pause_max: pace * self.rng.between(10, 300) as u32,
                 };
                 let producer = Producer::new(&self.field, &self.world, self.rng.split(), plan);
                 self.sim.spawn(self.home, Box::pin(producer.run()));

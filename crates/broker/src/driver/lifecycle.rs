@@ -34,6 +34,19 @@ pub(crate) enum JoinError {
     NoController(#[from] Refusal),
 }
 
+impl JoinError {
+    /// Whether asking again later may help. A broker that dies and is back before its session has
+    /// ended is taken for two brokers until then.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::NoController(_) => true,
+            Self::Refused(code) => {
+                *code == ErrorCode::DUPLICATE_BROKER_REGISTRATION || code.is_retriable()
+            }
+        }
+    }
+}
+
 /// A bound listener as others reach it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Advertised {

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use strandline_metadata::Image;
 use strandline_ports::{Clock, Lane, TimedOut, World, both, timeout, watch};
-use strandline_types::{BrokerEpoch, ErrorCode, NodeId, Offset};
+use strandline_types::{BrokerEpoch, NodeId, Offset};
 
 use super::StartError;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::images::Follower;
-use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
+use crate::driver::lifecycle::{Advertised, Lifecycle};
 
 /// The session of a broker's earlier process ends in its own time.
-const DUPLICATE_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// A person who waits is told so from time to time.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -66,12 +66,9 @@ impl Joining {
             )
             .await;
             match as_controller.and(as_broker) {
-                Err(JoinError::NoController(_)) if self.clock.now().instant < deadline => {}
-                // Its own earlier process is not known to be gone yet.
-                Err(JoinError::Refused(ErrorCode::DUPLICATE_BROKER_REGISTRATION))
-                    if self.clock.now().instant < deadline =>
-                {
-                    self.clock.sleep(DUPLICATE_PAUSE).await;
+                Err(error) if error.may_pass() && self.clock.now().instant < deadline => {
+                    tracing::info!(%error, "not registered yet");
+                    self.clock.sleep(RETRY_PAUSE).await;
                 }
                 registered => return Ok(registered?),
             }
@@ -122,7 +119,13 @@ async fn become_available(
     node_id: NodeId,
 ) -> Result<(), StartError> {
     loop {
-        let response = lifecycle.heartbeat().await?;
+        let response = match lifecycle.heartbeat().await {
+            Err(error) if error.may_pass() => {
+                lifecycle.clock.sleep(RETRY_PAUSE).await;
+                continue;
+            }
+            answered => answered?,
+        };
         let is_available = |image: &Arc<Image>| {
             image.cluster.broker(node_id).is_some_and(|broker| !broker.is_fenced())
         };
