@@ -14,6 +14,7 @@ use strandline_wire::messages::ApiKey;
 use tokio::sync::Notify;
 
 use crate::driver::quorum::Leader;
+use crate::driver::quorum::rpc::carries_endpoints;
 use crate::handles::Handles;
 use crate::session::Hangup;
 
@@ -110,11 +111,13 @@ impl Cx {
         if is_ours { Ok(()) } else { Err(ErrorCode::INCONSISTENT_CLUSTER_ID) }
     }
 
-    /// Asks this node of the quorum. The leader is as known when the answer was given, or newer.
+    /// Asks this node of the quorum. The leader is as known when the answer was given, or newer, with
+    /// its address where the answer can tell it.
     pub(crate) async fn ask_quorum(&self, request: Request) -> Result<(Reply, Leader), Hangup> {
         let reply = self.handles.quorum.ask(request).await;
         let reply = reply.ok_or_else(|| Hangup("the quorum has stopped".into()))?;
-        let leader = self.handles.quorum.leadership().borrow().leader.clone();
+        let mut leader = self.handles.quorum.leadership().borrow().leader.clone();
+        leader.address = leader.address.filter(|_| carries_endpoints(self.api, self.version));
         Ok((reply, leader))
     }
 

@@ -11,18 +11,20 @@ use node::frames::{batch, fetch, produce};
 use node::{Client, Node, Start};
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::{
-    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
-    AlterPartitionRequest, ApiVersionsRequest, AssignReplicasToDirsRequest, BrokerHeartbeatRequest,
+    AddRaftVoterRequest, AllocateProducerIdsRequest, AlterConfigsRequest,
+    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest,
+    AssignReplicasToDirsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest,
     BrokerRegistrationRequest, ControllerRegistrationRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    ElectLeadersRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
-    ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, Message,
-    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, Request, SyncGroupRequest, UnregisterBrokerRequest,
-    UpdateFeaturesRequest,
+    ElectLeadersRequest, EndQuorumEpochRequest, FetchSnapshotRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, Message, MetadataRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, RemoveRaftVoterRequest,
+    Request, SyncGroupRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    UpdateRaftVoterRequest, VoteRequest,
 };
 
 const TOPIC: &str = "sweep";
@@ -417,6 +419,51 @@ impl Sweep {
     }
 }
 
+impl Sweep {
+    /// What the nodes of the quorum ask each other: all of it about a partition of its own.
+    fn quorum(&mut self) {
+        use strandline_wire::messages::{
+            begin_quorum_epoch_request as begin, end_quorum_epoch_request as end,
+            fetch_snapshot_request as snapshot, vote_request as vote,
+        };
+        const METADATA: &str = "__cluster_metadata";
+        let controller = self.node.controller;
+        self.each_at(controller, |_, _| {
+            let partitions = vec![vote::PartitionData { replica_id: 98, ..Default::default() }];
+            let topic =
+                vote::TopicData { topic_name: METADATA.into(), partitions, ..Default::default() };
+            VoteRequest { topics: vec![topic], ..Default::default() }
+        });
+        self.each_at(controller, |_, _| {
+            let partitions = vec![begin::PartitionData { leader_id: 98, ..Default::default() }];
+            let topic =
+                begin::TopicData { topic_name: METADATA.into(), partitions, ..Default::default() };
+            BeginQuorumEpochRequest { topics: vec![topic], ..Default::default() }
+        });
+        self.each_at(controller, |_, _| {
+            let partitions = vec![end::PartitionData { leader_id: 98, ..Default::default() }];
+            let topic =
+                end::TopicData { topic_name: METADATA.into(), partitions, ..Default::default() };
+            EndQuorumEpochRequest { topics: vec![topic], ..Default::default() }
+        });
+        self.each_at(controller, |_, _| {
+            let partitions = vec![snapshot::PartitionSnapshot::default()];
+            let topic =
+                snapshot::TopicSnapshot { name: METADATA.into(), partitions, ..Default::default() };
+            FetchSnapshotRequest { topics: vec![topic], ..Default::default() }
+        });
+        self.each_at(controller, |_, _| AddRaftVoterRequest::default());
+        self.each_at(controller, |_, _| RemoveRaftVoterRequest {
+            voter_id: 98,
+            ..Default::default()
+        });
+        self.each_at(controller, |_, _| UpdateRaftVoterRequest {
+            voter_id: 98,
+            ..Default::default()
+        });
+    }
+}
+
 #[test]
 fn every_version_of_every_api_is_answered() {
     let temporary = tempfile::tempdir().unwrap();
@@ -434,6 +481,7 @@ fn every_version_of_every_api_is_answered() {
     sweep.groups();
     sweep.cluster();
     sweep.controller();
+    sweep.quorum();
     let advertised = at_broker.api_keys.iter().chain(&at_controller.api_keys);
     let left: Vec<i16> =
         advertised.map(|api| api.api_key).filter(|key| !sweep.asked.contains(key)).collect();

@@ -7,10 +7,9 @@ use strandline_wire::messages::describe_quorum_response::{
 };
 use strandline_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, ListenerRole};
+use crate::driver::quorum::rpc::METADATA_TOPIC;
 use crate::session::Hangup;
-
-const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// Directory ids, and where the voters listen, came with KIP-853.
 const FIRST_VERSION_WITH_VOTER_KEYS: i16 = 2;
@@ -27,25 +26,42 @@ pub(crate) async fn handle(
     if request.topics.len() != 1 || !request.topics.iter().all(is_metadata) {
         return Ok(failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
     }
-    let Some(mut description) = cx.handles.quorum.describe().await else {
-        return Ok(failed(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    // How far the others are only their leader knows.
+    let leads = cx.handles.quorum.leadership().borrow().is_ready;
+    let relayed = match cx.session.role {
+        ListenerRole::Broker if !leads => cx.handles.controller.ask_leader(request).await,
+        ListenerRole::Broker | ListenerRole::Controller => None,
     };
-    let mut nodes = description.voter_set.iter().map(node).collect();
+    let mut response = match (relayed, cx.handles.quorum.describe().await.filter(|_| leads)) {
+        (Some(relayed), _) => relayed,
+        (None, Some(description)) => DescribeQuorumResponse {
+            nodes: description.voter_set.iter().map(node).collect(),
+            topics: of_metadata(partition(&description)),
+            ..Default::default()
+        },
+        (None, None) => {
+            let error_code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+            let refused = PartitionData { error_code, leader_id: -1, ..Default::default() };
+            DescribeQuorumResponse { topics: of_metadata(refused), ..Default::default() }
+        }
+    };
     if cx.version < FIRST_VERSION_WITH_VOTER_KEYS {
-        nodes = Vec::new();
-        for replica in description.voters.iter_mut().chain(&mut description.observers) {
-            replica.key.directory_id = Uuid::ZERO;
+        response.nodes = Vec::new();
+        let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        for partition in partitions {
+            let replicas = partition.current_voters.iter_mut().chain(&mut partition.observers);
+            replicas.for_each(|replica| replica.replica_directory_id = Uuid::ZERO);
         }
     }
-    Ok(DescribeQuorumResponse {
-        nodes,
-        topics: vec![TopicData {
-            topic_name: METADATA_TOPIC.into(),
-            partitions: vec![partition(&description)],
-            ..Default::default()
-        }],
+    Ok(response)
+}
+
+fn of_metadata(partition: PartitionData) -> Vec<TopicData> {
+    vec![TopicData {
+        topic_name: METADATA_TOPIC.into(),
+        partitions: vec![partition],
         ..Default::default()
-    })
+    }]
 }
 
 fn partition(description: &Description) -> PartitionData {

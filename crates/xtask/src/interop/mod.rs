@@ -32,7 +32,7 @@ against one that already runs at HOST:PORT. A client whose toolchain is missing 
 person's machine and fails when CI=true. Downloads and builds stay in target/interop/.";
 
 /// No client needs as long as this; one that does hangs.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(300);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(900);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(900);
 
 struct Arguments {

@@ -143,6 +143,14 @@ impl ControllerHandle {
         }))
     }
 
+    /// Asks the leader of the quorum what only it knows; `None` when it is this node, or out of reach.
+    pub(crate) async fn ask_leader<Q: WireRequest>(&self, request: Q) -> Option<Q::Response> {
+        let leader = self.leadership.borrow().leader.clone();
+        let address = leader.address.filter(|_| leader.id != Some(self.node_id))?;
+        let connection = self.links.connection(&address).await.ok()?;
+        connection.call(request).await.ok()
+    }
+
     async fn ask_remote<Q>(&self, address: &HostPort, request: Q) -> Result<Q::Response, Refusal>
     where
         Q: WireRequest,

@@ -30,6 +30,16 @@ pub(crate) use vote::VoteRpc;
 pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 pub(crate) const METADATA_PARTITION: i32 = 0;
 
+/// Whether an answer in this version can say where the leader is reached.
+pub(crate) fn carries_endpoints(api: ApiKey, version: i16) -> bool {
+    version
+        >= match api {
+            ApiKey::Fetch => 16,
+            ApiKey::UpdateRaftVoter => 0,
+            _ => 1,
+        }
+}
+
 /// What a peer answered, with the bytes that belong to it.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Answered {
