@@ -34,6 +34,8 @@ const METADATA_TOPIC_ID: Uuid = Uuid::ONE;
 /// Topics go by id from here on.
 const FIRST_VERSION_WITH_TOPIC_IDS: i16 = 13;
 const FIRST_VERSION_WITH_REPLICA_STATE: i16 = 15;
+/// Whoever hangs up is forgotten when its time is up: nobody may wait for as long as a number can say.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// A request outside of any fetch session.
 const FINAL_SESSION_EPOCH: i32 = -1;
 
@@ -156,7 +158,7 @@ impl FetchRpc {
             high_watermark: (partition.high_watermark != i64::MAX)
                 .then_some(Offset(partition.high_watermark)),
             max_bytes: max_bytes as u32,
-            max_wait: Duration::from_millis(request.max_wait_ms.max(0) as u64),
+            max_wait: Duration::from_millis(request.max_wait_ms.max(0) as u64).min(WAIT_MAX),
         })
     }
 

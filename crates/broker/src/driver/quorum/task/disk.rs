@@ -124,10 +124,17 @@ impl Task {
         match write.kind {
             WriteKind::Truncate(end_offset) => {
                 let (store, log) = (Arc::clone(&log.store), log.log.clone());
+                let path = self.parts.log.dir.clone();
                 Box::pin(async move {
                     let snapshots = store.snapshots().await?;
                     let plan = log.truncate_to(end_offset, snapshots, now.timestamp);
                     let log = Box::new(store.truncate(plan).await?.log);
+                    let end = log.log_end();
+                    if end != end_offset {
+                        // The logs part within a batch: they never came from one leader.
+                        let reason = format!("cut at {end_offset}, it ends at {end}");
+                        return Err(StoreFault::Corrupt { path, position: 0, reason });
+                    }
                     Ok(Finished::Truncated { last, log })
                 })
             }
