@@ -9,6 +9,9 @@ use crate::{Endpoint, ReplicaKey};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub me: ReplicaKey,
+    /// This node has lost its disk: votes that it gave may still be counted. It neither votes nor
+    /// stands until it holds what a leader has committed.
+    pub has_forgotten: bool,
     /// Where this node's controller listeners can be reached; told to followers by a new leader.
     pub endpoints: Vec<Endpoint>,
     /// How many bootstrap servers the driver can reach by index: an observer asks them for the
@@ -43,6 +46,7 @@ impl Config {
     pub fn new(me: ReplicaKey) -> Self {
         Self {
             me,
+            has_forgotten: false,
             endpoints: Vec::new(),
             bootstrap_servers: 0,
             election_timeout: Duration::from_millis(1000),
@@ -59,6 +63,11 @@ impl Config {
             retention_max_bytes: 100 * 1024 * 1024,
             retention_max_age: Duration::from_secs(7 * 24 * 3600),
         }
+    }
+
+    /// Longer than any candidate waits for votes: afterwards nobody counts an old one.
+    pub(crate) fn vote_lifetime(&self) -> Duration {
+        self.election_timeout.saturating_mul(2) + self.election_backoff_max
     }
 
     /// A leader that hears from no majority for this long steps down.

@@ -200,6 +200,10 @@ impl Quorum {
 
     /// `promise` is what this node has promised in the epoch of `vote`.
     fn grants(&self, promise: &Election, vote: &Vote) -> bool {
+        if self.forgotten_until.is_some() {
+            // It may have voted for another already.
+            return false;
+        }
         let up_to_date = self.is_up_to_date(vote.last_epoch, vote.end_offset);
         if vote.pre_vote {
             // Who hears a living leader must not help a node that does not to depose it.

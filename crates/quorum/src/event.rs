@@ -180,6 +180,11 @@ pub enum Effect {
         epoch: LeaderEpoch,
         leader: Option<NodeId>,
     },
+    /// What was forgotten with the disk does not matter any more ([`crate::Config::has_forgotten`]):
+    /// the next start may vote.
+    Remembered {
+        after: Option<WriteId>,
+    },
     /// This node leads and has committed in its epoch: its state may decide from now on.
     LeaderReady {
         epoch: LeaderEpoch,

@@ -154,8 +154,23 @@ impl Quorum {
             effects.push(Effect::AppendFetched { write, request, batches: usable });
         }
         self.commit(high_watermark.min(self.log.end_offset()), effects);
+        self.remember(now, high_watermark, effects);
         self.maybe_take_snapshot(now, effects);
         self.fetch_next(effects);
+    }
+
+    /// A node that lost its disk counts again once it holds what is committed, and no vote that it
+    /// may have given before is counted any more.
+    fn remember(&mut self, now: Now, high_watermark: Offset, effects: &mut Vec<Effect>) {
+        let Some(until) = self.forgotten_until else { return };
+        // Before it has committed in its own epoch, a leader does not know how far the log is committed.
+        let is_whole = self.log.end_offset() >= high_watermark
+            && self.log.epoch_before(high_watermark) == self.election.epoch;
+        if is_whole && now.instant >= until {
+            self.forgotten_until = None;
+            let after = self.unless_durable(self.last_write);
+            effects.push(Effect::Remembered { after });
+        }
     }
 
     /// How many batches continue this log: dense offsets, epochs that never go back and are not

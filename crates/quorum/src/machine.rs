@@ -28,6 +28,8 @@ pub struct Quorum {
     pub(crate) in_flight: BTreeMap<RequestId, InFlight>,
     /// Retries since something last went well.
     pub(crate) retries: u32,
+    /// It lost its disk, and votes given before may be counted until then.
+    pub(crate) forgotten_until: Option<Instant>,
     /// A copied snapshot is being made this node's log: nothing may be appended or led meanwhile.
     pub(crate) installing: bool,
     /// New record bytes when a snapshot was last asked for; `None` when the newest answer is taken.
@@ -55,7 +57,9 @@ impl Quorum {
             Some(election) if election.epoch >= unknown.epoch => election,
             _ => unknown,
         };
+        let forgotten_until = config.has_forgotten.then(|| now.instant + config.vote_lifetime());
         let mut quorum = Self {
+            forgotten_until,
             config,
             random: Random::new(seed),
             election,
@@ -79,7 +83,7 @@ impl Quorum {
 
     fn begin(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.arm_snapshot_timer(now, effects);
-        if self.is_sole_voter() {
+        if self.is_sole_voter() && self.may_stand() {
             // Nobody else could lead or object: waiting for a time-out would only cost time.
             self.become_candidate(now, effects);
             return;
@@ -456,6 +460,9 @@ impl Quorum {
     /// that log (Ongaro's thesis, 4.2.2). Its own vote counts only if it is a voter.
     pub(crate) fn may_stand(&self) -> bool {
         let me = self.config.me;
+        if self.forgotten_until.is_some() {
+            return false;
+        }
         self.is_voter()
             || (!self.membership_is_committed()
                 && self.log.previous_membership().is_some_and(|old| old.voters.contains(me)))

@@ -99,6 +99,8 @@ pub struct World {
     pub steps: u64,
     pub truncations: usize,
     pub installs: usize,
+    /// Nodes that lost their disks, and know it.
+    pub forgetful: BTreeSet<i32>,
     /// The log was cut, or a control record came into it.
     recheck: bool,
 }
@@ -128,6 +130,7 @@ impl World {
             steps: 0,
             truncations: 0,
             installs: 0,
+            forgetful: BTreeSet::new(),
             recheck: false,
         }
     }
@@ -150,6 +153,7 @@ impl World {
         node.applied = recovered.snapshots.last().map_or(Offset::ZERO, |s| s.id.end_offset);
         let mut config = Config::new(key(id));
         config.endpoints = voter(id).endpoints;
+        config.has_forgotten = self.forgetful.contains(&id);
         if self.snapshot_entries != u64::MAX {
             config.snapshot_max_new_record_bytes = self.snapshot_entries * 100;
             config.retention_max_bytes = self.snapshot_entries * 150;
@@ -257,6 +261,16 @@ impl World {
                 self.step(id, Event::Response { id: RequestId(request), response: granted });
             }
         }
+    }
+
+    /// Crashes, and comes back with an empty disk.
+    pub fn replace_disk(&mut self, id: i32) {
+        self.crash(id);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.durable = Disk::default();
+        }
+        self.forgetful.insert(id);
+        self.start(id);
     }
 
     pub fn resign(&mut self, id: i32) {
@@ -567,6 +581,7 @@ impl World {
             Effect::KeepSnapshotChunk { .. }
             | Effect::Cancel { .. }
             | Effect::LeaderChanged { .. }
+            | Effect::Remembered { .. }
             | Effect::LeaderReady { .. } => {}
         }
         false

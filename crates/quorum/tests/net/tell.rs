@@ -25,6 +25,7 @@ pub fn effect(effect: &Effect) -> Option<String> {
         Effect::KeepSnapshotChunk { id, position, .. } => {
             format!("keep chunk of {id:?} from {position}")
         }
+        Effect::Remembered { .. } => "may vote again".into(),
         Effect::InstallSnapshot { id } => format!("install snapshot {id:?}"),
         Effect::LeaderChanged { .. } | Effect::Arm { .. } | Effect::Cancel { .. } => return None,
     })
