@@ -11,6 +11,7 @@ use strandline_wire::messages::{ApiKey, Message, Request};
 use crate::api::{self, api_versions};
 use crate::cx::{Cx, SessionFacts};
 use crate::handles::Handles;
+use crate::metrics::OpenConnection;
 use crate::session::{Activity, Answer, Answering, Hangup, Piece, Serve};
 
 /// Serves the requests of one connection.
@@ -18,6 +19,7 @@ pub(crate) struct Dispatcher {
     handles: Arc<Handles>,
     session: Arc<SessionFacts>,
     activity: Arc<Activity>,
+    _counted: OpenConnection,
 }
 
 impl Dispatcher {
@@ -25,8 +27,9 @@ impl Dispatcher {
         handles: Arc<Handles>,
         session: Arc<SessionFacts>,
         activity: Arc<Activity>,
+        counted: OpenConnection,
     ) -> Self {
-        Self { handles, session, activity }
+        Self { handles, session, activity, _counted: counted }
     }
 }
 

@@ -19,7 +19,9 @@ use strandline_types::{LeaderEpoch, Timestamp, Uuid};
 use strandline_wire::messages::FeatureLevelRecord;
 use thiserror::Error;
 
-use crate::driver::quorum::{BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, METADATA_DIR, Snapshot, voter};
+use crate::driver::quorum::{
+    BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, FORGOTTEN_FILE, METADATA_DIR, Snapshot, voter,
+};
 use crate::features;
 
 /// How the metadata quorum begins.
@@ -30,6 +32,8 @@ pub enum Founding<'a> {
     Alone { host_name: &'a str },
     /// Its voters are fixed by `controller.quorum.voters`, or this node joins one that exists.
     ByOthers,
+    /// The same, and this node is one of those voters and has lost its disk.
+    Forgotten,
 }
 
 /// What a log dir is.
@@ -162,7 +166,7 @@ pub async fn format(
             Founding::Alone { host_name } if has_metadata_log => {
                 Some(endpoints(config, host_name)?)
             }
-            Founding::Alone { .. } | Founding::ByOthers => None,
+            Founding::Alone { .. } | Founding::ByOthers | Founding::Forgotten => None,
         };
         let identity = MetaProperties {
             cluster_id: cluster_id.to_owned(),
@@ -173,6 +177,12 @@ pub async fn format(
     }
     let mut formatted = Vec::with_capacity(planned.len());
     for (dir, founder) in planned {
+        if founding == Founding::Forgotten && dir.has_metadata_log {
+            // Before the directory is anybody's: from then on it must not vote.
+            disk.create_dir_all(&dir.path).map_err(|source| io_failure(&dir.path, source))?;
+            let note = Staged::write(disk, &dir.path, FORGOTTEN_FILE, Bytes::new()).await?;
+            publish(disk, &[note])?;
+        }
         format_dir(disk, &dir.path, &dir.identity, founder, now).await?;
         formatted.push(dir);
     }
@@ -223,7 +233,12 @@ fn sync_name(disk: &dyn Disk, dir: &Path) -> Result<()> {
 /// A directory without `meta.properties` but with data was formatted by somebody else, or lost it.
 fn refuse_strangers(disk: &dyn Disk, dir: &Path) -> Result<()> {
     // What an interrupted format leaves behind, and the roots of file systems have.
-    refuse_others(disk, dir, "", &[BOOTSTRAP_FILE, METADATA_DIR, ".lock", "lost+found"])?;
+    refuse_others(
+        disk,
+        dir,
+        "",
+        &[BOOTSTRAP_FILE, METADATA_DIR, FORGOTTEN_FILE, ".lock", "lost+found"],
+    )?;
     let within = format!("{METADATA_DIR}/");
     refuse_others(disk, &dir.join(METADATA_DIR), &within, &[&BOOTSTRAP_SNAPSHOT.name()])
 }

@@ -1,6 +1,7 @@
 //! Accepts connections on one listener and gives each a session.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,31 +12,29 @@ use crate::cx::{ListenerRole, RequestQueue, SessionFacts};
 use crate::dispatch::Dispatcher;
 use crate::handles::Handles;
 use crate::metrics::{ListenerMetrics, OpenConnection};
-use crate::session::{Connections, End, RequestMemory, Session, SessionEnd};
+use crate::session::{Activity, Connections, End, RequestMemory, Serve, Session, SessionEnd};
 
 /// After a failed accept (no file descriptor left, most likely) the next try waits this long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// One bound address and what its sessions share.
-pub(crate) struct Acceptor {
+/// Where connections come in.
+pub(crate) struct Reception {
     pub(crate) world: World,
-    pub(crate) handles: Arc<Handles>,
     pub(crate) connections: Connections,
     pub(crate) memory: RequestMemory,
     pub(crate) frame_max_bytes: usize,
-    /// Name of the listener, such as `PLAINTEXT`.
-    pub(crate) name: String,
-    pub(crate) role: ListenerRole,
-    pub(crate) metrics: Arc<ListenerMetrics>,
+    /// Sessions of the controller run on the control plane.
+    pub(crate) lane: Lane,
 }
 
-impl Acceptor {
-    /// Accepts until the node stops. Sessions of the controller run on the control plane.
-    pub(crate) async fn run(self, listener: Box<dyn Listener>) {
-        let lane = match self.role {
-            ListenerRole::Broker => Lane::Data,
-            ListenerRole::Controller => Lane::Control,
-        };
+impl Reception {
+    /// Accepts until the connections are closed; each is served by what `server` makes for it.
+    pub(crate) async fn accept<S: Serve + Unpin + 'static>(
+        &self,
+        name: &str,
+        listener: &dyn Listener,
+        server: impl Fn(SocketAddr, Arc<Activity>) -> S,
+    ) {
         let connections = self.connections.clone();
         let mut closed = pin!(connections.closed());
         loop {
@@ -45,45 +44,70 @@ impl Acceptor {
                 accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
             };
             match accepted {
-                Ok(conn) => self.open(lane, conn),
+                Ok(conn) => self.open(name, conn, &server),
                 Err(error) => {
-                    tracing::warn!(listener = self.name, %error, "cannot accept a connection");
+                    tracing::warn!(listener = name, %error, "cannot accept a connection");
                     self.world.clock.sleep(ACCEPT_RETRY).await;
                 }
             }
         }
     }
 
-    fn open(&self, lane: Lane, conn: Arc<dyn Conn>) {
+    fn open<S: Serve + Unpin + 'static>(
+        &self,
+        name: &str,
+        conn: Arc<dyn Conn>,
+        server: &impl Fn(SocketAddr, Arc<Activity>) -> S,
+    ) {
         let peer = conn.peer_addr();
         let now = self.world.clock.now();
         let registered = match self.connections.register(now.instant, &conn) {
             Ok(registered) => registered,
             Err(full) => {
-                tracing::warn!(%peer, listener = self.name, "refused a connection: {full}");
+                tracing::warn!(%peer, listener = name, "refused a connection: {full}");
                 conn.close();
                 return;
             }
         };
-        let counted = OpenConnection::new(&self.metrics);
-        let session = Arc::new(SessionFacts {
-            listener: self.name.clone(),
-            role: self.role,
-            peer,
-            queue: RequestQueue::default(),
-        });
-        let dispatcher =
-            Dispatcher::new(Arc::clone(&self.handles), session, Arc::clone(&registered.activity));
         let activity = Arc::clone(&registered.activity);
-        let session = Session::new(conn, dispatcher, activity, &self.memory, self.frame_max_bytes);
+        let server = server(peer, Arc::clone(&activity));
+        let session = Session::new(conn, server, activity, &self.memory, self.frame_max_bytes);
         self.world.spawn.spawn(
-            lane,
+            self.lane,
             Box::pin(async move {
                 let end = session.run().await;
-                drop((registered, counted));
+                drop(registered);
                 log_end(peer, &end);
             }),
         );
+    }
+
+    pub(crate) fn close(&self) {
+        self.connections.close_all();
+    }
+}
+
+/// One bound address and what its sessions share.
+pub(crate) struct Acceptor {
+    pub(crate) reception: Reception,
+    pub(crate) handles: Arc<Handles>,
+    /// Name of the listener, such as `PLAINTEXT`.
+    pub(crate) name: String,
+    pub(crate) role: ListenerRole,
+    pub(crate) metrics: Arc<ListenerMetrics>,
+}
+
+impl Acceptor {
+    /// Accepts until the node stops.
+    pub(crate) async fn run(self, listener: Box<dyn Listener>) {
+        let server = |peer, activity| {
+            let (listener, role) = (self.name.clone(), self.role);
+            let queue = RequestQueue::default();
+            let session = Arc::new(SessionFacts { listener, role, peer, queue });
+            let counted = OpenConnection::new(&self.metrics);
+            Dispatcher::new(Arc::clone(&self.handles), session, activity, counted)
+        };
+        self.reception.accept(&self.name, &*listener, server).await;
     }
 }
 

@@ -8,7 +8,6 @@ mod node;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,13 +57,6 @@ impl Cluster {
                 "min.insync.replicas=2".into(),
                 "default.replication.factor=3".into(),
             ];
-            let formatted = Command::new(env!("CARGO_BIN_EXE_strandline"))
-                .current_dir(&dir)
-                .args(["storage", "format", "-t", "4L6g3nShT-eMCtK--X86sw"])
-                .args(settings.iter().flat_map(|setting| ["--set", setting]))
-                .output()
-                .unwrap();
-            assert!(formatted.status.success(), "{formatted:?}");
             let mut start = Start::bare(&dir);
             for setting in &settings {
                 let (key, value) = setting.split_once('=').unwrap();
@@ -244,19 +236,40 @@ async fn any_broker_may_be_killed_or_stopped() {
     check(cluster.client(), &acked).await;
 }
 
-#[test]
-fn who_was_not_formatted_makes_up_no_cluster() {
+/// The cluster id in a node's `meta.properties`.
+fn cluster_id(data: &Path) -> String {
+    let text = std::fs::read_to_string(data.join("meta.properties")).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("cluster.id=")).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_data_learns_the_cluster_and_votes_only_when_it_has_caught_up() {
     let home = tempfile::tempdir().unwrap();
-    let start = Start::anywhere(home.path());
-    let named = [
-        ("controller.quorum.voters", "1@127.0.0.1:1,2@127.0.0.1:2", "voter 2"),
-        ("controller.quorum.bootstrap.servers", "10.0.0.7:9093", "bootstrap server 10.0.0.7:9093"),
-    ];
-    for (key, value, other) in named {
-        let ended = start.clone().set("node.id", "1").set(key, value).refused();
-        assert!(!ended.status.success());
-        assert!(ended.log.contains(&format!("the settings name {other}")), "{}", ended.log);
-        assert!(ended.log.contains("strandline storage format -t CLUSTER_ID"), "{}", ended.log);
-        assert!(!home.path().join("strandline-data/meta.properties").exists());
+    let data = |index: usize| home.path().join(format!("node{}/data", index + 1));
+    let mut cluster = Cluster::start(home.path());
+    let founded = cluster_id(&data(0));
+    for index in 0..3 {
+        assert_eq!(cluster_id(&data(index)), founded);
+        let forgotten = data(index).join(".strandline-forgotten");
+        assert!(!forgotten.exists(), "node {} is a founder", index + 1);
     }
+    let admin = Admin::new(cluster.client());
+    let created = admin.create_topics(&[NewTopic::new(TOPIC, PARTITIONS, 3)], false).await.unwrap();
+    assert!(created.iter().all(|(_, result)| result.is_ok()), "{created:?}");
+    let acked = Arc::new(Acked::default());
+    let producing = produce(cluster.client(), Arc::clone(&acked));
+    acked.progress().await;
+
+    let lost = 1;
+    cluster.take(lost).kill();
+    std::fs::remove_dir_all(data(lost)).unwrap();
+    cluster.restart(lost);
+    assert_eq!(cluster_id(&data(lost)), founded);
+    let forgotten = data(lost).join(".strandline-forgotten");
+    patiently("the replaced node may vote again", || !forgotten.exists()).await;
+    all_in_sync(&admin).await;
+    acked.progress().await;
+    acked.is_over.store(true, Ordering::Relaxed);
+    producing.await.unwrap();
+    check(cluster.client(), &acked).await;
 }

@@ -557,6 +557,12 @@ impl Quorum {
             );
             assert!(leading.epoch_start < self.log.end_offset(), "QUORUM-6: LeaderChange is first");
         }
+        let stands =
+            matches!(self.role, Role::Prospective(_) | Role::Candidate { .. } | Role::Leader(_));
+        assert!(
+            !stands || self.forgotten_until.is_none(),
+            "QUORUM-10: who has forgotten its votes does not stand"
+        );
         if let Role::Candidate { .. } = &self.role {
             assert!(self.election.voted == Some(self.config.me), "QUORUM-1: it votes for itself");
         }

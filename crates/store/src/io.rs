@@ -107,7 +107,10 @@ impl Io {
     }
 
     /// Removes what may be gone already.
-    pub(crate) async fn remove_files(&self, paths: Vec<PathBuf>) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn remove_files(&self, paths: Vec<PathBuf>) -> Result<()> {
         self.run(move |disk| {
             for path in &paths {
                 remove_if_there(disk, path).context("remove", path)?;

@@ -49,6 +49,8 @@ use task::{Command, Task};
 pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
 /// The records that a new quorum's first controller writes.
 pub(crate) const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
+/// Says that a voter's disk was replaced: it has forgotten its votes.
+pub(crate) const FORGOTTEN_FILE: &str = ".strandline-forgotten";
 /// The snapshot before all records, which names the founding voters.
 pub(crate) const BOOTSTRAP_SNAPSHOT: names::SnapshotId =
     names::SnapshotId { end: Offset::ZERO, epoch: LeaderEpoch(0) };
@@ -279,7 +281,7 @@ pub(crate) struct StartedQuorum {
 pub(crate) async fn start(
     world: &World,
     dir: &LogDir,
-    options: QuorumOptions,
+    mut options: QuorumOptions,
 ) -> Result<StartedQuorum, OpenError> {
     let now = world.clock.now();
     let static_voters = static_membership(&options.static_voters);
@@ -287,6 +289,8 @@ pub(crate) async fn start(
     let found =
         open::find(dir, options.log, static_voters.as_ref(), options.supported, now).await?;
     check_directory(options.core.me, &found.recovered)?;
+    let forgotten = dir.path().join(FORGOTTEN_FILE);
+    options.core.has_forgotten = dir.io().read_whole(&forgotten).await?.is_some();
 
     let (commands, inbox) = mpsc::unbounded_channel();
     let (events_out, events) = mpsc::unbounded_channel();
@@ -329,6 +333,7 @@ pub(crate) async fn start(
         peers,
         bootstrap_servers: options.bootstrap_servers,
         listener,
+        forgotten,
     });
     world.spawn.spawn(Lane::Control, Box::pin(task.run(effects, fault_out)));
     Ok(StartedQuorum { handle, events, fault })

@@ -9,7 +9,7 @@ use strandline_ports::{Lane, Listener, World};
 use super::{BoundAddress, StartError};
 use crate::cx::ListenerRole;
 use crate::handles::Handles;
-use crate::listener::Acceptor;
+use crate::listener::{Acceptor, Reception};
 use crate::session::{Connections, RequestMemory};
 
 /// Every listener of the node, bound and not yet accepting.
@@ -56,12 +56,14 @@ impl Bound {
         config
     }
 
+    /// The listeners of this node's controller, with their names.
+    pub(super) fn controllers(&self) -> Vec<(&str, &dyn Listener)> {
+        let controllers = self.0.iter().filter(|bound| bound.role == ListenerRole::Controller);
+        controllers.map(|bound| (bound.config.name.as_str(), &*bound.listener)).collect()
+    }
+
     /// Begins to accept on the listeners of one role. Gives their names and addresses.
     pub(super) fn serve(&mut self, role: ListenerRole, serving: &Serving) -> Vec<BoundAddress> {
-        let lane = match role {
-            ListenerRole::Broker => Lane::Data,
-            ListenerRole::Controller => Lane::Control,
-        };
         let mut addresses = Vec::new();
         for bound in self.0.extract_if(.., |bound| bound.role == role) {
             let BoundListener { config: ListenerConfig { name, .. }, listener, .. } = bound;
@@ -71,6 +73,7 @@ impl Bound {
                 address: listener.local_addr(),
             });
             let acceptor = serving.acceptor(name, role);
+            let lane = acceptor.reception.lane;
             serving.world.spawn.spawn(lane, Box::pin(acceptor.run(listener)));
         }
         addresses
@@ -88,12 +91,20 @@ pub(super) struct Serving {
 
 impl Serving {
     fn acceptor(&self, name: String, role: ListenerRole) -> Acceptor {
-        Acceptor {
+        let lane = match role {
+            ListenerRole::Broker => Lane::Data,
+            ListenerRole::Controller => Lane::Control,
+        };
+        let reception = Reception {
             world: self.world.clone(),
-            handles: Arc::clone(&self.handles),
             connections: self.connections.clone(),
             memory: self.memory.clone(),
             frame_max_bytes: frame_max_bytes(&self.config),
+            lane,
+        };
+        Acceptor {
+            reception,
+            handles: Arc::clone(&self.handles),
             metrics: self.handles.metrics.listener(&name),
             name,
             role,
@@ -101,7 +112,7 @@ impl Serving {
     }
 }
 
-fn frame_max_bytes(config: &BrokerConfig) -> usize {
+pub(super) fn frame_max_bytes(config: &BrokerConfig) -> usize {
     config.network.request_max_bytes.max(0) as usize
 }
 

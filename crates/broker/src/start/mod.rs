@@ -2,6 +2,7 @@
 
 mod bind;
 mod close;
+mod founding;
 mod join;
 mod open_dirs;
 mod settings;
@@ -149,7 +150,8 @@ impl Broker {
         let metrics_listener = bind_metrics(&world, &config).await?;
         let config = Arc::new(bound.settle(config));
         let endpoints = endpoints(&config);
-        let opened = open_dirs::open(&world, &config).await?;
+        let learned = founding::learn(&world, &config, &bound).await;
+        let opened = open_dirs::open(&world, &config, learned).await?;
         let (dirs, found) = (Arc::new(opened.dirs), opened.found);
         let identity = Identity {
             node_id: config.node_id,

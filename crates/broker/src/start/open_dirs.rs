@@ -14,6 +14,7 @@ use strandline_store::{
 };
 use strandline_types::{BrokerEpoch, NodeId, Uuid};
 
+use super::founding::Learned;
 use crate::dirs::{Dir, DirIndex, Dirs};
 use crate::driver::replicas::FoundOnDisk;
 use crate::format::{self, FormatFailure, Founding};
@@ -32,11 +33,6 @@ pub enum DirError {
     InUse { path: PathBuf },
     #[error("{} belongs to node {found}, this is node {expected}: set node.id={found}, or name another directory", path.display())]
     OtherNode { path: PathBuf, found: NodeId, expected: NodeId },
-    #[error(
-        "{} is empty, and the settings name {others}: a cluster of several has one id, so give each of its nodes the same: strandline storage format -t CLUSTER_ID --config FILE",
-        path.display()
-    )]
-    Unformatted { path: PathBuf, others: String },
     #[error("{} belongs to cluster {found}, the other directories to {expected}", path.display())]
     OtherCluster { path: PathBuf, found: String, expected: String },
 }
@@ -69,7 +65,11 @@ struct Opening<'a> {
 /// A directory that fails is left out, and what lies in it is offline until a start finds it well.
 /// Without the metadata log's own there is no start, nor without any that may hold partitions, nor
 /// while a directory belongs to somebody else.
-pub(super) async fn open(world: &World, config: &BrokerConfig) -> Result<OpenedDirs, DirError> {
+pub(super) async fn open(
+    world: &World,
+    config: &BrokerConfig,
+    learned: Option<Learned>,
+) -> Result<OpenedDirs, DirError> {
     let options = LogDirOptions {
         open_files: Arc::new(OpenFiles::new(open_files_max(config))),
         tail_cache: Arc::new(TailCache::new(TAIL_CACHE_BYTES)),
@@ -81,17 +81,20 @@ pub(super) async fn open(world: &World, config: &BrokerConfig) -> Result<OpenedD
         // Whoever that directory belongs to: no cluster is to be founded beside it.
         return Err(failure);
     }
-    if let (None, Some(others)) = (&agreed, others_in_quorum(config)) {
-        // Whoever made up an id of its own could never join the others.
-        return Err(DirError::Unformatted { path: config.metadata_log_dir.clone().into(), others });
-    }
     let previous_epoch = previous_epoch(opening.usable());
-    // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
-    let founding = match agreed.is_none() && config.quorum.voters.is_empty() {
-        true => Founding::Alone { host_name: "localhost" },
-        false => Founding::ByOthers,
+    let is_voter = config.quorum.voters.iter().any(|voter| voter.id == config.node_id);
+    let founding = match &learned {
+        Some(learned) if is_voter && !learned.is_founder => Founding::Forgotten,
+        Some(_) => Founding::ByOthers,
+        // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
+        None if agreed.is_none() && config.quorum.voters.is_empty() => {
+            Founding::Alone { host_name: "localhost" }
+        }
+        None => Founding::ByOthers,
     };
-    let cluster_id = agreed.unwrap_or_else(|| random_uuid(&*world.entropy).to_string());
+    let learned = learned.map(|learned| learned.cluster_id);
+    let cluster_id = agreed.or(learned);
+    let cluster_id = cluster_id.unwrap_or_else(|| random_uuid(&*world.entropy).to_string());
     opening.format(&cluster_id, founding).await?;
     let (dirs, found) = opening.finish(&cluster_id).await?;
     let log_dirs = config.log_dirs.iter().collect::<BTreeSet<_>>().len();
@@ -232,19 +235,6 @@ async fn directory_id(
     let identity = DirIdentity { cluster_id, node_id: config.node_id, directory_id };
     log.write_identity(&identity).await?;
     Ok(id)
-}
-
-/// The nodes of the quorum besides this one, as the settings name them.
-fn others_in_quorum(config: &BrokerConfig) -> Option<String> {
-    let me = config.node_id;
-    let voters = config.quorum.voters.iter().filter(|voter| voter.id != me);
-    let voters = voters.map(|voter| format!("voter {}", voter.id));
-    let servers = config.quorum.bootstrap_servers.iter();
-    // Port 0, the default, asks for any free one: that is not known to anybody else.
-    let servers = servers.filter(|server| server.port != 0 && !config.is_own_controller(server));
-    let servers = servers.map(|server| format!("bootstrap server {server}"));
-    let others: Vec<String> = voters.chain(servers).collect();
-    (!others.is_empty()).then(|| others.join(", "))
 }
 
 fn open_files_max(config: &BrokerConfig) -> usize {

@@ -43,7 +43,7 @@ use crate::driver::upkeep::Upkeep;
 use crate::features;
 use crate::format::format_dir;
 use crate::handles::{Handles, Identity};
-use crate::listener::Acceptor;
+use crate::listener::{Acceptor, Reception};
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -180,11 +180,14 @@ impl TestNode {
         let listener = self.world.net.listen("127.0.0.1", 0).await.unwrap();
         self.address = listener.local_addr();
         let acceptor = Acceptor {
-            world: self.world.clone(),
+            reception: Reception {
+                world: self.world.clone(),
+                connections: self.connections.clone(),
+                memory: RequestMemory::new(100 << 20),
+                frame_max_bytes: 100 << 20,
+                lane: Lane::Data,
+            },
             handles: Arc::clone(&self.handles),
-            connections: self.connections.clone(),
-            memory: RequestMemory::new(100 << 20),
-            frame_max_bytes: 100 << 20,
             name: "PLAINTEXT".into(),
             role: ListenerRole::Broker,
             metrics: self.handles.metrics.listener("PLAINTEXT"),

@@ -6,6 +6,7 @@ mod effects;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Poll;
@@ -63,6 +64,8 @@ pub(super) struct Parts {
     pub(super) bootstrap_servers: Vec<HostPort>,
     /// Voters are reached by their endpoint of this name.
     pub(super) listener: String,
+    /// Lies there while this node must not vote.
+    pub(super) forgotten: PathBuf,
 }
 
 pub(super) struct Task {

@@ -31,6 +31,8 @@ enum Until {
 enum Outgoing {
     Send(Peer, RequestId, Request),
     Reply(Ticket, Reply),
+    /// This node may vote, from the next start on too.
+    Remember,
 }
 
 impl Task {
@@ -83,6 +85,7 @@ impl Task {
             }
             Effect::Committed { end_offset } => self.committed(end_offset),
             Effect::LeaderChanged { epoch, leader } => self.leader_changed(epoch, leader),
+            Effect::Remembered { after } => self.when_durable(after, Outgoing::Remember),
             Effect::LeaderReady { epoch, .. } => {
                 self.is_leading = true;
                 self.tell(MetadataEvent::Leading { epoch });
@@ -245,6 +248,7 @@ impl Task {
     fn let_go(&mut self, what: Outgoing) {
         match what {
             Outgoing::Send(to, id, request) => self.send(to, id, request),
+            Outgoing::Remember => self.remember(),
             Outgoing::Reply(ticket, reply) => {
                 // Whoever is told of records would ask again and again for what is not there yet.
                 let written = self.parts.log.log.written_end();
@@ -262,6 +266,17 @@ impl Task {
                 }
             }
         }
+    }
+
+    fn remember(&self) {
+        let (io, forgotten) = (self.parts.log.io.clone(), self.parts.forgotten.clone());
+        let removing = async move {
+            if let Err(fault) = io.remove_files(vec![forgotten]).await {
+                // The next start catches up once more before it votes.
+                tracing::warn!(%fault, "this node may vote again, and cannot note it");
+            }
+        };
+        self.parts.world.spawn.spawn(Lane::Control, Box::pin(removing));
     }
 
     fn send(&self, to: Peer, id: RequestId, request: Request) {
