@@ -50,6 +50,12 @@ impl Auditor {
         Ok(offsets)
     }
 
+    /// Who is in a group, for whoever has to find out why it does not move on.
+    pub(crate) async fn describe(&self, group: &str) -> String {
+        let admin = Admin::new(self.client.clone());
+        format!("{:?}", admin.describe_groups(&[group.to_owned()]).await)
+    }
+
     /// Reads the log of the groups: generations go forward.
     pub(crate) async fn read_log(&self) -> Result<(), ConsumeError> {
         let topic = self.client.fresh_topic(CONSUMER_OFFSETS, false).await?;

@@ -136,6 +136,11 @@ fn settings(rng: &mut Rng, groups: &GroupsPlan) -> Vec<(&'static str, String)> {
     settings.retain(|(name, _)| *name != "log.flush.interval.messages");
     let lag_ms = [2_000, 5_000, 10_000][rng.below(3) as usize];
     settings.push(("replica.lag.time.max.ms", lag_ms.to_string()));
+    if rng.one_in(2) {
+        // Whoever was away for a while gets a snapshot.
+        let bytes = rng.between(500, 5_000);
+        settings.push(("metadata.log.max.record.bytes.between.snapshots", bytes.to_string()));
+    }
     settings.extend(checkpoints(rng));
     settings
 }
@@ -168,7 +173,15 @@ impl Stage {
             let fault = Fault::ALL[self.crew.rng.below(Fault::ALL.len() as u64) as usize];
             self.crew.sim.note(&format!("fault: {fault:?}"));
             faults.push(fault);
+            // Trouble comes in twos.
+            match self.crew.rng.below(6) {
+                _ if fault == Fault::PowerLoss => {}
+                0 => self.delay(),
+                1 => self.reset(),
+                _ => {}
+            }
             let survived = self.suffer(fault).await;
+            self.crew.network.set_faults(NetFaults::CALM);
             self.compare_logs();
             if !survived || !self.crew.field.oracle().violations().is_empty() {
                 return faults;
@@ -271,15 +284,13 @@ impl Stage {
                 true
             }
             Fault::Delay => {
-                let delay_max = Duration::from_millis(self.crew.rng.between(5, 400));
-                self.crew.network.set_faults(NetFaults { delay_max, ..NetFaults::CALM });
+                self.delay();
                 self.long_time().await;
                 self.crew.network.set_faults(NetFaults::CALM);
                 true
             }
             Fault::Resets => {
-                let reset_one_in = self.crew.rng.between(5, 200);
-                self.crew.network.set_faults(NetFaults { reset_one_in, ..NetFaults::CALM });
+                self.reset();
                 self.long_time().await;
                 self.crew.network.set_faults(NetFaults::CALM);
                 true
@@ -292,6 +303,16 @@ impl Stage {
             }
             Fault::DiskFull => self.fill_disk(index).await,
         }
+    }
+
+    fn delay(&mut self) {
+        let delay_max = Duration::from_millis(self.crew.rng.between(5, 400));
+        self.crew.network.set_faults(NetFaults { delay_max, ..NetFaults::CALM });
+    }
+
+    fn reset(&mut self) {
+        let reset_one_in = self.crew.rng.between(5, 200);
+        self.crew.network.set_faults(NetFaults { reset_one_in, ..NetFaults::CALM });
     }
 
     /// The power goes when all replicas are in sync, and nothing else goes wrong until they are
@@ -311,7 +332,14 @@ impl Stage {
             self.crew.stuck("a replica that had lost power stays behind");
             return false;
         }
-        true
+        if self.crew.rng.one_in(2) {
+            return true;
+        }
+        // It counts again: another one may fail at once.
+        let other = (index + 1) % self.crew.brokers.len();
+        self.crash_within(&[other], 50, Crash::Process).await;
+        self.long_time().await;
+        self.start(&[other]).await
     }
 
     /// Waits until every replica of every partition is in its ISR, on every node's word.

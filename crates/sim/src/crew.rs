@@ -334,7 +334,9 @@ impl Crew {
             };
             if self.within(reached).await.is_none() {
                 let commits = self.field.oracle().commits(&plan.name);
-                self.stuck(&format!("{} stays at {commits:?}, not {targets:?}", plan.name));
+                let group = self.auditor.describe(&plan.name).await;
+                let detail = format!("{} stays at {commits:?}, not {targets:?}", plan.name);
+                self.stuck(&format!("{detail}: {group}"));
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Brokers and clients run unchanged on the ports of a [`Node`], single-threaded and in virtual
 //! time, so that a run is a function of its seed: the same seed gives the same trace. Faults are
 //! drawn from the seed too, or asked for by a scenario.
+//!
+//! [`scenario`] plays one broker, [`cluster`] several, [`core_world`] one log.
 #![forbid(unsafe_code)]
 
 mod audit;

@@ -135,6 +135,11 @@ impl Watcher {
         let known = self.committed.entry(log.clone()).or_default();
         let mut wrong = None;
         let first = found.first_key_value().map_or(upto, |(base, _)| *base);
+        // A node of the quorum may hear that a batch has committed before its own disk has it.
+        let upto = match invariant {
+            "WORLD-21" => found.last_key_value().map_or(first, |(base, _)| *base),
+            _ => upto,
+        };
         if let Some((base, _)) =
             known.range(first..upto).find(|(base, _)| !found.contains_key(base))
         {

@@ -9,6 +9,7 @@ pub(crate) fn run(root: &Path, seeds: u64, from: u64) -> Result<()> {
     let status = Command::new("cargo")
         .current_dir(root)
         .args(["test", "--release", "--package", "strandline-sim", "--test", "seeds"])
+        .args(["--test", "cluster"])
         .args(["--", "--nocapture", "seeds_keep_every_invariant"])
         .env("SEEDS", seeds.to_string())
         .env("FROM", from.to_string())

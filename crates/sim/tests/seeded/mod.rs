@@ -1,4 +1,5 @@
 //! Plays seeds, and says how a failure is played again.
+#![expect(clippy::print_stdout, reason = "a test tells what it has played")]
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
