@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use strandline_log::{Admitted, EpochEnd, Log, LogStart, Origin};
-use strandline_types::{BatchFacts, LeaderEpoch, NodeId, Now, Offset};
+use strandline_types::{BatchFacts, Bug, LeaderEpoch, NodeId, Now, Offset, planted};
 
 use crate::{
     Cut, DeleteRefusal, Effect, FetchAnswer, FetchPosition, Fetched, FollowRefusal, FollowerChange,
@@ -97,6 +97,9 @@ impl Replica {
             });
         self.following =
             Some(Following { leader, is_in_sync, leader_high_watermark, leader_log_start });
+        if is_new && self.high_watermark < self.log.log_end() && planted(Bug::CutsAtWatermark) {
+            self.begin_cut(Cut::Truncate { to: self.high_watermark });
+        }
         self.progress(now, effects);
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::NodeId;
+use strandline_types::{Bug, NodeId, planted};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Isr {
@@ -17,6 +17,9 @@ impl Isr {
 
     /// While a change is pending either may hold, so the high watermark respects both.
     pub(crate) fn is_in_maximal(&self, node: NodeId) -> bool {
+        if planted(Bug::PendingIsrCounts) {
+            return self.proposed.as_ref().unwrap_or(&self.committed).contains(&node);
+        }
         self.committed.contains(&node)
             || self.proposed.as_ref().is_some_and(|proposed| proposed.contains(&node))
     }

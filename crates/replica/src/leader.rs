@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::{Instant, NodeId, Offset};
+use strandline_types::{Bug, Instant, NodeId, Offset, planted};
 
 use crate::isr::Isr;
 use crate::tickets::Tickets;
@@ -73,6 +73,9 @@ impl Leader {
         config: &ReplicaConfig,
     ) -> Offset {
         let mut end = own_end;
+        if planted(Bug::WatermarkIgnoresIsr) {
+            return end;
+        }
         for follower in &self.followers {
             let is_joining = follower.may_join_isr
                 && follower.is_alive

@@ -92,7 +92,7 @@ impl Replica {
         last_epoch: LeaderEpoch,
         from: Offset,
     ) -> Result<Option<EpochEnd>, ReadRefusal> {
-        if last_epoch < LeaderEpoch(0) {
+        if last_epoch < LeaderEpoch(0) || planted(Bug::DivergenceUntold) {
             return Ok(None);
         }
         let (log_start, log_end) = (self.log.log_start(), self.log.written_end());

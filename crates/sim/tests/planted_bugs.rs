@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use strandline_sim::{core_world, scenario};
+use strandline_sim::{cluster, core_world, scenario};
 use strandline_types::{Bug, plant};
 
 /// Where a bug is hunted.
@@ -13,9 +13,11 @@ enum World {
     Broker,
     /// One log on its disk.
     Core,
+    /// Several brokers with their clients.
+    Cluster,
 }
 
-use World::{Broker, Core};
+use World::{Broker, Cluster, Core};
 
 /// A bug, the words of which one must be in what the world says first, and how many seeds it may
 /// take to find it.
@@ -46,6 +48,15 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::CommitAnsweredEarly, Broker, &["WORLD-12:"], 20),
     Hunt(Bug::GenerationForgotten, Broker, &["GROUP-7"], 20),
     Hunt(Bug::ReplayKeepsOldest, Broker, &["WORLD-12:"], 20),
+    Hunt(
+        Bug::WatermarkIgnoresIsr,
+        Cluster,
+        &["WORLD-1:", "WORLD-2:", "WORLD-11:", "WORLD-20:"],
+        20,
+    ),
+    Hunt(Bug::PendingIsrCounts, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 30),
+    Hunt(Bug::DivergenceUntold, Cluster, &["WORLD-20:", "a replica stays behind"], 30),
+    Hunt(Bug::CutsAtWatermark, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 20),
 ];
 
 /// What is first wrong with one seed, if anything is.
@@ -53,6 +64,7 @@ fn first_wrong(world: World, seed: u64) -> Option<String> {
     let played = catch_unwind(AssertUnwindSafe(|| match world {
         Broker => scenario::run(seed).violations.first().map(ToString::to_string),
         Core => core_world::run(seed).complaint,
+        Cluster => cluster::run(seed).violations.first().map(ToString::to_string),
     }));
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

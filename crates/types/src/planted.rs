@@ -40,6 +40,14 @@ pub enum Bug {
     GenerationForgotten,
     /// A coordinator that loads takes the first commit of a partition for the last.
     ReplayKeepsOldest,
+    /// The high watermark is the leader's own end, whatever its followers have.
+    WatermarkIgnoresIsr,
+    /// A follower that the leader wants to put out of the ISR does not count from that moment on.
+    PendingIsrCounts,
+    /// A leader does not tell a follower where their logs part.
+    DivergenceUntold,
+    /// A follower of a new leader cuts its log at its own high watermark.
+    CutsAtWatermark,
 }
 
 #[cfg(feature = "planted-bugs")]
