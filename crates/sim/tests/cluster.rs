@@ -39,7 +39,9 @@ fn a_broker_that_is_back_before_its_session_has_ended_is_let_in() {
     let network = Network::new(NetFaults::CALM);
     let in_it = sim.clone();
     sim.run(MINUTE, async move {
-        for broker in three_brokers(&in_it, &network).await {
+        // Whoever lets go of a process stops it.
+        let brokers = three_brokers(&in_it, &network).await;
+        for broker in &brokers {
             broker.crash(Crash::Process);
             broker.start();
             let status = broker.settled().await;
