@@ -374,7 +374,7 @@ fn nobody_there_is_said_with_what_to_do() {
         .unwrap();
     expect![[r#"
         error: no broker answers
-          cannot connect to 127.0.0.1:1: Connection refused (os error 111)
+          cannot connect to 127.0.0.1:1: nobody listens there
         next: `strandline start` starts one; --bootstrap HOST:PORT names another
     "#]]
     .assert_eq(&String::from_utf8(run.stderr).unwrap());

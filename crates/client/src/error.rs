@@ -16,7 +16,7 @@ pub enum CallError {
     #[error("cannot connect to {address}: {reason}")]
     Unreachable { address: String, reason: String },
     /// A host that is there says that nobody listens.
-    #[error("nobody listens on {address}")]
+    #[error("cannot connect to {address}: nobody listens there")]
     Refused { address: String },
     #[error("the connection to {address} is closed: {reason}")]
     Closed { address: String, reason: Closed },

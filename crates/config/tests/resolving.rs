@@ -342,6 +342,7 @@ fn every_honoured_topic_setting_changes_the_config() {
             "compression.type" => "zstd",
             "message.timestamp.type" => "LogAppendTime",
             "segment.bytes" => "2097152",
+            "unclean.leader.election.enable" => "true",
             _ => "7",
         };
         let overrides = BTreeMap::from([(setting.name.to_owned(), other.to_owned())]);

@@ -155,6 +155,8 @@ pub(crate) struct Producer {
     /// The broker's start since which it knows every batch that it may be sent again; `None` when
     /// that is not sure.
     known_since: Option<u64>,
+    /// How often brokers had been started when the batches under way were sent.
+    sent_at: u64,
 }
 
 impl Producer {
@@ -173,6 +175,7 @@ impl Producer {
             next_sequence: 0,
             pending: VecDeque::new(),
             known_since: None,
+            sent_at: 0,
         };
         producer.begin_anew();
         producer
@@ -216,11 +219,12 @@ impl Producer {
                 producer_epoch: -1,
                 ..Default::default()
             };
+            let asked_at = self.field.starts.load(Relaxed);
             let answer = self.client.ask(&request, 4).await?;
             if answer.error_code != ErrorCode::NONE {
                 return Err(Trouble::Lost);
             }
-            self.known_since = Some(self.field.starts.load(Relaxed));
+            self.known_since = Some(asked_at);
             self.identity =
                 Some((ProducerId(answer.producer_id), ProducerEpoch(answer.producer_epoch)));
         }
@@ -229,6 +233,7 @@ impl Producer {
             self.pending.push_back(batch);
         }
         self.client.connect().await?;
+        self.sent_at = self.field.starts.load(Relaxed);
         // Nothing may be said to a broker whose losses have not been counted.
         if !*self.field.gate.borrow() {
             return Ok(());
@@ -260,7 +265,8 @@ impl Producer {
             if self.plan.is_promised {
                 self.field.oracle().acked(key, now, base_offset, &values);
             }
-            self.known_since = Some(self.field.starts.load(Relaxed));
+            // An answer may come from a broker that has been started again since.
+            self.known_since = Some(self.sent_at);
             self.pending.pop_front();
             return Ok(());
         }
