@@ -88,9 +88,9 @@ const LISTENERS_AND_CONNECTIONS: &[Setting] = &[
         .doc("Send buffer of each connection; −1 leaves it to the operating system."),
     int("socket.request.max.bytes").default("104857600").at_least(1).honoured()
         .doc("Largest request frame; a larger one closes the connection."),
-    long("socket.connection.setup.timeout.ms").default("10000").no_effect(reason::ONE_NODE)
+    long("socket.connection.setup.timeout.ms").default("10000").no_effect(reason::BETWEEN_BROKERS)
         .doc("First wait for an outgoing connection to be established."),
-    long("socket.connection.setup.timeout.max.ms").default("30000").no_effect(reason::ONE_NODE)
+    long("socket.connection.setup.timeout.max.ms").default("30000").no_effect(reason::BETWEEN_BROKERS)
         .doc("Longest wait for an outgoing connection to be established."),
     int("max.connections").default("2147483647").at_least(0).cluster_wide().honoured()
         .doc("Most connections the broker holds at once."),
@@ -108,7 +108,7 @@ const LISTENERS_AND_CONNECTIONS: &[Setting] = &[
         .doc("Requests that may wait for a handler."),
     long("queued.max.request.bytes").default("-1").honoured()
         .doc("Budget for all request bytes in flight; where not above 0, strandline.request.memory.max.bytes holds."),
-    int("request.timeout.ms").default("30000").no_effect(reason::ONE_NODE)
+    int("request.timeout.ms").default("30000").no_effect(reason::BETWEEN_BROKERS)
         .doc("How long a request to another node waits for its answer."),
     int("num.network.threads").default("3").at_least(1).cluster_wide().no_effect(reason::RUNTIME)
         .doc("Threads that read and write sockets, per listener."),
@@ -128,7 +128,7 @@ const LOG_DIRECTORIES: &[Setting] = &[
         .doc("Directory of the metadata log; the first log directory where unset."),
     list("cordoned.log.dirs").default("").per_broker().no_effect(reason::CORDONED)
         .doc("Log directories that receive no new partitions."),
-    long("log.dir.failure.timeout.ms").default("30000").at_least(1).no_effect(reason::ONE_NODE)
+    long("log.dir.failure.timeout.ms").default("30000").at_least(1).no_effect(reason::DIR_FAILURE)
         .doc("A broker that cannot report a failed directory for this long stops."),
     int("num.recovery.threads.per.data.dir").default("2").at_least(1).cluster_wide().no_effect(reason::RUNTIME)
         .doc("Threads per directory that recover logs at start and flush them at stop."),
@@ -282,7 +282,7 @@ const FETCH: &[Setting] = &[
 
 #[rustfmt::skip]
 const REPLICATION: &[Setting] = &[
-    int("num.replica.fetchers").default("1").at_least(1).cluster_wide().no_effect(reason::ONE_NODE)
+    int("num.replica.fetchers").default("1").at_least(1).cluster_wide().no_effect(reason::BETWEEN_BROKERS)
         .doc("Connections per source broker that fetch for followers."),
     long("replica.lag.time.max.ms").default("30000").honoured()
         .doc("A follower that has not caught up for this long leaves the in-sync replicas."),
@@ -298,11 +298,11 @@ const REPLICATION: &[Setting] = &[
         .doc("Pause of a follower after a failed fetch."),
     int("replica.socket.timeout.ms").default("30000").honoured()
         .doc("How long a follower waits for an answer."),
-    int("replica.socket.receive.buffer.bytes").default("65536").no_effect(reason::ONE_NODE)
+    int("replica.socket.receive.buffer.bytes").default("65536").no_effect(reason::BETWEEN_BROKERS)
         .doc("Receive buffer of a follower's connection."),
     long("replica.high.watermark.checkpoint.interval.ms").default("5000").honoured()
         .doc("Time between two writes of the high watermarks."),
-    string("replica.selector.class").no_effect(reason::ONE_NODE)
+    string("replica.selector.class").no_effect(reason::SELECTOR)
         .doc("Which replica a consumer is sent to."),
     boolean("follower.fetch.last.tiered.offset.enable").default("false").cluster_wide().no_effect(reason::TIERING)
         .doc("Whether a new follower starts after what the remote storage holds."),
