@@ -27,7 +27,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::CountsUnsynced, Broker, &["WORLD-1:", "WORLD-2:"], 20),
     Hunt(Bug::SyncVouchesTooMuch, Broker, &["WORLD-1:", "WORLD-2:", "WORLD-7:", "WORLD-10:"], 40),
     Hunt(Bug::RecoveryPointTooFar, Broker, &["WORLD-10:"], 40),
-    Hunt(Bug::RecoveryTrustsChecksums, Broker, &["WORLD-6:", "WORLD-7:"], 20),
+    Hunt(Bug::RecoveryTrustsChecksums, Broker, &["WORLD-6:", "WORLD-7:"], 60),
     Hunt(Bug::RecoveryTrustsChecksums, Core, &["served at", "nobody wrote"], 200),
     Hunt(Bug::TornTailStays, Core, &["was promised", "instead of", "cannot be read"], 500),
     Hunt(Bug::FourBatchesRemembered, Broker, &["WORLD-15:"], 40),
@@ -51,10 +51,10 @@ const HUNTS: &[Hunt] = &[
     Hunt(
         Bug::WatermarkIgnoresIsr,
         Cluster,
-        &["WORLD-1:", "WORLD-2:", "WORLD-11:", "WORLD-20:"],
+        &["WORLD-1:", "WORLD-2:", "WORLD-11:", "WORLD-15:", "WORLD-20:"],
         20,
     ),
-    Hunt(Bug::PendingIsrCounts, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 30),
+    Hunt(Bug::PendingIsrCounts, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 100),
     Hunt(Bug::DivergenceUntold, Cluster, &["WORLD-20:", "a replica stays behind"], 30),
     Hunt(Bug::CutsAtWatermark, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 20),
 ];
