@@ -40,7 +40,7 @@ impl Joining {
         dirs: (&Dirs, DirIndex),
     ) -> Result<(), StartError> {
         self.telling(
-            "the quorum has no leader yet: is a majority of its voters up?",
+            "no controller has registered this node yet: is a majority of the voters up?",
             self.register(),
         )
         .await?;
@@ -107,6 +107,7 @@ async fn follow_metadata(
             Ok(()) => {}
         }
     }
+    follower.replicas.begin_to_follow();
     follower.publish(first);
     world.spawn.spawn(Lane::Data, Box::pin(follower.run(images)));
     Ok(())

@@ -22,6 +22,8 @@ use fetcher::Fetcher;
 pub(crate) struct Fetchers {
     context: Arc<FetcherContext>,
     by_leader: BTreeMap<NodeId, LeaderLink>,
+    /// Those that wait for [`Fetchers::begin`].
+    held_back: Option<Vec<Fetcher>>,
 }
 
 /// What all fetchers of a node need.
@@ -91,7 +93,19 @@ impl Fetchers {
             settings: config.replication.clone(),
             broker_epoch,
         };
-        Self { context: Arc::new(context), by_leader: BTreeMap::new() }
+        Self { context: Arc::new(context), by_leader: BTreeMap::new(), held_back: Some(Vec::new()) }
+    }
+
+    /// From now on logs may be written. Before, the directories still say that the last stop was
+    /// clean, and a start after a crash would believe them.
+    pub(crate) fn begin(&mut self) {
+        for fetcher in self.held_back.take().into_iter().flatten() {
+            self.spawn(fetcher);
+        }
+    }
+
+    fn spawn(&self, fetcher: Fetcher) {
+        self.context.world.spawn.spawn(Lane::Data, Box::pin(fetcher.run()));
     }
 
     /// The inbox of the fetcher that asks `leader`; `None` while nobody leads.
@@ -106,7 +120,10 @@ impl Fetchers {
         let (endpoint, endpoints) = watch::channel(self.endpoint_of(leader, cluster));
         let fetcher =
             Fetcher::new(Arc::clone(&self.context), leader, Arc::clone(&inbox), endpoints);
-        self.context.world.spawn.spawn(Lane::Data, Box::pin(fetcher.run()));
+        match &mut self.held_back {
+            Some(held_back) => held_back.push(fetcher),
+            None => self.spawn(fetcher),
+        }
         self.by_leader.insert(leader, LeaderLink { inbox: Arc::clone(&inbox), endpoint });
         Some(inbox)
     }

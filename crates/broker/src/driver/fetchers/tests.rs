@@ -123,7 +123,7 @@ impl TestNode {
         };
         upkeep.start(checkpoints_wanted);
         let broker_epoch = watch::channel(BrokerEpoch(epoch_of(id))).1;
-        let replicas = Replicas::new(
+        let mut replicas = Replicas::new(
             world.clone(),
             Arc::clone(&dirs),
             partitions.clone(),
@@ -135,6 +135,7 @@ impl TestNode {
                 Fetchers::new(world.clone(), &config, broker_epoch.clone()),
             ),
         );
+        replicas.begin_to_follow();
         let (applied, image) = watch::channel(Arc::new(Image::default()));
         let quorum = start_quorum(&world, io, options, &path.join("metadata"), id).await;
         let handles = Handles {
@@ -626,4 +627,16 @@ async fn a_request_of_an_earlier_incarnation_counts_for_nothing() {
     assert_eq!(leader.partition(0).view().high_watermark, Offset(0));
     assert_eq!(fetch(2, epoch_of(2)).await, (ErrorCode::NONE, 1));
     assert_eq!(soon(waiting).await, Ok(0));
+}
+
+#[tokio::test]
+async fn nobody_fetches_while_the_directories_speak_of_a_clean_stop() {
+    let cluster = Cluster::start(2, &[]).await;
+    let node = &cluster.nodes[0];
+    let broker_epoch = watch::channel(BrokerEpoch(1)).1;
+    let mut fetchers = Fetchers::new(node.world.clone(), &node.handles.config, broker_epoch);
+    assert!(fetchers.of(NodeId(2), &cluster.image.cluster).is_some());
+    assert_eq!(fetchers.held_back.as_ref().map(Vec::len), Some(1));
+    fetchers.begin();
+    assert!(fetchers.held_back.is_none());
 }

@@ -157,6 +157,11 @@ impl Replicas {
         self.defaults_changed = true;
     }
 
+    /// From now on the logs may be written: see [`Fetchers::begin`].
+    pub(crate) fn begin_to_follow(&mut self) {
+        self.fetchers.begin();
+    }
+
     /// Brings the partitions from the last image to this one.
     pub(crate) async fn apply(&mut self, image: &Image) {
         let delta = Delta::between(&self.applied, image);
