@@ -165,7 +165,7 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
     }
     if args.group.is_some() {
         // While no broker answers that takes as long as any answer may.
-        match signals.unless_again(consumer.close()).await {
+        match signals.unless_signalled(consumer.close()).await {
             Ok(closed) => closed.map_err(|error| broken(args, &error))?,
             Err(stop) => return Ok(stop.exit_code()),
         }

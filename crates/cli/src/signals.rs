@@ -48,11 +48,14 @@ impl Signals {
         }
     }
 
-    /// Waits for a clean stop to finish, unless another signal comes first: then that one.
-    pub async fn unless_again<T>(&mut self, stopping: impl Future<Output = T>) -> Result<T, Stop> {
+    /// Waits for work to finish, unless a signal comes first: then that one.
+    pub async fn unless_signalled<T>(
+        &mut self,
+        working: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
         tokio::select! {
             biased;
-            stopped = stopping => Ok(stopped),
+            done = working => Ok(done),
             signal = self.next() => Err(signal),
         }
     }

@@ -11,7 +11,7 @@ use crate::configuration::{ConfigurationArgs, warning_lines};
 use crate::failure::Failure;
 use crate::logging;
 use crate::output::Output;
-use crate::signals::{Signals, Stop};
+use crate::signals::Signals;
 use crate::world::{self, world};
 
 #[derive(Args, Debug)]
@@ -33,9 +33,13 @@ async fn serve(resolved: Resolved, output: &Output) -> Result<ExitCode, Failure>
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new("cannot listen for signals").because(&error))?;
     let world = world(Some(&resolved.config.own))?;
-    let mut broker = Broker::start(world, resolved.config)
-        .await
-        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+    // Others may be waited for, for as long as they are not there. What is half done then is as after
+    // a crash.
+    let starting = Broker::start(world, resolved.config);
+    let mut broker = match signals.unless_signalled(starting).await {
+        Ok(started) => started.map_err(|error| Failure::new(format!("cannot start: {error}")))?,
+        Err(stop) => return Ok(stop.exit_code()),
+    };
     tell(broker.ready(), output)?;
     let stop = tokio::select! {
         biased;
@@ -45,12 +49,12 @@ async fn serve(resolved: Resolved, output: &Output) -> Result<ExitCode, Failure>
         }
     };
     tracing::info!(signal = ?stop, "stopping; once more to stop at once");
-    match signals.unless_again(broker.stop()).await {
+    match signals.unless_signalled(broker.stop()).await {
         Ok(Ok(())) => Ok(ExitCode::SUCCESS),
         Ok(Err(fault)) => Err(Failure::new("this was no clean stop")
             .because(&fault)
             .next("the next start recovers what was written")),
-        Err(stop) => Ok(Stop::exit_code(stop)),
+        Err(stop) => Ok(stop.exit_code()),
     }
 }
 

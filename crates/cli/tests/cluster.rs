@@ -6,13 +6,15 @@
 mod node;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use node::{Node, Start};
+use node::{Node, Start, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 use strandline_client::admin::{Admin, NewTopic};
 use strandline_client::consumer::{Consumer, ConsumerConfig};
 use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
@@ -265,6 +267,8 @@ async fn who_has_no_data_learns_the_cluster_and_votes_only_when_it_has_caught_up
     std::fs::remove_dir_all(data(lost)).unwrap();
     cluster.restart(lost);
     assert_eq!(cluster_id(&data(lost)), founded);
+    let log = cluster.nodes[lost].as_ref().unwrap().log();
+    assert!(log.contains("it does not vote before it has caught up"), "{log}");
     let forgotten = data(lost).join(".strandline-forgotten");
     patiently("the replaced node may vote again", || !forgotten.exists()).await;
     all_in_sync(&admin).await;
@@ -272,4 +276,36 @@ async fn who_has_no_data_learns_the_cluster_and_votes_only_when_it_has_caught_up
     acked.is_over.store(true, Ordering::Relaxed);
     producing.await.unwrap();
     check(cluster.client(), &acked).await;
+}
+
+/// A node whose others are not there waits for them, and still does as it is told.
+#[test]
+fn who_waits_for_others_can_be_stopped() {
+    let home = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let controller = free.local_addr().unwrap();
+    drop(free);
+    let settings = [
+        "node.id=1".to_owned(),
+        format!("controller.quorum.voters=1@{controller},2@127.0.0.1:1"),
+        format!("listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://{controller}"),
+        "log.dirs=data".to_owned(),
+    ];
+    let mut waiting = Command::new(env!("CARGO_BIN_EXE_strandline"))
+        .current_dir(home.path())
+        .arg("start")
+        .args(settings.iter().flat_map(|setting| ["--set", setting]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("it listens", || TcpStream::connect(controller).is_ok());
+    kill_process(Pid::from_child(&waiting), Signal::TERM).unwrap();
+    let mut status = None;
+    eventually("it ends", || {
+        status = waiting.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(128 + 15));
+    assert!(!home.path().join("data/meta.properties").exists(), "it made up a cluster");
 }

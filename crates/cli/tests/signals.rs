@@ -13,7 +13,7 @@ async fn first_cleanly_second_at_once() {
     kill_process(getpid(), Signal::TERM).unwrap();
     assert_eq!(signals.next().await, Stop::Terminate);
 
-    assert_eq!(signals.unless_again(ready(7)).await, Ok(7));
+    assert_eq!(signals.unless_signalled(ready(7)).await, Ok(7));
     kill_process(getpid(), Signal::INT).unwrap();
-    assert_eq!(signals.unless_again(pending::<()>()).await, Err(Stop::Interrupt));
+    assert_eq!(signals.unless_signalled(pending::<()>()).await, Err(Stop::Interrupt));
 }

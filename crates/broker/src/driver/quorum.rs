@@ -291,6 +291,9 @@ pub(crate) async fn start(
     check_directory(options.core.me, &found.recovered)?;
     let forgotten = dir.path().join(FORGOTTEN_FILE);
     options.core.has_forgotten = dir.io().read_whole(&forgotten).await?.is_some();
+    if options.core.has_forgotten {
+        tracing::warn!("this voter's disk was replaced: it does not vote before it has caught up");
+    }
 
     let (commands, inbox) = mpsc::unbounded_channel();
     let (events_out, events) = mpsc::unbounded_channel();

@@ -92,7 +92,8 @@ impl Founding {
         let voters = voters.map(|voter| (voter.address.clone(), (Some(voter.id), Seen::Nothing)));
         let servers = quorum.bootstrap_servers.iter();
         // Port 0, the default, asks for any free one: that is not known to anybody else.
-        let servers = servers.filter(|it| it.port != 0 && !config.is_own_controller(it));
+        let is_other = |it: &&HostPort| it.port != 0 && !config.is_own_controller(it);
+        let servers = servers.filter(|it| quorum.voters.is_empty() && is_other(it));
         let servers = servers.map(|server| (server.clone(), (None, Seen::Nothing)));
         let others: BTreeMap<_, _> = servers.chain(voters).collect();
         let may_found = quorum.voters.iter().any(|voter| voter.id == me);
@@ -156,7 +157,7 @@ impl Founding {
                 let silent: Vec<String> = silent.map(|(address, _)| address.to_string()).collect();
                 tracing::warn!(
                     silent = silent.join(", "),
-                    "still starting: this node has no data, and nobody tells which cluster it is"
+                    "still starting: this node has no data, and nobody tells which cluster it belongs to; start the others, or give each the same id with `strandline storage format -t CLUSTER_ID`"
                 );
             }
             world.clock.sleep(ASK_EVERY).await;

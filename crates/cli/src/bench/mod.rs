@@ -128,7 +128,7 @@ async fn bench(client: Client, args: &BenchArgs, output: &Output) -> Result<Exit
     // Whatever is still being sent goes nowhere.
     run.is_over.store(true, Ordering::Relaxed);
     bench.say_nothing_more();
-    let removed = signals.unless_again(bench.delete_topic()).await;
+    let removed = signals.unless_signalled(bench.delete_topic()).await;
     match (measured, removed) {
         (Err(stop), _) | (_, Err(stop)) => Ok(Stop::exit_code(stop)),
         (Ok(measured), Ok(removed)) => {

@@ -78,7 +78,7 @@ async fn demo(args: DemoArgs, output: &Output) -> Result<ExitCode, Failure> {
         report = play.run() => Ok(report),
     };
     drop(play);
-    let stopped = signals.unless_again(host.stop()).await;
+    let stopped = signals.unless_signalled(host.stop()).await;
     match (report, stopped) {
         (Err(stop), _) | (_, Err(stop)) => Ok(Stop::exit_code(stop)),
         (Ok(report), Ok(stopped)) => {
