@@ -3,7 +3,7 @@
 use strandline_client::Connection;
 use strandline_config::HostPort;
 use strandline_quorum::{EndQuorumEpoch, ReplicaKey, Reply, ResponseBody};
-use strandline_types::{ErrorCode, LeaderEpoch, NodeId, Uuid};
+use strandline_types::{LeaderEpoch, NodeId, Uuid};
 use strandline_wire::messages::{
     ApiKey, EndQuorumEpochRequest, EndQuorumEpochResponse, end_quorum_epoch_request as asks,
     end_quorum_epoch_response as answers,
@@ -59,25 +59,10 @@ impl EndQuorumEpochRpc {
     }
 
     fn response(response: EndQuorumEpochResponse) -> Result<Answered, RpcError> {
-        let api = ApiKey::EndQuorumEpoch;
-        let mut header = Header {
-            api,
-            top: response.error_code,
-            partition: ErrorCode::NONE,
-            leader_id: -1,
-            leader_epoch: -1,
-        };
-        if header.top.is_none() {
-            let partition = only(api, only(api, response.topics)?.partitions)?;
-            header.partition = partition.error_code;
-            (header.leader_id, header.leader_epoch) = (partition.leader_id, partition.leader_epoch);
-        }
-        let endpoints = response.node_endpoints.into_iter();
-        let endpoints =
-            endpoints.map(|it| (NodeId(it.node_id), HostPort { host: it.host, port: it.port }));
+        let (header, _) = one_partition!(ApiKey::EndQuorumEpoch, response);
         Ok(Answered {
             response: header.response(ResponseBody::Empty)?,
-            endpoints: endpoints.collect(),
+            endpoints: told_addresses!(response.node_endpoints),
             content: Content::None,
         })
     }
@@ -101,12 +86,6 @@ impl EndQuorumEpochRpc {
     }
 
     pub(crate) fn answer(reply: &Reply, known: &Leader) -> EndQuorumEpochResponse {
-        let endpoint = |(node_id, address): (i32, &HostPort)| answers::NodeEndpoint {
-            node_id,
-            host: address.host.clone(),
-            port: address.port,
-            ..Default::default()
-        };
         EndQuorumEpochResponse {
             topics: vec![answers::TopicData {
                 topic_name: METADATA_TOPIC.into(),
@@ -119,7 +98,7 @@ impl EndQuorumEpochRpc {
                 }],
                 ..Default::default()
             }],
-            node_endpoints: reachable(reply, known).map(endpoint).into_iter().collect(),
+            node_endpoints: leader_endpoint!(answers, reply, known),
             ..Default::default()
         }
     }

@@ -11,8 +11,8 @@ use strandline_quorum::{
 };
 use strandline_types::{LeaderEpoch, NodeId, Offset, Uuid};
 use strandline_wire::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
-    SnapshotId as WireSnapshotId,
+    self as answers, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+    PartitionData, SnapshotId as WireSnapshotId,
 };
 use strandline_wire::messages::{
     ApiKey, FetchRequest, FetchResponse as WireResponse, Records, fetch_request as asks,
@@ -99,8 +99,7 @@ impl FetchRpc {
         let partition = only(api, only(api, response.responses)?.partitions)?;
         let header = Header {
             api,
-            top: response.error_code,
-            partition: partition.error_code,
+            error: partition.error_code,
             leader_id: partition.current_leader.leader_id,
             leader_epoch: partition.current_leader.leader_epoch,
         };
@@ -215,15 +214,9 @@ impl FetchRpc {
         } else {
             topic.topic_id = METADATA_TOPIC_ID;
         }
-        let endpoint = |(node_id, address): (i32, &HostPort)| NodeEndpoint {
-            node_id,
-            host: address.host.clone(),
-            port: address.port.into(),
-            ..Default::default()
-        };
         WireResponse {
             responses: vec![topic],
-            node_endpoints: reachable(reply, known).map(endpoint).into_iter().collect(),
+            node_endpoints: leader_endpoint!(answers, reply, known),
             ..Default::default()
         }
     }

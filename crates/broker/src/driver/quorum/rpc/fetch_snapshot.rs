@@ -59,14 +59,10 @@ impl FetchSnapshotRpc {
         if !response.error_code.is_none() {
             return Err(RpcError::Refused { api, code: response.error_code });
         }
-        let endpoints = response.node_endpoints.into_iter();
-        let endpoints =
-            endpoints.map(|it| (NodeId(it.node_id), HostPort { host: it.host, port: it.port }));
         let partition = only(api, only(api, response.topics)?.partitions)?;
         let header = Header {
             api,
-            top: response.error_code,
-            partition: partition.error_code,
+            error: partition.error_code,
             leader_id: partition.current_leader.leader_id,
             leader_epoch: partition.current_leader.leader_epoch,
         };
@@ -89,7 +85,7 @@ impl FetchSnapshotRpc {
         };
         Ok(Answered {
             response: header.response(ResponseBody::FetchSnapshot(body))?,
-            endpoints: endpoints.collect(),
+            endpoints: told_addresses!(response.node_endpoints),
             content: Content::Chunk(chunk),
         })
     }
@@ -135,19 +131,13 @@ impl FetchSnapshotRpc {
             partition.size = i64::try_from(body.size_bytes).unwrap_or(i64::MAX);
             partition.position = i64::try_from(body.position).unwrap_or(i64::MAX);
         }
-        let endpoint = |(node_id, address): (i32, &HostPort)| answers::NodeEndpoint {
-            node_id,
-            host: address.host.clone(),
-            port: address.port,
-            ..Default::default()
-        };
         WireResponse {
             topics: vec![answers::TopicSnapshot {
                 name: METADATA_TOPIC.into(),
                 partitions: vec![partition],
                 ..Default::default()
             }],
-            node_endpoints: reachable(reply, known).map(endpoint).into_iter().collect(),
+            node_endpoints: leader_endpoint!(answers, reply, known),
             ..Default::default()
         }
     }

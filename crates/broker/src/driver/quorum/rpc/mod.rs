@@ -4,6 +4,49 @@
 //! All of these APIs speak of one partition; an answer names the leader, so that whoever asked the
 //! wrong node learns the right one.
 
+/// The addresses that an answer tells: each message has a type of its own for them.
+macro_rules! told_addresses {
+    ($endpoints:expr) => {
+        $endpoints
+            .into_iter()
+            .map(|it| (NodeId(it.node_id), HostPort { host: it.host, port: it.port }))
+            .collect()
+    };
+}
+
+/// The leader's address in this message's own type, as far as it is known.
+macro_rules! leader_endpoint {
+    ($message:ident, $reply:expr, $known:expr) => {
+        reachable($reply, $known)
+            .map(|(node_id, address)| $message::NodeEndpoint {
+                node_id,
+                host: address.host.clone(),
+                port: address.port.into(),
+                ..Default::default()
+            })
+            .into_iter()
+            .collect()
+    };
+}
+
+/// The header of an answer about one partition, and the partition.
+macro_rules! one_partition {
+    ($api:expr, $response:expr) => {{
+        let api = $api;
+        if !$response.error_code.is_none() {
+            return Err(RpcError::Refused { api, code: $response.error_code });
+        }
+        let partition = only(api, only(api, $response.topics)?.partitions)?;
+        let header = Header {
+            api,
+            error: partition.error_code,
+            leader_id: partition.leader_id,
+            leader_epoch: partition.leader_epoch,
+        };
+        (header, partition)
+    }};
+}
+
 mod begin_quorum_epoch;
 mod change_voter;
 mod end_quorum_epoch;
@@ -92,19 +135,15 @@ pub(super) async fn call(
 /// The common part of every answer: the error, and who leads.
 struct Header {
     api: ApiKey,
-    top: ErrorCode,
-    partition: ErrorCode,
+    error: ErrorCode,
     leader_id: i32,
     leader_epoch: i32,
 }
 
 impl Header {
     fn response(self, body: ResponseBody) -> Result<Response, RpcError> {
-        let api = self.api;
-        if !self.top.is_none() {
-            return Err(RpcError::Refused { api, code: self.top });
-        }
-        let refusal = match self.partition {
+        let Self { api, error: code, .. } = self;
+        let refusal = match code {
             ErrorCode::NONE => None,
             code => Some(Refusal::from_code(code).ok_or(RpcError::Refused { api, code })?),
         };

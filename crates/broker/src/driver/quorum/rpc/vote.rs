@@ -3,7 +3,7 @@
 use strandline_client::Connection;
 use strandline_config::HostPort;
 use strandline_quorum::{ReplicaKey, Reply, ReplyBody, ResponseBody, Vote};
-use strandline_types::{ErrorCode, LeaderEpoch, NodeId, Offset};
+use strandline_types::{LeaderEpoch, NodeId, Offset};
 use strandline_wire::messages::{ApiKey, VoteRequest, VoteResponse, vote_request, vote_response};
 
 use super::{
@@ -55,27 +55,10 @@ impl VoteRpc {
     }
 
     fn response(response: VoteResponse) -> Result<Answered, RpcError> {
-        let api = ApiKey::Vote;
-        let mut header = Header {
-            api,
-            top: response.error_code,
-            partition: ErrorCode::NONE,
-            leader_id: -1,
-            leader_epoch: -1,
-        };
-        let mut granted = false;
-        if header.top.is_none() {
-            let partition = only(api, only(api, response.topics)?.partitions)?;
-            header.partition = partition.error_code;
-            (header.leader_id, header.leader_epoch) = (partition.leader_id, partition.leader_epoch);
-            granted = partition.vote_granted;
-        }
-        let endpoints = response.node_endpoints.into_iter();
-        let endpoints =
-            endpoints.map(|it| (NodeId(it.node_id), HostPort { host: it.host, port: it.port }));
+        let (header, partition) = one_partition!(ApiKey::Vote, response);
         Ok(Answered {
-            response: header.response(ResponseBody::Vote { granted })?,
-            endpoints: endpoints.collect(),
+            response: header.response(ResponseBody::Vote { granted: partition.vote_granted })?,
+            endpoints: told_addresses!(response.node_endpoints),
             content: Content::None,
         })
     }
@@ -102,12 +85,6 @@ impl VoteRpc {
     }
 
     pub(crate) fn answer(reply: &Reply, known: &Leader) -> VoteResponse {
-        let endpoint = |(node_id, address): (i32, &HostPort)| vote_response::NodeEndpoint {
-            node_id,
-            host: address.host.clone(),
-            port: address.port,
-            ..Default::default()
-        };
         VoteResponse {
             topics: vec![vote_response::TopicData {
                 topic_name: METADATA_TOPIC.into(),
@@ -121,7 +98,7 @@ impl VoteRpc {
                 }],
                 ..Default::default()
             }],
-            node_endpoints: reachable(reply, known).map(endpoint).into_iter().collect(),
+            node_endpoints: leader_endpoint!(vote_response, reply, known),
             ..Default::default()
         }
     }
