@@ -52,10 +52,10 @@ const PROCESS_AND_IDENTITY: &[Setting] = &[
         .doc("How long a start may take before it is given up."),
     int("initial.broker.registration.timeout.ms").default("60000").honoured()
         .doc("How long a starting broker waits for its registration by the controller."),
-    int("broker.heartbeat.interval.ms").default("2000").honoured()
-        .doc("Time between two heartbeats of a broker to the controller."),
-    int("broker.session.timeout.ms").default("9000").honoured()
-        .doc("Without heartbeats for this long, the controller fences a broker."),
+    int("broker.heartbeat.interval.ms").default("500").honoured()
+        .doc("Time between two heartbeats of a broker to the controller (Kafka: 2000)."),
+    int("broker.session.timeout.ms").default("2500").honoured()
+        .doc("Without heartbeats for this long, the controller fences a broker (Kafka: 9000). One that is known to pause longer between heartbeats has 4.5 of its pauses, up to 9 s."),
     boolean("controlled.shutdown.enable").default("true").honoured()
         .doc("Whether a stopping broker first hands its leaderships over."),
     boolean("unstable.api.versions.enable").default("false").internal().no_effect(reason::STABLE)

@@ -169,8 +169,9 @@ impl Findings {
         self.require(i64::from(wait) <= values.long("replica.lag.time.max.ms"), || {
             "`replica.fetch.wait.max.ms` must not be above `replica.lag.time.max.ms`".into()
         });
+        // A slow rhythm lengthens a session up to 9 s, not further.
         let beat = i64::from(values.int("broker.heartbeat.interval.ms"));
-        if beat * 2 > i64::from(values.int("broker.session.timeout.ms")) {
+        if beat * 2 > i64::from(values.int("broker.session.timeout.ms")).max(9_000) {
             self.notes.push(
                 "`broker.session.timeout.ms` should be at least twice `broker.heartbeat.interval.ms`".into(),
             );

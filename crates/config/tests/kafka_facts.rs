@@ -110,12 +110,17 @@ fn every_setting_of_kafka_is_declared_as_kafka_declares_it() {
         writeln!(difference, "ours  {line}").unwrap();
     }
     // Kafka checks an authorizer's class and an interval's range elsewhere, and its throttles and
-    // the authorizer's own settings are not in its table.
+    // the authorizer's own settings are not in its table. Sessions of brokers are shorter here:
+    // docs/protocol-notes.md.
     expect![[r#"
         Kafka broker authorizer.class.name STRING  non-null string read-only  
+        Kafka broker broker.heartbeat.interval.ms INT 2000  read-only  
+        Kafka broker broker.session.timeout.ms INT 9000  read-only  
         Kafka client-metrics interval.ms INT 300000    
         ours  broker allow.everyone.if.no.acl.found BOOLEAN false  read-only  
         ours  broker authorizer.class.name STRING   read-only  
+        ours  broker broker.heartbeat.interval.ms INT 500  read-only  
+        ours  broker broker.session.timeout.ms INT 2500  read-only  
         ours  broker follower.replication.throttled.rate LONG 9223372036854775807 [0,...] cluster-wide  
         ours  broker leader.replication.throttled.rate LONG 9223372036854775807 [0,...] cluster-wide  
         ours  broker replica.alter.log.dirs.io.max.bytes.per.second LONG 9223372036854775807 [0,...] cluster-wide  
@@ -240,5 +245,10 @@ fn settings_are_described_as_kafka_describes_them() {
     for line in ours.difference(&kafka) {
         writeln!(difference, "ours  {line}").unwrap();
     }
-    expect![[r#""#]].assert_eq(&difference.replace('\t', " "));
+    expect![[r#"
+        Kafka BROKER:1 broker.heartbeat.interval.ms 2000 DEFAULT_CONFIG true false INT broker.heartbeat.interval.ms=2000@DEFAULT_CONFIG
+        Kafka BROKER:1 broker.session.timeout.ms 9000 DEFAULT_CONFIG true false INT broker.session.timeout.ms=9000@DEFAULT_CONFIG
+        ours  BROKER:1 broker.heartbeat.interval.ms 500 DEFAULT_CONFIG true false INT broker.heartbeat.interval.ms=500@DEFAULT_CONFIG
+        ours  BROKER:1 broker.session.timeout.ms 2500 DEFAULT_CONFIG true false INT broker.session.timeout.ms=2500@DEFAULT_CONFIG
+    "#]].assert_eq(&difference.replace('\t', " "));
 }

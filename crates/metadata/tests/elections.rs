@@ -4,9 +4,9 @@
 mod story;
 
 use expect_test::{Expect, expect};
-use story::{Story, registration};
+use story::{Story, registration, with_another_disk};
 use strandline_metadata::controller::Timer;
-use strandline_types::NodeId;
+use strandline_types::{NodeId, Uuid};
 use strandline_wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
@@ -234,10 +234,11 @@ fn a_broker_that_is_known_to_be_gone_is_fenced_at_once() {
         → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
     "#]],
     );
-    assert!(story.ask(registration(1, 2)).contains("DUPLICATE_BROKER_REGISTRATION"));
+    let elsewhere = || with_another_disk(registration(1, 2));
+    assert!(story.ask(elsewhere()).contains("DUPLICATE_BROKER_REGISTRATION"));
     // It was: its next incarnation need not wait for a session to end.
     story.gone(1, epoch);
-    assert!(!story.ask(registration(1, 2)).contains("DUPLICATE_BROKER_REGISTRATION"));
+    assert!(!story.ask(elsewhere()).contains("DUPLICATE_BROKER_REGISTRATION"));
     let present = story.heartbeat(1).broker_epoch;
     assert!(present > epoch);
     story.beat(1);
@@ -248,14 +249,52 @@ fn a_broker_that_is_known_to_be_gone_is_fenced_at_once() {
 fn another_incarnation_waits_until_the_session_of_the_first_has_ended() {
     let mut story = Story::with_brokers(2);
     create(&mut story, "t", &[&[1, 2]], "1");
-    let crashed = BrokerRegistrationRequest { previous_broker_epoch: -1, ..registration(1, 2) };
+    let another = || with_another_disk(registration(1, 2));
     story.seconds = 8;
-    assert!(story.ask(crashed.clone()).contains("DUPLICATE_BROKER_REGISTRATION"));
+    assert!(story.ask(another()).contains("DUPLICATE_BROKER_REGISTRATION"));
     story.beat(2);
     story.seconds = 9;
     story.tick(Timer::Sessions);
     check(leaders(&story, "t"), expect!["2 of [2]"]);
-    assert!(!story.ask(crashed).contains("DUPLICATE_BROKER_REGISTRATION"));
+    assert!(!story.ask(another()).contains("DUPLICATE_BROKER_REGISTRATION"));
+}
+
+#[test]
+fn whoever_holds_a_directory_of_the_first_incarnation_need_not_wait() {
+    let mut story = Story::with_brokers(2);
+    create(&mut story, "t", &[&[1, 2]], "1");
+    let first = story.heartbeat(1).broker_epoch;
+    let mut restarted = registration(1, 2);
+    restarted.log_dirs.push(Uuid::from_u128(7000));
+    let answer = story.ask(restarted);
+    assert!(answer.ends_with("→ BrokerRegistrationResponse { broker_epoch: 12 }\n"), "{answer}");
+    // It is registered anew: out of the ISR, and the first one's epoch is stale.
+    check(leaders(&story, "t"), expect!["2 of [2]"]);
+    let stale = BrokerHeartbeatRequest { broker_epoch: first, ..story.heartbeat(1) };
+    assert!(story.ask(stale).contains("STALE_BROKER_EPOCH"));
+}
+
+#[test]
+fn a_broker_that_beats_slowly_has_a_longer_session() {
+    let mut story = Story::with_short_sessions(2);
+    create(&mut story, "t", &[&[1, 2]], "1");
+    let mut played = |at: u64, beats: &[i32]| {
+        story.seconds = at;
+        for broker in beats {
+            story.beat(*broker);
+        }
+        story.tick(Timer::Sessions);
+        leaders(&story, "t")
+    };
+    // Broker 1 pauses for two seconds each time, broker 2 for one.
+    for second in 1..=6 {
+        played(second, if second % 2 == 0 { &[1, 2] } else { &[2] });
+    }
+    // Both fall silent: broker 2 has four and a half of its seconds, broker 1 nine.
+    check(played(10, &[]), expect!["1 of [1, 2]"]);
+    check(played(11, &[]), expect!["1 of [1]"]);
+    check(played(14, &[]), expect!["1 of [1]"]);
+    check(played(15, &[]), expect!["-1 of []"]);
 }
 
 #[test]

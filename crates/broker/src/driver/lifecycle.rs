@@ -20,6 +20,8 @@ use crate::dirs::Dirs;
 use crate::features;
 use crate::handles::Identity;
 
+/// So many heartbeats in a row without an answer are worth a line.
+const MISSED_WORTH_TELLING: u32 = 4;
 /// A stopping broker waits so long for an answer of the controller: enough for an election.
 const CONTROLLER_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two questions whether it may go.
@@ -163,15 +165,21 @@ impl Lifecycle {
 
     /// Says that this node lives, until the world ends.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
+        let mut missed = 0;
         loop {
             self.clock.sleep(self.heartbeat_interval).await;
             // The controller answers once all that it decided before has committed. It counts the
             // question already: a disk that makes it wait is no reason to be fenced.
             let deadline = self.clock.now().instant + self.heartbeat_interval;
             match timeout(&*self.clock, deadline, self.heartbeat()).await {
-                Ok(Ok(_)) => {}
+                Ok(Ok(_)) => missed = 0,
                 Ok(Err(error)) => tracing::warn!(%error, "heartbeat failed"),
-                Err(TimedOut) => tracing::warn!("the controller does not answer a heartbeat"),
+                Err(TimedOut) => {
+                    missed += 1;
+                    if missed % MISSED_WORTH_TELLING == 0 {
+                        tracing::warn!(missed, "the controller does not answer heartbeats");
+                    }
+                }
             }
         }
     }

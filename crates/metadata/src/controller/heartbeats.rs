@@ -1,5 +1,8 @@
 //! Which brokers are alive, as the leading controller has heard it. Nothing of this is written
 //! down: it begins anew with each leadership, and then every broker has a whole session to be heard.
+//!
+//! A session lasts `broker.session.timeout.ms`, or longer for a broker that is known to beat slowly:
+//! brokers of Apache Kafka pause for 2 s, and one late heartbeat is no death.
 
 use alloc::collections::BTreeMap;
 use core::time::Duration;
@@ -8,9 +11,15 @@ use strandline_types::{BrokerEpoch, Instant, NodeId, Offset};
 
 use crate::image::Cluster;
 
+/// A session lasts no longer than this for the sake of a broker's rhythm: Kafka's own default.
+const LONGEST_FOR_RHYTHM: Duration = Duration::from_secs(9);
+
 #[derive(Clone, Debug)]
 struct Session {
     epoch: BrokerEpoch,
+    /// The longest pause between heartbeats lately. Older ones count less with each heartbeat, so
+    /// that a broker which stood still once is not trusted for long because of it.
+    pause: Duration,
     /// When the broker must have been heard of again; none while it is fenced.
     deadline: Option<Instant>,
     last_contact: Option<Instant>,
@@ -25,6 +34,14 @@ struct Session {
 pub(crate) struct Heartbeats {
     session_timeout: Duration,
     sessions: BTreeMap<NodeId, Session>,
+}
+
+impl Session {
+    /// How long this broker may be silent: four and a half of its pauses, the ratio of Kafka's
+    /// defaults, if that is longer than what is set.
+    fn length(&self, session_timeout: Duration) -> Duration {
+        session_timeout.max((self.pause * 9 / 2).min(LONGEST_FOR_RHYTHM))
+    }
 }
 
 impl Heartbeats {
@@ -58,6 +75,7 @@ impl Heartbeats {
     ) {
         let session = self.sessions.entry(id).or_insert(Session {
             epoch,
+            pause: Duration::ZERO,
             deadline: None,
             last_contact: None,
             metadata_offset: None,
@@ -65,7 +83,8 @@ impl Heartbeats {
         });
         session.epoch = epoch;
         session.last_contact = Some(now);
-        session.deadline = (!is_fenced).then_some(now + self.session_timeout);
+        let length = session.length(self.session_timeout);
+        session.deadline = (!is_fenced).then_some(now + length);
     }
 
     pub(crate) fn forget(&mut self, id: NodeId) {
@@ -76,7 +95,9 @@ impl Heartbeats {
     pub(crate) fn has_valid_session(&self, now: Instant, id: NodeId, epoch: BrokerEpoch) -> bool {
         self.sessions.get(&id).is_some_and(|session| {
             session.epoch == epoch
-                && session.last_contact.is_some_and(|at| at + self.session_timeout > now)
+                && session
+                    .last_contact
+                    .is_some_and(|at| at + session.length(self.session_timeout) > now)
         })
     }
 
@@ -88,6 +109,11 @@ impl Heartbeats {
         is_fenced: bool,
         metadata_offset: Offset,
     ) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && let Some(at) = session.last_contact
+        {
+            session.pause = now.since(at).max(session.pause * 3 / 4);
+        }
         self.register(now, id, epoch, is_fenced);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.metadata_offset = Some(metadata_offset);

@@ -27,6 +27,8 @@ pub(crate) const FEATURES: [FeatureRange; 4] = [
     FeatureRange::new(feature::GROUP_VERSION, 0, 1),
 ];
 
+const LEVELS: [(&str, i16); 2] = [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1)];
+
 pub(crate) fn settings(levels: &[(&'static str, i16)]) -> ControllerSettings {
     let config = BrokerConfig::resolve(None, &[]).expect("the bare start resolves").config;
     ControllerSettings {
@@ -62,13 +64,21 @@ impl Story {
         Self::configured(&[], count)
     }
 
+    /// Those, under a session time-out of 2.5 s.
+    pub(crate) fn with_short_sessions(count: i32) -> Self {
+        let session_timeout = Duration::from_millis(2_500);
+        Self::under(ControllerSettings { session_timeout, ..settings(&LEVELS) }, count)
+    }
+
     /// The controller has these settings besides the built-in ones.
     pub(crate) fn configured(overrides: &[(&str, &str)], count: i32) -> Self {
-        let levels = [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1)];
         let overrides = overrides.iter().map(|(key, value)| (key.to_string(), value.to_string()));
         let overrides: Vec<(String, String)> = overrides.collect();
         let config = BrokerConfig::resolve(None, &overrides).expect("settings resolve").config;
-        let settings = ControllerSettings { config: Arc::new(config), ..settings(&levels) };
+        Self::under(ControllerSettings { config: Arc::new(config), ..settings(&LEVELS) }, count)
+    }
+
+    fn under(settings: ControllerSettings, count: i32) -> Self {
         let controller = Controller::new(settings);
         let mut story = Self { controller, log: Records::new(), seconds: 0, next_ticket: 0 };
         story.lead(1);
@@ -268,6 +278,13 @@ pub(crate) fn registration(id: i32, incarnation: u128) -> BrokerRegistrationRequ
         previous_broker_epoch: -1,
         ..Default::default()
     }
+}
+
+/// Who names no directory of the first cannot prove that the first has ended.
+pub(crate) fn with_another_disk(
+    registration: BrokerRegistrationRequest,
+) -> BrokerRegistrationRequest {
+    BrokerRegistrationRequest { log_dirs: vec![Uuid::from_u128(7000)], ..registration }
 }
 
 /// The image that replaying the log from its beginning gives.
