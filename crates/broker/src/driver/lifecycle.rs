@@ -1,5 +1,5 @@
-//! This node's place in the cluster: registers the controller and the broker, says by heartbeats
-//! that it lives, and takes leave when it stops.
+//! This broker's place in the cluster: registers it, says by heartbeats that it lives, and takes
+//! leave when it stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use strandline_ports::{Clock, TimedOut, timeout};
 use strandline_types::{BrokerEpoch, ErrorCode};
 use strandline_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
-    BrokerRegistrationResponse, ControllerRegistrationRequest, ControllerRegistrationResponse,
-    broker_registration_request, controller_registration_request,
+    BrokerRegistrationResponse, broker_registration_request,
 };
 
 use super::controller::ControllerHandle;
@@ -58,7 +57,7 @@ pub(crate) struct Advertised {
 }
 
 /// PLAINTEXT, the only protocol served.
-const PLAINTEXT: i16 = 0;
+pub(super) const PLAINTEXT: i16 = 0;
 
 /// What this node tells the controller of itself.
 pub(crate) struct Lifecycle {
@@ -74,35 +73,6 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    pub(crate) async fn register_controller(
-        &self,
-        listeners: &[Advertised],
-    ) -> Result<(), JoinError> {
-        let listeners = listeners.iter().map(|it| controller_registration_request::Listener {
-            name: it.name.clone(),
-            host: it.host.clone(),
-            port: it.port,
-            security_protocol: PLAINTEXT,
-            ..Default::default()
-        });
-        let features =
-            features::SUPPORTED.iter().map(|range| controller_registration_request::Feature {
-                name: range.name.into(),
-                min_supported_version: range.min,
-                max_supported_version: range.max,
-                ..Default::default()
-            });
-        let request = ControllerRegistrationRequest {
-            controller_id: self.identity.node_id.get(),
-            incarnation_id: self.identity.incarnation_id,
-            listeners: listeners.collect(),
-            features: features.collect(),
-            ..Default::default()
-        };
-        let response: ControllerRegistrationResponse = self.controller.ask(request).await?;
-        accept(response.error_code)
-    }
-
     /// `previous` is the epoch of the last clean stop, −1 without one: it proves that nothing this
     /// broker had is lost.
     pub(crate) async fn register_broker(
@@ -212,7 +182,7 @@ impl Lifecycle {
     }
 }
 
-fn accept(error_code: ErrorCode) -> Result<(), JoinError> {
+pub(super) fn accept(error_code: ErrorCode) -> Result<(), JoinError> {
     match error_code {
         ErrorCode::NONE => Ok(()),
         error_code => Err(JoinError::Refused(error_code)),

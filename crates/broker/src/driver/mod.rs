@@ -10,6 +10,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod links;
 pub(crate) mod partition;
 pub(crate) mod quorum;
+pub(crate) mod registration;
 pub(crate) mod replicas;
 pub(crate) mod sentinel;
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! Binds all listeners before anything else: a busy port is found out before a file is touched,
 //! and a port of 0 is known by its number from then on.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strandline_config::{BrokerConfig, HostPort, Listener as ListenerConfig};
 use strandline_ports::{Lane, Listener, World};
 
+use super::node::Node;
 use super::{BoundAddress, StartError};
 use crate::cx::ListenerRole;
 use crate::handles::Handles;
 use crate::listener::{Acceptor, Reception};
+use crate::metrics::{Endpoint, Scrape};
 use crate::session::{Connections, RequestMemory};
 
 /// Every listener of the node, bound and not yet accepting.
@@ -82,14 +85,39 @@ impl Bound {
 
 /// What every connection is served with.
 pub(super) struct Serving {
-    pub(super) world: World,
-    pub(super) config: Arc<BrokerConfig>,
-    pub(super) handles: Arc<Handles>,
+    world: World,
+    config: Arc<BrokerConfig>,
+    handles: Arc<Handles>,
     pub(super) connections: Connections,
-    pub(super) memory: RequestMemory,
+    memory: RequestMemory,
 }
 
 impl Serving {
+    pub(super) fn new(node: &Node, handles: Arc<Handles>, connections: Connections) -> Self {
+        Self {
+            world: node.world.clone(),
+            config: Arc::clone(&node.config),
+            handles,
+            connections,
+            memory: request_memory(&node.config),
+        }
+    }
+
+    /// Closes connections that are idle, from now on.
+    pub(super) fn sweep(&self) {
+        let sweeping = self.connections.clone().sweep(Arc::clone(&self.world.clock));
+        self.world.spawn.spawn(Lane::Data, Box::pin(sweeping));
+    }
+
+    /// Serves the metrics. Gives their address.
+    pub(super) fn metrics(&self, listener: Box<dyn Listener>) -> SocketAddr {
+        let address = listener.local_addr();
+        let scrape = Scrape { handles: Arc::clone(&self.handles), memory: self.memory.clone() };
+        let endpoint = Endpoint { world: self.world.clone(), scrape };
+        self.world.spawn.spawn(Lane::Data, Box::pin(endpoint.run(listener)));
+        address
+    }
+
     fn acceptor(&self, name: String, role: ListenerRole) -> Acceptor {
         let lane = match role {
             ListenerRole::Broker => Lane::Data,

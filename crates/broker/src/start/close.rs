@@ -1,14 +1,18 @@
-//! Closes all partitions at a clean stop. Each waits for its own sync, so many go at once.
+//! A clean stop of what lies on disk. Each partition waits for its own sync, so many are closed at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use strandline_log::LogImage;
 use strandline_ports::{Lane, World};
-use strandline_store::StoreFault;
+use strandline_store::{Checkpoint, StoreFault};
 use tokio::sync::mpsc;
 
+use super::broker_role::BrokerRole;
+use super::control::Control;
+use super::node::Node;
 use crate::dirs::DirIndex;
+use crate::driver::quorum;
 use crate::partitions::Held;
 
 /// Partitions that are closed at the same time.
@@ -16,14 +20,14 @@ const CLOSING_MAX: usize = 16;
 
 /// How the partitions of one directory were closed.
 #[derive(Default)]
-pub(super) struct ClosedDir {
+struct ClosedDir {
     images: BTreeMap<String, LogImage>,
     first_fault: Option<StoreFault>,
 }
 
 impl ClosedDir {
     /// `None` stands for a log that was not open.
-    pub(super) fn add(&mut self, name: String, closed: Result<Option<LogImage>, StoreFault>) {
+    fn add(&mut self, name: String, closed: Result<Option<LogImage>, StoreFault>) {
         match closed {
             Ok(image) => self.images.extend(image.map(|image| (name, image))),
             Err(fault) => _ = self.first_fault.get_or_insert(fault),
@@ -34,7 +38,7 @@ impl ClosedDir {
     ///
     /// # Errors
     /// When not all of it was closed: then it must not be told that all was.
-    pub(super) fn images(self) -> Result<BTreeMap<String, LogImage>, StoreFault> {
+    fn images(self) -> Result<BTreeMap<String, LogImage>, StoreFault> {
         match self.first_fault {
             None => Ok(self.images),
             Some(fault) => Err(fault),
@@ -42,12 +46,50 @@ impl ClosedDir {
     }
 }
 
+/// Leaves everything on disk as the next start may take it.
+///
+/// # Errors
+/// The first fault. What it does not touch is left clean all the same.
+pub(super) async fn close(
+    node: &Node,
+    control: &Control,
+    broker: &BrokerRole,
+) -> Result<(), StoreFault> {
+    let mut open = broker.partitions.all();
+    open.retain(|held| node.dirs.get(held.dir).is_usable());
+    let mut closed = close_all(&node.world, open).await;
+    let metadata = control.quorum.stop().await.transpose();
+    let mut first_fault = None;
+    for (index, dir) in node.dirs.iter().filter(|(_, dir)| dir.is_usable()) {
+        let mut closed = closed.remove(&index).unwrap_or_default();
+        if index == node.metadata_dir {
+            closed.add(quorum::METADATA_DIR.into(), metadata.clone());
+        }
+        // The next start recovers this directory; that is no reason to recover the others.
+        if let Err(fault) = finish(node, broker, index, closed).await {
+            tracing::error!(dir = %dir.log.path().display(), %fault, "no clean stop");
+            first_fault.get_or_insert(fault);
+        }
+    }
+    first_fault.map_or(Ok(()), Err)
+}
+
+async fn finish(
+    node: &Node,
+    broker: &BrokerRole,
+    index: DirIndex,
+    closed: ClosedDir,
+) -> Result<(), StoreFault> {
+    for checkpoint in [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark] {
+        broker.upkeep.checkpoint(index, checkpoint).await?;
+    }
+    let epoch = *broker.lifecycle.broker_epoch.borrow();
+    node.dirs.get(index).log.finish(epoch, &closed.images()?).await
+}
+
 type Outcome = (Held, Result<LogImage, StoreFault>);
 
-pub(super) async fn close_all(
-    world: &World,
-    partitions: Vec<Held>,
-) -> BTreeMap<DirIndex, ClosedDir> {
+async fn close_all(world: &World, partitions: Vec<Held>) -> BTreeMap<DirIndex, ClosedDir> {
     let workers = CLOSING_MAX.min(partitions.len());
     let queue = Arc::new(Mutex::new(VecDeque::from(partitions)));
     let (closed_in, mut closed) = mpsc::unbounded_channel();

@@ -13,6 +13,7 @@ use super::StartError;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::images::Follower;
 use crate::driver::lifecycle::{Advertised, Lifecycle};
+use crate::driver::registration::ControllerRegistration;
 
 /// The session of a broker's earlier process ends in its own time.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -24,7 +25,7 @@ pub(super) struct Joining {
     /// How long it may take until a controller has registered this node.
     pub(super) patience: Duration,
     pub(super) lifecycle: Arc<Lifecycle>,
-    pub(super) controllers: Vec<Advertised>,
+    pub(super) controller: ControllerRegistration,
     pub(super) brokers: Vec<Advertised>,
     /// Of the last stop if it was clean, else −1.
     pub(super) previous_epoch: BrokerEpoch,
@@ -61,7 +62,7 @@ impl Joining {
         loop {
             // Side by side, because every record of the metadata log waits for the device.
             let (as_controller, as_broker) = both(
-                self.lifecycle.register_controller(&self.controllers),
+                self.controller.register(),
                 self.lifecycle.register_broker(&self.brokers, self.previous_epoch),
             )
             .await;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_client::ConnectionConfig;
-use strandline_config::BrokerConfig;
+use strandline_config::{BrokerConfig, HostPort, Listener};
 use strandline_metadata::Record;
 use strandline_metadata::controller::ControllerSettings;
 use strandline_ports::Lane;
 use strandline_quorum::{Config as QuorumConfig, Endpoint, ReplicaKey};
 
 use super::StartError;
+use crate::driver::lifecycle::Advertised;
 use crate::driver::quorum::{MetadataLogOptions, QuorumOptions};
 use crate::features;
 
@@ -74,6 +75,17 @@ pub(super) fn quorum_options(
             ..ConnectionConfig::default()
         },
     }
+}
+
+pub(super) fn advertised(listeners: &[Listener]) -> Vec<Advertised> {
+    let named = listeners.iter().cloned();
+    named
+        .map(|Listener { name, address: HostPort { host, port }, .. }| Advertised {
+            name,
+            host,
+            port,
+        })
+        .collect()
 }
 
 /// How this node connects to the active controller.

@@ -1,0 +1,195 @@
+//! The broker role: partitions and their copies, groups, and this broker's place in the cluster.
+
+use std::sync::Arc;
+
+use strandline_metadata::Image;
+use strandline_ports::{Lane, watch};
+use strandline_store::DirState;
+use strandline_types::BrokerEpoch;
+use tokio::sync::{Notify, mpsc};
+
+use super::control::Control;
+use super::join::Joining;
+use super::node::Node;
+use super::settings::{advertised, millis};
+use super::{Fatal, StartError};
+use crate::driver::assignments::Assignments;
+use crate::driver::fetchers::Fetchers;
+use crate::driver::groups::Groups;
+use crate::driver::images::Follower;
+use crate::driver::isr::IsrProposals;
+use crate::driver::lifecycle::Lifecycle;
+use crate::driver::partition::{CheckpointWanted, PartitionContext};
+use crate::driver::replicas::{self, FoundOnDisk, ReplicaSettings, Replicas};
+use crate::driver::upkeep::Upkeep;
+use crate::partitions::Partitions;
+use crate::producer_ids::ProducerIds;
+use crate::session::Connections;
+
+/// What requests and a clean stop need of it.
+pub(super) struct BrokerRole {
+    pub(super) partitions: Partitions,
+    pub(super) groups: Groups,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) upkeep: Upkeep,
+    /// The image that this node has done its part of.
+    pub(super) applied: watch::Receiver<Arc<Image>>,
+}
+
+/// Its tasks, before any has begun.
+pub(super) struct BrokerTasks {
+    follower: Follower,
+    proposals: IsrProposals,
+    assignments: Assignments,
+    checkpoints_wanted: mpsc::UnboundedReceiver<CheckpointWanted>,
+}
+
+impl BrokerRole {
+    /// Puts its parts together. Nothing of it moves before [`BrokerRole::join`], but for groups,
+    /// which wait for an image.
+    pub(super) fn assemble(
+        node: &Node,
+        control: &Control,
+        connections: &Connections,
+        found: FoundOnDisk,
+    ) -> (Self, BrokerTasks) {
+        let Node { world, config, .. } = node;
+        let partitions = Partitions::default();
+        let (applied_in, applied) = watch::channel(Arc::new(Image::default()));
+        let (broker_epoch_in, broker_epoch) = watch::channel(BrokerEpoch::NONE);
+        let (isr_proposals, proposed) = mpsc::unbounded_channel();
+        let (assignments, assigned) = mpsc::unbounded_channel();
+        let (checkpoints, checkpoints_wanted) = mpsc::unbounded_channel();
+        let room = Arc::new(Notify::new());
+        let context = PartitionContext {
+            node: config.node_id,
+            clock: Arc::clone(&world.clock),
+            spawn: Arc::clone(&world.spawn),
+            isr_proposals,
+            checkpoints,
+            metrics: Arc::clone(&node.metrics),
+        };
+        let replicas = Replicas::new(
+            world.clone(),
+            Arc::clone(&node.dirs),
+            partitions.clone(),
+            Arc::new(context),
+            ReplicaSettings::of(config),
+            found,
+            (assignments, Fetchers::new(world.clone(), config, broker_epoch.clone())),
+        );
+        let tasks = BrokerTasks {
+            follower: Follower {
+                config: Arc::clone(config),
+                connections: connections.clone(),
+                replicas,
+                room: Arc::clone(&room),
+                applied: applied_in,
+            },
+            proposals: IsrProposals {
+                clock: Arc::clone(&world.clock),
+                node_id: config.node_id,
+                broker_epoch: broker_epoch.clone(),
+                controller: control.controller.clone(),
+                partitions: partitions.clone(),
+                proposed,
+            },
+            assignments: Assignments {
+                clock: Arc::clone(&world.clock),
+                node_id: config.node_id,
+                broker_epoch,
+                controller: control.controller.clone(),
+                assigned,
+            },
+            checkpoints_wanted,
+        };
+        let role = Self {
+            groups: Groups::start(world, config, partitions.clone(), applied.clone()),
+            lifecycle: Arc::new(Lifecycle {
+                clock: Arc::clone(&world.clock),
+                controller: control.controller.clone(),
+                identity: node.identity.clone(),
+                rack: config.rack.clone(),
+                dirs: Arc::clone(&node.dirs),
+                applied: applied.clone(),
+                broker_epoch: broker_epoch_in,
+                heartbeat_interval: millis(config.membership.heartbeat_interval_ms),
+            }),
+            upkeep: Upkeep {
+                world: world.clone(),
+                dirs: Arc::clone(&node.dirs),
+                partitions: partitions.clone(),
+                settings: config.log.clone(),
+                producers: config.producers.clone(),
+                replica_lag_time_max: replicas::lag_time_max(config),
+                room,
+            },
+            partitions,
+            applied,
+        };
+        (role, tasks)
+    }
+
+    pub(super) fn producer_ids(&self) -> ProducerIds {
+        let lifecycle = &self.lifecycle;
+        ProducerIds::new(lifecycle.identity.node_id, lifecycle.broker_epoch.subscribe())
+    }
+
+    /// Becomes a member of the cluster: returns when clients may come. `previous_epoch` is that of
+    /// the last stop if it was clean, else −1.
+    ///
+    /// # Errors
+    /// When the cluster does not take this node, or the metadata log has failed.
+    pub(super) async fn join(
+        &self,
+        node: &Node,
+        control: &Control,
+        tasks: BrokerTasks,
+        previous_epoch: BrokerEpoch,
+    ) -> Result<(), StartError> {
+        let Node { world, config, .. } = node;
+        let joining = Joining {
+            clock: Arc::clone(&world.clock),
+            patience: millis(config.membership.registration_timeout_ms),
+            lifecycle: Arc::clone(&self.lifecycle),
+            controller: control.registration(node),
+            brokers: advertised(&config.advertised_listeners),
+            previous_epoch,
+            images: control.controller.watch_image(),
+            applied: self.applied.clone(),
+        };
+        joining.run(world, tasks.follower, (&node.dirs, node.metadata_dir)).await?;
+        let spawn = &world.spawn;
+        spawn.spawn(Lane::Control, Box::pin(Arc::clone(&self.lifecycle).keep_alive()));
+        spawn.spawn(Lane::Control, Box::pin(tasks.proposals.run()));
+        spawn.spawn(Lane::Control, Box::pin(tasks.assignments.run()));
+        self.upkeep.start(tasks.checkpoints_wanted);
+        self.watch_dirs(node);
+        Ok(())
+    }
+
+    /// What lies in a directory goes offline with it: also what nobody writes to just now must not
+    /// be served any more. A process without a directory that works has nothing to serve.
+    fn watch_dirs(&self, node: &Node) {
+        for (index, dir) in node.dirs.iter() {
+            let mut states = dir.log.watch_state();
+            let (dirs, fatal) = (Arc::clone(&node.dirs), node.fatal.clone());
+            let partitions = self.partitions.clone();
+            let path = dir.log.path().display().to_string();
+            let watching = async move {
+                let gone = states.wait_for(|state| *state == DirState::Offline).await.is_ok();
+                if gone {
+                    tracing::error!(dir = path, "log directory is offline");
+                    for held in partitions.all().iter().filter(|held| held.dir == index) {
+                        held.partition.take_offline();
+                    }
+                    if dirs.log_dirs().all(|(_, dir)| !dir.is_usable()) {
+                        // Without a receiver the process is ending already.
+                        let _ = fatal.send(Fatal::NoLogDir);
+                    }
+                }
+            };
+            node.world.spawn.spawn(Lane::Data, Box::pin(watching));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What both roles of a node stand on.
+
+use std::sync::Arc;
+
+use strandline_config::BrokerConfig;
+use strandline_ports::{World, random_uuid};
+use tokio::sync::mpsc;
+
+use super::broker_role::BrokerRole;
+use super::control::Control;
+use super::{Fatal, StartError};
+use crate::api::fetch::FetchSessions;
+use crate::dirs::{DirIndex, Dirs};
+use crate::handles::{Handles, Identity};
+use crate::metrics::Metrics;
+
+/// Clones share everything.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) world: World,
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) identity: Identity,
+    pub(super) dirs: Arc<Dirs>,
+    pub(super) metadata_dir: DirIndex,
+    pub(super) metrics: Arc<Metrics>,
+    /// What the process cannot go on with.
+    pub(super) fatal: mpsc::UnboundedSender<Fatal>,
+}
+
+impl Node {
+    pub(super) fn new(
+        world: World,
+        config: Arc<BrokerConfig>,
+        cluster_id: String,
+        (dirs, metadata_dir): (Dirs, DirIndex),
+    ) -> (Self, mpsc::UnboundedReceiver<Fatal>) {
+        let (fatal, failed) = mpsc::unbounded_channel();
+        let incarnation_id = random_uuid(&*world.entropy);
+        let names = config.listeners.iter().map(|listener| listener.name.as_str());
+        let node = Self {
+            identity: Identity { node_id: config.node_id, cluster_id, incarnation_id },
+            dirs: Arc::new(dirs),
+            metadata_dir,
+            metrics: Arc::new(Metrics::new(names)),
+            fatal,
+            world,
+            config,
+        };
+        (node, failed)
+    }
+
+    /// What requests work with.
+    pub(super) fn handles(&self, control: &Control, broker: &BrokerRole) -> Arc<Handles> {
+        let fetch_sessions_max = self.config.network.fetch_session_slots.max(0) as usize;
+        let entropy = Arc::clone(&self.world.entropy);
+        Arc::new(Handles {
+            clock: Arc::clone(&self.world.clock),
+            entropy: Arc::clone(&entropy),
+            config: Arc::clone(&self.config),
+            identity: self.identity.clone(),
+            controller: control.controller.clone(),
+            quorum: control.quorum.clone(),
+            dirs: Arc::clone(&self.dirs),
+            partitions: broker.partitions.clone(),
+            fetch_sessions: FetchSessions::new(fetch_sessions_max, entropy),
+            producer_ids: broker.producer_ids(),
+            groups: broker.groups.clone(),
+            metrics: Arc::clone(&self.metrics),
+            image: broker.applied.clone(),
+        })
+    }
+}
+
+/// A step of the start, unless what it waits for has failed for good.
+pub(super) async fn unless<T>(
+    failed: &mut mpsc::UnboundedReceiver<Fatal>,
+    step: impl Future<Output = Result<T, StartError>>,
+) -> Result<T, StartError> {
+    tokio::select! {
+        biased;
+        Some(fatal) = failed.recv() => Err(StartError::Metadata(fatal.to_string())),
+        done = step => done,
+    }
+}
