@@ -68,6 +68,10 @@ pub(crate) struct ConsumeArgs {
     #[arg(long)]
     read_committed: bool,
 
+    /// Where this consumer stands: brokers may then send it to a replica in the same rack
+    #[arg(long, value_name = "RACK", default_value = "", hide_default_value = true)]
+    rack: String,
+
     #[command(flatten)]
     connect: ConnectArgs,
 }
@@ -111,6 +115,7 @@ impl ConsumeArgs {
             reset,
             is_read_committed: self.read_committed,
             poll_records_max: POLL_RECORDS_MAX,
+            rack: self.rack.clone(),
             ..ConsumerConfig::default()
         })
     }

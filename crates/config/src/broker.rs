@@ -302,8 +302,8 @@ const REPLICATION: &[Setting] = &[
         .doc("Receive buffer of a follower's connection."),
     long("replica.high.watermark.checkpoint.interval.ms").default("5000").honoured()
         .doc("Time between two writes of the high watermarks."),
-    string("replica.selector.class").no_effect(reason::SELECTOR)
-        .doc("Which replica a consumer is sent to."),
+    string("replica.selector.class").partly(reason::SELECTOR)
+        .doc("Which replica a consumer is sent to: the leader where it is not set, else one in its rack."),
     boolean("follower.fetch.last.tiered.offset.enable").default("false").cluster_wide().no_effect(reason::TIERING)
         .doc("Whether a new follower starts after what the remote storage holds."),
 ];

@@ -138,6 +138,23 @@ pub struct LogSettings {
     pub high_watermark_checkpoint_interval_ms: i64,
 }
 
+/// `replica.selector.class`: which replica a consumer is sent to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplicaSelector {
+    Leader,
+    /// One that stands in the consumer's rack.
+    Rack,
+}
+
+impl ReplicaSelector {
+    /// Kafka's class for [`Self::Rack`].
+    const RACK_CLASS: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
+    pub(crate) fn of(class: Option<&str>) -> Self {
+        if class == Some(Self::RACK_CLASS) { Self::Rack } else { Self::Leader }
+    }
+}
+
 /// How followers fetch, and when a leader gives up on one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicationSettings {
@@ -149,6 +166,7 @@ pub struct ReplicationSettings {
     pub fetch_wait_max_ms: i32,
     pub fetch_backoff_ms: i32,
     pub socket_timeout_ms: i32,
+    pub selector: ReplicaSelector,
 }
 
 /// Classic groups.
@@ -337,6 +355,7 @@ impl ReplicationSettings {
             fetch_wait_max_ms: values.int("replica.fetch.wait.max.ms"),
             fetch_backoff_ms: values.int("replica.fetch.backoff.ms"),
             socket_timeout_ms: values.int("replica.socket.timeout.ms"),
+            selector: ReplicaSelector::of(values.text("replica.selector.class").as_deref()),
         }
     }
 }

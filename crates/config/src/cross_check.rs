@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use strandline_types::NodeId;
 
-use crate::broker_config::{BrokerConfig, per_ip_overrides};
+use crate::broker_config::{BrokerConfig, ReplicaSelector, per_ip_overrides};
 use crate::listener::{HostPort, Listener, names};
 use crate::value::Value;
 use crate::values::Values;
@@ -188,6 +188,14 @@ impl Findings {
     }
 
     fn texts(&mut self, values: &Values) {
+        let selector = values.text("replica.selector.class").filter(|class| !class.is_empty());
+        if let Some(class) = selector
+            && ReplicaSelector::of(Some(&class)) == ReplicaSelector::Leader
+        {
+            self.notes.push(format!(
+                "`replica.selector.class` {class} is not known here: consumers read from leaders"
+            ));
+        }
         let overrides = values.text("max.connections.per.ip.overrides").unwrap_or_default();
         let overrides = per_ip_overrides(&overrides);
         self.require(overrides.is_some(), || {

@@ -37,7 +37,7 @@ mod values;
 pub use broker_config::{
     BrokerConfig, GroupSettings, LogSettings, MembershipSettings, MetadataSettings,
     NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings,
-    ReplicationSettings, Roles, TopicDefaults,
+    ReplicaSelector, ReplicationSettings, Roles, TopicDefaults,
 };
 pub use error::{ConfigError, ConfigErrors, Refusal, Warning};
 pub use layers::{BrokerLayers, Overrides, Source};

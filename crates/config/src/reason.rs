@@ -4,7 +4,6 @@
 pub(crate) const RUNTIME: &str = "the runtime sizes its own threads and queues";
 pub(crate) const BETWEEN_BROKERS: &str =
     "connections between brokers have limits of their own, and one fetcher for each leader";
-pub(crate) const SELECTOR: &str = "consumers read from leaders";
 pub(crate) const DIR_FAILURE: &str = "the controller is told of a failed directory by heartbeats";
 pub(crate) const AT_ONCE: &str = "a partition is led again as soon as that is allowed";
 pub(crate) const JOIN: &str = "voters are added by AddRaftVoter";
@@ -35,6 +34,7 @@ pub(crate) const OPEN_AT_START: &str =
     "listeners open at start; changing them at run time is refused";
 pub(crate) const DELETE_ONLY: &str = "compact is stored and described, but logs are not compacted";
 pub(crate) const CLASSIC_ONLY: &str = "only the classic protocol is served";
+pub(crate) const SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector is known; with another class consumers read from leaders";
 pub(crate) const LZ4_LEVEL: &str = "lz4 always compresses at its fastest level";
 
 // Refused at start.

@@ -130,6 +130,20 @@ impl Leader {
         (kept.len() < self.isr.committed.len()).then_some(kept)
     }
 
+    /// Of the followers in sync that hold `from` and are near, the one that has most.
+    pub(crate) fn near_follower(
+        &self,
+        from: Offset,
+        is_near: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
+        let holds = |it: &&FollowerProgress| {
+            it.log_start <= from && it.log_end.is_some_and(|end| end >= from)
+        };
+        let in_sync = self.followers.iter().filter(|it| self.isr.committed.contains(&it.node));
+        let near = in_sync.filter(holds).filter(|it| is_near(it.node));
+        near.max_by_key(|it| (it.log_end, it.last_caught_up_at, it.node)).map(|it| it.node)
+    }
+
     pub(crate) fn members(&self, nodes: &[NodeId]) -> Vec<IsrMember> {
         let member = |&node: &NodeId| {
             let follower = self.followers.iter().find(|follower| follower.node == node);

@@ -85,6 +85,18 @@ impl Replica {
         leader.is_some_and(|leader| leader.followers.iter().any(|it| it.node == node))
     }
 
+    /// Who serves a consumer that is to go on at `from` better than this leader (KIP-392): the
+    /// replica near it that lags least. `None` where this one is near as well, or no other is. One
+    /// out of sync is nobody's: who reads from it would fall behind with it.
+    pub fn preferred_read_replica(
+        &self,
+        from: Offset,
+        is_near: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
+        let leader = self.leader.as_ref().filter(|_| !is_near(self.node))?;
+        leader.near_follower(from, is_near)
+    }
+
     /// Where a reader's copy of the log, which ends at `from` with a record of `last_epoch`, parts
     /// from ours: it must truncate before it may have records (KIP-595). −1 asks for no check.
     pub fn diverging_epoch(

@@ -32,6 +32,8 @@ pub enum Isolation {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reader {
     Consumer(Isolation),
+    /// A consumer that may be sent to other replicas than the leader (KIP-392): any answers it.
+    Roaming(Isolation),
     /// Replicas read what is not committed yet: by reading it they commit it.
     Follower,
 }
@@ -64,6 +66,18 @@ impl View {
         if self.is_leader { Ok(()) } else { Err(ReadRefusal::NotLeader) }
     }
 
+    /// Whether this replica may answer `reader`.
+    pub fn check_reader(
+        &self,
+        reader: Reader,
+        asked_epoch: LeaderEpoch,
+    ) -> Result<(), ReadRefusal> {
+        match (self.check_leader(asked_epoch), reader) {
+            (Err(ReadRefusal::NotLeader), Reader::Roaming(_)) => Ok(()),
+            (checked, _) => checked,
+        }
+    }
+
     /// Where the log ends, as ListOffsets tells it. A new leader's high watermark lags behind the
     /// former one's until it has committed something itself: it must not be told before, or the end
     /// would seem to go back (KIP-207).
@@ -83,8 +97,10 @@ impl View {
     pub fn end_for(&self, reader: Reader) -> Offset {
         match reader {
             Reader::Follower => self.log_end,
-            Reader::Consumer(Isolation::ReadUncommitted) => self.high_watermark,
-            Reader::Consumer(Isolation::ReadCommitted) => self.last_stable_offset(),
+            Reader::Consumer(isolation) | Reader::Roaming(isolation) => match isolation {
+                Isolation::ReadUncommitted => self.high_watermark,
+                Isolation::ReadCommitted => self.last_stable_offset(),
+            },
         }
     }
 
@@ -96,7 +112,7 @@ impl View {
         reader: Reader,
         asked_epoch: LeaderEpoch,
     ) -> Result<ReadableRange, ReadRefusal> {
-        self.check_leader(asked_epoch)?;
+        self.check_reader(reader, asked_epoch)?;
         if from < self.log_start || from > self.admitted_end {
             return Err(ReadRefusal::OffsetOutOfRange {
                 asked: from,

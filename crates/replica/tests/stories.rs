@@ -11,8 +11,8 @@ use strandline_replica::{
     ReplicaConfig, RequiredAcks, Ticket,
 };
 use strandline_types::{
-    BatchFacts, BrokerEpoch, Compression, Instant, LeaderEpoch, NodeId, Now, Offset, ProducerEpoch,
-    ProducerId, Timestamp, TimestampType,
+    BatchFacts, BrokerEpoch, Compression, ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset,
+    ProducerEpoch, ProducerId, Timestamp, TimestampType,
 };
 
 mod files;
@@ -350,6 +350,47 @@ fn below_the_minimum_nothing_is_committed() {
         lead epoch 0, replicas [1, 2], in sync [1, 2] (hw 2)
             answer 1: offset 0
     "#]]);
+}
+
+#[test]
+fn a_consumer_is_sent_to_the_near_replica_in_sync_that_lags_least() {
+    let mut story = Story::new(1, i64::MAX);
+    story.lead(0, 0, &[1, 2, 3, 4], &[1, 2, 3]);
+    story.produce(RequiredAcks::Leader, 3, -1);
+    story.written();
+    for (follower, log_end) in [(2, 1), (3, 2), (4, 3)] {
+        story.fetched(follower, log_end);
+    }
+    let preferred = |replica: &Replica, from, near: &[i32]| {
+        let is_near = |node: NodeId| near.contains(&node.get());
+        replica.preferred_read_replica(Offset(from), is_near).map(NodeId::get)
+    };
+    for (from, near, expected) in [
+        (0, &[2, 3][..], Some(3)),
+        (0, &[2], Some(2)),
+        (2, &[2], None),
+        (0, &[4], None),
+        (0, &[1, 2, 3], None),
+        (0, &[], None),
+    ] {
+        assert_eq!(preferred(&story.replica, from, near), expected, "{from} near {near:?}");
+    }
+    story.follow(2, 1, 1, true);
+    assert_eq!(preferred(&story.replica, 0, &[2, 3]), None);
+
+    // Any replica answers whom the leader may have sent, as far as it knows the log is committed.
+    let view = story.replica.view();
+    let read = |reader, epoch| view.readable(Offset(0), reader, LeaderEpoch(epoch));
+    let roaming = Reader::Roaming(Isolation::ReadUncommitted);
+    assert_eq!(read(roaming, 1).unwrap().upto, story.replica.high_watermark());
+    assert_eq!(read(roaming, 0).unwrap_err().code(), ErrorCode::FENCED_LEADER_EPOCH);
+    assert_eq!(read(roaming, 2).unwrap_err().code(), ErrorCode::UNKNOWN_LEADER_EPOCH);
+    for reader in [Reader::Consumer(Isolation::ReadUncommitted), Reader::Follower] {
+        assert_eq!(read(reader, 1).unwrap_err().code(), ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
+    story.step("fault", Event::Faulted);
+    let offline = story.replica.view().readable(Offset(0), roaming, LeaderEpoch(1));
+    assert_eq!(offline.unwrap_err().code(), ErrorCode::KAFKA_STORAGE_ERROR);
 }
 
 #[test]

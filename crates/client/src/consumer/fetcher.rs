@@ -55,7 +55,7 @@ pub(super) struct Fetched {
     answer: Result<FetchResponse, ClientError>,
 }
 
-/// A partition whose fetch was refused.
+/// A partition whose fetch brought nothing to read.
 pub(super) struct Refused {
     pub(super) partition: TopicPartition,
     pub(super) fetch_offset: Offset,
@@ -66,6 +66,8 @@ pub(super) enum Why {
     Code(ErrorCode),
     /// The leader's log is not the one that was read so far.
     Diverges(Divergence),
+    /// The leader knows of a replica that is nearer (KIP-392).
+    Nearer(NodeId),
 }
 
 /// Where the assigned partitions are read.
@@ -196,6 +198,9 @@ impl Fetcher {
                         fetch_offset,
                         why: Why::Diverges(divergence),
                     });
+                } else if data.preferred_read_replica >= 0 {
+                    let why = Why::Nearer(NodeId(data.preferred_read_replica));
+                    refused.push(Refused { partition, fetch_offset, why });
                 } else if position(&partition) == Some(fetch_offset)
                     // When leaders change, the former one may have answered as well.
                     && !holds(&self.buffered, &partition)

@@ -124,6 +124,15 @@ struct Assigned {
     is_paused: bool,
     /// A fetch was refused: not asked for again before.
     retry_at: Instant,
+    /// Read there rather than from the leader, who is asked again for a nearer one after a while.
+    nearer: Option<(NodeId, Instant)>,
+}
+
+impl Assigned {
+    /// Whom to ask.
+    fn source(&self, leader: NodeId, now: Instant) -> NodeId {
+        self.nearer.filter(|(_, until)| *until > now).map_or(leader, |(node, _)| node)
+    }
 }
 
 /// A partition that can be read.
@@ -333,12 +342,13 @@ impl Consumer {
     /// Why nothing comes at the moment, when brokers do not answer; `None` while all do. It ends
     /// by itself once they are back.
     pub fn trouble(&self) -> Option<ClientError> {
-        let of_leader = |partition| match led(&self.client, partition) {
-            Some(led) => self.fetcher.failure(led.leader),
+        let now = self.client.now();
+        let of_source = |(partition, assigned): (_, &Assigned)| match led(&self.client, partition) {
+            Some(led) => self.fetcher.failure(assigned.source(led.leader, now)),
             None => self.look_up_failure.as_ref(),
         };
         let of_group = || self.group.as_ref().and_then(Group::trouble);
-        self.assigned.keys().find_map(of_leader).cloned().or_else(of_group)
+        self.assigned.iter().find_map(of_source).cloned().or_else(of_group)
     }
 
     fn take_in(&mut self, arrived: Arrived) -> Result<(), ConsumeError> {
@@ -364,7 +374,17 @@ impl Consumer {
         let code = match why {
             Why::Code(code) => code,
             Why::Diverges(divergence) => return self.truncated(&partition, divergence),
+            Why::Nearer(node) => {
+                let until = self.client.now() + self.client.config().metadata_max_age;
+                assigned.nearer = Some((node, until));
+                return Ok(());
+            }
         };
+        // Whatever keeps another replica from answering, the leader knows better.
+        let was_elsewhere = assigned.nearer.take().is_some();
+        if was_elsewhere && code == ErrorCode::OFFSET_OUT_OF_RANGE {
+            return Ok(());
+        }
         if code == ErrorCode::OFFSET_OUT_OF_RANGE {
             if self.config.reset == Reset::None {
                 return Err(ConsumeError::OutOfRange { partition, offset: fetch_offset });
@@ -511,7 +531,8 @@ impl Consumer {
                 current_leader_epoch: led.leader_epoch,
                 last_fetched_epoch: assigned.leader_epoch.unwrap_or(LeaderEpoch::NONE),
             };
-            wants.entry(led.leader).or_default().insert(partition.clone(), want);
+            let source = assigned.source(led.leader, now);
+            wants.entry(source).or_default().insert(partition.clone(), want);
         }
         wants.retain(|node, _| !self.fetcher.is_busy(*node, now));
         self.fetcher.fetch(&self.config, wants);

@@ -7,6 +7,9 @@
 //!
 //! A follower reads to the log's end, and its fetch tells how far its own copy goes. It also hears
 //! at once how far the log is committed, and where it begins.
+//!
+//! A consumer that says where it stands is sent to a replica that is nearer than the leader, if
+//! `replica.selector.class` says so (KIP-392). Whether it is sent or not, any replica answers it.
 
 mod metadata_log;
 mod session;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use strandline_config::ReplicaSelector;
 use strandline_replica::{Isolation, Reader, View};
 use strandline_store::Records as StoredRecords;
 use strandline_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
@@ -36,6 +40,9 @@ use crate::leader_hints::LeaderHints;
 use crate::partitions::find;
 use crate::session::Hangup;
 
+/// Since then a consumer understands that another replica than the leader answers it.
+const ROAMING_VERSION_MIN: i16 = 11;
+
 pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchResponse, Hangup> {
     if cx.session.role == ListenerRole::Controller {
         return metadata_log::handle(cx, request).await;
@@ -49,13 +56,10 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
     let limits = Limits {
         min_bytes: i64::from(request.min_bytes),
         max_bytes: request.max_bytes.min(cx.handles.config.network.fetch_max_bytes).max(0) as u32,
-        reader: match (follower, request.isolation_level) {
-            (Some(_), _) => Reader::Follower,
-            (None, 0) => Reader::Consumer(Isolation::ReadUncommitted),
-            (None, _) => Reader::Consumer(Isolation::ReadCommitted),
-        },
+        reader: reader(cx.version, &request),
     };
-    let mut read = read_all(cx, &plan.partitions, limits, follower).await;
+    let asker = Asker { follower, rack: rack_of(cx, &request) };
+    let mut read = read_all(cx, &plan.partitions, limits, asker).await;
     if request.max_wait_ms > 0 && !read.is_enough(limits) {
         let mut deadline = Deadline::after(cx, request.max_wait_ms);
         for (planned, one) in plan.partitions.iter_mut().zip(&read.partitions) {
@@ -83,7 +87,8 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
                 break;
             }
             // What it holds was counted before.
-            read = read_all(cx, &plan.partitions, limits, None).await;
+            let asker = Asker { follower: None, ..asker };
+            read = read_all(cx, &plan.partitions, limits, asker).await;
             if woken.is_err() || read.is_enough(limits) {
                 break;
             }
@@ -104,11 +109,40 @@ fn follower_of(request: &FetchRequest) -> Option<(NodeId, BrokerEpoch)> {
     (replica_id >= 0).then_some((NodeId(replica_id), BrokerEpoch(state.replica_epoch)))
 }
 
+fn reader(version: i16, request: &FetchRequest) -> Reader {
+    if follower_of(request).is_some() {
+        return Reader::Follower;
+    }
+    let isolation = match request.isolation_level {
+        0 => Isolation::ReadUncommitted,
+        _ => Isolation::ReadCommitted,
+    };
+    match version {
+        ROAMING_VERSION_MIN.. => Reader::Roaming(isolation),
+        _ => Reader::Consumer(isolation),
+    }
+}
+
+/// Where the consumer stands, if that matters.
+fn rack_of<'a>(cx: &Cx, request: &'a FetchRequest) -> Option<&'a str> {
+    let selects = cx.handles.config.replication.selector == ReplicaSelector::Rack;
+    let rack = request.rack_id.as_str();
+    (selects && !rack.is_empty() && follower_of(request).is_none()).then_some(rack)
+}
+
 /// Sent before the broker registered anew. A request may be that old: its broker may have lost since
 /// what the request says that it holds (KIP-903).
 fn is_stale(cx: &Cx, fetch: &FollowerFetch) -> bool {
     let known = cx.image().cluster.broker(fetch.follower).map(|broker| broker.epoch());
     fetch.broker_epoch != BrokerEpoch::NONE && known.is_some_and(|known| known > fetch.broker_epoch)
+}
+
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    /// Who tells with this request how far its own copies go.
+    follower: Option<(NodeId, BrokerEpoch)>,
+    /// Of a consumer that may be sent elsewhere.
+    rack: Option<&'a str>,
 }
 
 #[derive(Clone, Copy)]
@@ -160,7 +194,7 @@ async fn read_all(
     cx: &Cx,
     planned: &[Planned],
     limits: Limits,
-    follower: Option<(NodeId, BrokerEpoch)>,
+    asker: Asker<'_>,
 ) -> ReadAll {
     let mut all =
         ReadAll { partitions: Vec::with_capacity(planned.len()), bytes: 0, is_urgent: false };
@@ -174,13 +208,13 @@ async fn read_all(
             leader_epoch: LeaderEpoch(wants.current_leader_epoch),
             last_fetched_epoch: LeaderEpoch(wants.last_fetched_epoch),
         };
-        let fetch = follower.map(|(follower, broker_epoch)| FollowerFetch {
+        let fetch = asker.follower.map(|(follower, broker_epoch)| FollowerFetch {
             follower,
             broker_epoch,
             log_start: Offset(wants.log_start_offset),
             log_end: Offset(wants.fetch_offset),
         });
-        let mut one = read_one(cx, wanted.clone(), at, fetch).await;
+        let mut one = read_one(cx, wanted.clone(), at, fetch, asker.rack).await;
         let has_news = told.is_some_and(|told| told != Told::by(&one.answer));
         one.is_urgent |= limits.reader == Reader::Follower && has_news;
         let len = one.answer.records.len();
@@ -197,6 +231,7 @@ async fn read_one(
     wanted: Wanted,
     at: ReadAt,
     follower: Option<FollowerFetch>,
+    rack: Option<&str>,
 ) -> ReadOne {
     let index = wanted.partition;
     let all_topics = &cx.handles.metrics.traffic;
@@ -212,6 +247,11 @@ async fn read_one(
     let partition = held.partition;
     let counted = [all_topics, partition.traffic()];
     counted.iter().for_each(|traffic| traffic.fetch_requests.add(1));
+    if let Some(nearer) = rack.and_then(|rack| nearer_replica(cx, &partition, &at, rack)) {
+        let mut answer = lies(index, &partition.view());
+        answer.preferred_read_replica = nearer.get();
+        return ReadOne { wanted, answer, partition: None, is_urgent: true };
+    }
     let read = match follower {
         Some(fetch) if is_stale(cx, &fetch) => {
             Err(FetchRefusal::StaleBroker { follower: fetch.follower })
@@ -233,29 +273,49 @@ async fn read_one(
                 ..Default::default()
             });
             let answer = PartitionData {
-                partition_index: index,
-                high_watermark: view.high_watermark.get(),
-                last_stable_offset: view.last_stable_offset().get(),
-                log_start_offset: view.log_start.get(),
-                aborted_transactions: None,
                 records: on_the_wire(cx, records),
                 diverging_epoch: diverging_epoch.unwrap_or_default(),
-                ..Default::default()
+                ..lies(index, &view)
             };
             ReadOne { wanted, answer, partition: Some((partition, view)), is_urgent }
         }
         Err(refusal) => {
-            let mut answer = failed(index, refusal.code());
-            counted.iter().for_each(|traffic| traffic.fetch_failed(refusal.code()));
-            if refusal.code() == ErrorCode::OFFSET_OUT_OF_RANGE {
+            let error_code = refusal.code();
+            counted.iter().for_each(|traffic| traffic.fetch_failed(error_code));
+            let answer = match error_code {
                 // A client that resets by itself wants to know where the log lies now.
-                let view = partition.view();
-                answer.high_watermark = view.high_watermark.get();
-                answer.last_stable_offset = view.last_stable_offset().get();
-                answer.log_start_offset = view.log_start.get();
-            }
+                ErrorCode::OFFSET_OUT_OF_RANGE => {
+                    PartitionData { error_code, ..lies(index, &partition.view()) }
+                }
+                _ => failed(index, error_code),
+            };
             ReadOne { wanted, answer, partition: None, is_urgent: true }
         }
+    }
+}
+
+/// Who answers a consumer in `rack` better than this node.
+fn nearer_replica(cx: &Cx, partition: &Partition, at: &ReadAt, rack: &str) -> Option<NodeId> {
+    let image = cx.image();
+    let is_near = |node| {
+        let broker = image.cluster.broker(node).filter(|broker| !broker.is_fenced());
+        broker.is_some_and(|broker| {
+            broker.rack() == Some(rack) && broker.endpoint(&cx.session.listener).is_some()
+        })
+    };
+    partition.preferred_read_replica(at.from, at.leader_epoch, is_near)
+}
+
+/// An answer without records.
+fn lies(index: i32, view: &View) -> PartitionData {
+    PartitionData {
+        partition_index: index,
+        high_watermark: view.high_watermark.get(),
+        last_stable_offset: view.last_stable_offset().get(),
+        log_start_offset: view.log_start.get(),
+        aborted_transactions: None,
+        records: Records::Bytes(Bytes::new()),
+        ..Default::default()
     }
 }
 

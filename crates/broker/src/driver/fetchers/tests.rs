@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use strandline_client::{Connection, ConnectionConfig};
+use strandline_client::{CallError, Connection, ConnectionConfig};
 use strandline_log::Origin;
 use strandline_metadata::{Image, Record};
 use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
@@ -19,9 +19,10 @@ use strandline_replica::{NextFetch, RequiredAcks, View};
 use strandline_store::{Checkpoint, DirIdentity, Io, LogDir, LogDirOptions, OpenFiles, TailCache};
 use strandline_types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Uuid};
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use strandline_wire::messages::fetch_response::PartitionData;
 use strandline_wire::messages::{
-    ConfigRecord, FetchRequest, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord,
-    TopicRecord, register_broker_record::BrokerEndpoint,
+    ConfigRecord, FetchRequest, FetchResponse, PartitionChangeRecord, PartitionRecord,
+    RegisterBrokerRecord, TopicRecord, register_broker_record::BrokerEndpoint,
 };
 use strandline_wire::records::{
     BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
@@ -90,6 +91,10 @@ impl TestNode {
             ("log.dirs", path.to_str().unwrap().to_owned()),
             ("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0".to_owned()),
             ("replica.fetch.wait.max.ms", "30000".to_owned()),
+            (
+                "replica.selector.class",
+                "org.apache.kafka.common.replica.RackAwareReplicaSelector".to_owned(),
+            ),
         ];
         let set: Vec<_> = set.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let config = Arc::new(BrokerConfig::resolve(None, &set).unwrap().config);
@@ -194,6 +199,11 @@ impl TestNode {
             metrics: self.handles.metrics.listener("PLAINTEXT"),
         };
         self.world.spawn.spawn(Lane::Data, Box::pin(acceptor.run(listener)));
+    }
+
+    async fn connect(&self) -> Connection {
+        let (host, port) = (self.address.ip().to_string(), self.address.port());
+        Connection::open(&self.world, &host, port, ConnectionConfig::default()).await.unwrap()
     }
 
     fn partition(&self, index: i32) -> Arc<Partition> {
@@ -346,6 +356,7 @@ impl Cluster {
                 port: address.port(),
                 ..BrokerEndpoint::default()
             }],
+            rack: Some(format!("rack-{id}")),
             fenced,
             ..RegisterBrokerRecord::default()
         });
@@ -595,30 +606,11 @@ async fn a_request_of_an_earlier_incarnation_counts_for_nothing() {
     cluster.publish_to(&[1]).await;
     let leader = cluster.node(1);
     let waiting = leader.produce(0, &["a"], -1, RequiredAcks::All);
-    let (host, port) = (leader.address.ip().to_string(), leader.address.port());
-    let connected = Connection::open(&leader.world, &host, port, ConnectionConfig::default());
-    let connection = connected.await.unwrap();
+    let connection = leader.connect().await;
     let fetch = async |replica_id, replica_epoch| {
-        let request = FetchRequest {
-            replica_state: ReplicaState { replica_id, replica_epoch, ..Default::default() },
-            session_epoch: -1,
-            max_bytes: 1 << 20,
-            topics: vec![FetchTopic {
-                topic_id: TOPIC,
-                partitions: vec![FetchPartition {
-                    current_leader_epoch: 0,
-                    fetch_offset: 1,
-                    last_fetched_epoch: 0,
-                    log_start_offset: 0,
-                    partition_max_bytes: 1 << 20,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let mut response = soon(connection.call(request)).await.unwrap();
-        let partition = response.responses.remove(0).partitions.remove(0);
+        let replica_state = ReplicaState { replica_id, replica_epoch, ..Default::default() };
+        let request = FetchRequest { replica_state, ..fetch_one(1) };
+        let partition = answer(connection.call(request)).await;
         (partition.error_code, partition.high_watermark)
     };
     until(|| leader.partition(0).view().log_end == Offset(1)).await;
@@ -627,6 +619,83 @@ async fn a_request_of_an_earlier_incarnation_counts_for_nothing() {
     assert_eq!(leader.partition(0).view().high_watermark, Offset(0));
     assert_eq!(fetch(2, epoch_of(2)).await, (ErrorCode::NONE, 1));
     assert_eq!(soon(waiting).await, Ok(0));
+}
+
+/// Partition 0 from `offset` on, without a session.
+fn fetch_one(offset: i64) -> FetchRequest {
+    FetchRequest {
+        session_epoch: -1,
+        max_bytes: 1 << 20,
+        topics: vec![FetchTopic {
+            topic_id: TOPIC,
+            partitions: vec![FetchPartition {
+                current_leader_epoch: 0,
+                fetch_offset: offset,
+                last_fetched_epoch: if offset > 0 { 0 } else { -1 },
+                log_start_offset: 0,
+                partition_max_bytes: 1 << 20,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+async fn answer(call: impl Future<Output = Result<FetchResponse, CallError>>) -> PartitionData {
+    soon(call).await.unwrap().responses.remove(0).partitions.remove(0)
+}
+
+/// What a consumer is told: who else to ask, the code, how far it is committed, and whether there
+/// are records.
+fn told(data: &PartitionData) -> (i32, ErrorCode, i64, bool) {
+    let has_records = !data.records.is_empty();
+    (data.preferred_read_replica, data.error_code, data.high_watermark, has_records)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumers_read_from_the_replica_in_their_rack() {
+    let mut cluster = Cluster::start(3, &[]).await;
+    cluster.create(0, &[1, 2, 3], &[1, 2]);
+    cluster.publish().await;
+    soon(cluster.node(1).produce(0, &["a"], -1, RequiredAcks::All)).await.unwrap();
+    cluster.committed(0, &[1, 2, 3], 1).await;
+    let leader = cluster.node(1).connect().await;
+    let from = |rack: &str, offset| {
+        let mut request = FetchRequest { rack_id: rack.into(), ..fetch_one(offset) };
+        request.topics[0].partitions[0].last_fetched_epoch = -1;
+        request
+    };
+    for (rack, nearer) in [("rack-1", -1), ("rack-2", 2), ("rack-3", -1), ("elsewhere", -1)] {
+        let data = answer(leader.call(from(rack, 0))).await;
+        assert_eq!(told(&data), (nearer, ErrorCode::NONE, 1, nearer < 0), "from {rack}");
+    }
+    // It does not hold this offset, so the leader says that nobody does.
+    let data = answer(leader.call(from("rack-2", 7))).await;
+    assert_eq!(told(&data), (-1, ErrorCode::OFFSET_OUT_OF_RANGE, 1, false));
+
+    let follower = cluster.node(2).connect().await;
+    let data = answer(follower.call(from("rack-2", 0))).await;
+    assert_eq!(told(&data), (-1, ErrorCode::NONE, 1, true));
+    let data = answer(follower.call(from("rack-2", 7))).await;
+    assert_eq!(told(&data), (-1, ErrorCode::OFFSET_OUT_OF_RANGE, 1, false));
+    // One that is too old to be sent elsewhere must ask the leader; topics have names then.
+    let mut old = fetch_one(0);
+    old.topics[0].topic = "orders".into();
+    let old = async { follower.start(|_| old, 10, Duration::from_secs(15))?.receive().await };
+    assert_eq!(told(&answer(old).await), (-1, ErrorCode::NOT_LEADER_OR_FOLLOWER, -1, false));
+
+    // Who waits at a follower hears as soon as that knows what is committed, or who leads.
+    let park = |offset| {
+        let request = FetchRequest { max_wait_ms: 30_000, min_bytes: 1, ..from("rack-2", offset) };
+        answer(follower.call(request))
+    };
+    let produced = cluster.node(1).produce(0, &["b"], -1, RequiredAcks::All);
+    let (data, _) = tokio::join!(park(1), produced);
+    assert_eq!(told(&data), (-1, ErrorCode::NONE, 2, true));
+    cluster.elect(0, 3, &[1, 2, 3]);
+    let (data, ()) = tokio::join!(park(2), cluster.publish());
+    assert_eq!(told(&data), (-1, ErrorCode::FENCED_LEADER_EPOCH, -1, false));
 }
 
 #[tokio::test]

@@ -122,8 +122,20 @@ impl Partition {
         if read.last_fetched_epoch == LeaderEpoch::NONE {
             return Ok(None);
         }
-        view.check_leader(read.leader_epoch)?;
+        view.check_reader(read.reader, read.leader_epoch)?;
         self.core().replica.diverging_epoch(read.last_fetched_epoch, read.from)
+    }
+
+    /// Who serves a consumer better than this leader, if anybody does. One with another idea of
+    /// the leader's epoch is told so instead.
+    pub(crate) fn preferred_read_replica(
+        &self,
+        from: Offset,
+        leader_epoch: LeaderEpoch,
+        is_near: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
+        self.view().check_leader(leader_epoch).ok()?;
+        self.core().replica.preferred_read_replica(from, is_near)
     }
 
     /// Damaged records must not be skipped, and what else is damaged nobody knows.

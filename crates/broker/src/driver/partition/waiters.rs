@@ -102,8 +102,8 @@ impl Waiters {
         for Subscriber { waiter, reader } in &*self.lock() {
             match reader {
                 _ if gained.everybody => waiter.wake(),
-                Reader::Consumer(_) if planted(Bug::FetchSleepsOn) => {}
-                Reader::Consumer(_) => waiter.gained(gained.committed_bytes),
+                Reader::Consumer(_) | Reader::Roaming(_) if planted(Bug::FetchSleepsOn) => {}
+                Reader::Consumer(_) | Reader::Roaming(_) => waiter.gained(gained.committed_bytes),
                 Reader::Follower if gained.log_moved => waiter.wake(),
                 Reader::Follower => {}
             }
@@ -124,10 +124,10 @@ impl Partition {
         let view = self.view();
         let gained = Gained::between(seen, &view, 0);
         let has_news = match reader {
-            Reader::Consumer(_) => view.end_for(reader) > seen.end_for(reader),
+            Reader::Consumer(_) | Reader::Roaming(_) => view.end_for(reader) > seen.end_for(reader),
             Reader::Follower => gained.log_moved,
         };
-        if !view.is_leader || view.is_offline || has_news {
+        if view.check_reader(reader, seen.leader_epoch).is_err() || has_news {
             waiter.wake();
         }
         Subscription { partition: Weak::clone(&self.me), waiter: Arc::clone(waiter) }
