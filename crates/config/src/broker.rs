@@ -282,7 +282,7 @@ const FETCH: &[Setting] = &[
 
 #[rustfmt::skip]
 const REPLICATION: &[Setting] = &[
-    int("num.replica.fetchers").default("1").at_least(1).cluster_wide().no_effect(reason::BETWEEN_BROKERS)
+    int("num.replica.fetchers").default("1").at_least(1).cluster_wide().honoured()
         .doc("Connections per source broker that fetch for followers."),
     long("replica.lag.time.max.ms").default("30000").honoured()
         .doc("A follower that has not caught up for this long leaves the in-sync replicas."),

@@ -159,6 +159,7 @@ impl ReplicaSelector {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicationSettings {
     pub lag_time_max_ms: i64,
+    pub fetchers_per_leader: u32,
     /// Per partition.
     pub fetch_max_bytes: i32,
     pub fetch_min_bytes: i32,
@@ -349,6 +350,7 @@ impl ReplicationSettings {
     pub(crate) fn of(values: &Values) -> Self {
         Self {
             lag_time_max_ms: values.long("replica.lag.time.max.ms"),
+            fetchers_per_leader: values.int("num.replica.fetchers").max(1) as u32,
             fetch_max_bytes: values.int("replica.fetch.max.bytes"),
             fetch_min_bytes: values.int("replica.fetch.min.bytes"),
             fetch_response_max_bytes: values.int("replica.fetch.response.max.bytes"),

@@ -2,8 +2,7 @@
 
 // Accepted without effect.
 pub(crate) const RUNTIME: &str = "the runtime sizes its own threads and queues";
-pub(crate) const BETWEEN_BROKERS: &str =
-    "connections between brokers have limits of their own, and one fetcher for each leader";
+pub(crate) const BETWEEN_BROKERS: &str = "connections between brokers have limits of their own";
 pub(crate) const DIR_FAILURE: &str = "the controller is told of a failed directory by heartbeats";
 pub(crate) const AT_ONCE: &str = "a partition is led again as soon as that is allowed";
 pub(crate) const JOIN: &str = "voters are added by AddRaftVoter";

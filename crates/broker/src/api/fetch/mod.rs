@@ -55,7 +55,7 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
     let follower = follower_of(&request);
     let limits = Limits {
         min_bytes: i64::from(request.min_bytes),
-        max_bytes: request.max_bytes.min(cx.handles.config.network.fetch_max_bytes).max(0) as u32,
+        max_bytes: max_bytes(cx, &request),
         reader: reader(cx.version, &request),
     };
     let asker = Asker { follower, rack: rack_of(cx, &request) };
@@ -121,6 +121,15 @@ fn reader(version: i16, request: &FetchRequest) -> Reader {
         ROAMING_VERSION_MIN.. => Reader::Roaming(isolation),
         _ => Reader::Consumer(isolation),
     }
+}
+
+/// What a follower asks for is its own administrator's business.
+fn max_bytes(cx: &Cx, request: &FetchRequest) -> u32 {
+    let limit = match follower_of(request) {
+        Some(_) => i32::MAX,
+        None => cx.handles.config.network.fetch_max_bytes,
+    };
+    request.max_bytes.min(limit).max(0) as u32
 }
 
 /// Where the consumer stands, if that matters.

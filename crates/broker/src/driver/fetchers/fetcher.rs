@@ -13,9 +13,7 @@ use strandline_client::{Answer, CallError, Connection, ConnectionConfig};
 use strandline_log::EpochEnd;
 use strandline_ports::{Lane, timeout, watch};
 use strandline_replica::{FetchAnswer, FetchPosition, NextFetch};
-use strandline_types::{
-    ErrorCode, Instant, LeaderEpoch, NodeId, Offset, PartitionId, TopicIdPartition,
-};
+use strandline_types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionId, TopicIdPartition};
 use strandline_wire::messages::fetch_request::ReplicaState;
 use strandline_wire::messages::fetch_response::PartitionData;
 use strandline_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -23,7 +21,7 @@ use strandline_wire::messages::{ApiKey, FetchRequest, FetchResponse, ListOffsets
 use strandline_wire::records::{BatchRefusal, BatchTail, InspectedBatch, batches, inspect_header};
 
 use super::session::FetchSession;
-use super::{Endpoint, FetcherContext, Inbox};
+use super::{Endpoint, FetcherContext, Inbox, Source};
 use crate::driver::partition::Partition;
 
 /// The first pause after an error; it doubles up to `replica.fetch.backoff.ms`. Most errors say that
@@ -40,7 +38,7 @@ const EARLIEST: i64 = -2;
 
 pub(super) struct Fetcher {
     context: Arc<FetcherContext>,
-    leader: NodeId,
+    source: Source,
     inbox: Arc<Inbox>,
     endpoint: watch::Receiver<Option<Endpoint>>,
     followed: BTreeMap<TopicIdPartition, Followed>,
@@ -80,13 +78,13 @@ enum BadRecords {
 impl Fetcher {
     pub(super) fn new(
         context: Arc<FetcherContext>,
-        leader: NodeId,
+        source: Source,
         inbox: Arc<Inbox>,
         endpoint: watch::Receiver<Option<Endpoint>>,
     ) -> Self {
         Self {
             context,
-            leader,
+            source,
             inbox,
             endpoint,
             followed: BTreeMap::new(),
@@ -131,7 +129,7 @@ impl Fetcher {
     }
 
     fn look_at(&mut self, id: TopicIdPartition, partition: Arc<Partition>) {
-        let next = partition.next_fetch();
+        let next = partition.next_fetch_by(&self.inbox);
         let NextFetch::From(from) = next else {
             self.session.forget(id);
             if next == NextFetch::Stopped {
@@ -139,7 +137,7 @@ impl Fetcher {
             }
             return;
         };
-        if from.leader != self.leader {
+        if from.leader != self.source.leader {
             self.session.forget(id);
             self.drop_partition(id);
             return;
@@ -189,12 +187,12 @@ impl Fetcher {
         self.session.begin_again();
         let Some(Endpoint { host, port }) = self.endpoint.borrow_and_update().clone() else {
             return Err(CallError::Unreachable {
-                address: format!("broker {}", self.leader),
+                address: format!("broker {}", self.source.leader),
                 reason: format!("it has no listener {}", self.context.listener),
             });
         };
         let config = ConnectionConfig {
-            client_id: format!("broker-{}-fetcher-0", self.context.node),
+            client_id: format!("broker-{}-fetcher-{}", self.context.node, self.source.fetcher),
             request_timeout: self.patience(),
             // One batch may be larger than what was asked for.
             response_bytes_max: i32::MAX as u32,
@@ -212,7 +210,7 @@ impl Fetcher {
 
     /// The leader cannot be reached, or does not answer.
     async fn lost(&mut self, error: &FetchError) {
-        let leader = self.leader;
+        let leader = self.source.leader;
         if self.failed_connections == 0 {
             tracing::warn!(%leader, %error, "cannot fetch from a leader");
         } else {
@@ -358,7 +356,7 @@ impl Fetcher {
     /// cut) is not waited for.
     async fn all_written(&mut self, mut writing: BTreeMap<TopicIdPartition, Arc<Partition>>) {
         loop {
-            writing.retain(|_, partition| partition.is_writing());
+            writing.retain(|_, partition| partition.is_writing_for(&self.inbox));
             if writing.is_empty() {
                 return;
             }
@@ -373,9 +371,9 @@ impl Fetcher {
         let Some(followed) = self.followed.get_mut(&id) else { return };
         let partition = followed.partition.name();
         if followed.failures == 0 {
-            tracing::debug!(%partition, leader = %self.leader, reason, "cannot fetch");
+            tracing::debug!(%partition, leader = %self.source.leader, reason, "cannot fetch");
         } else if followed.failures == 5 {
-            tracing::warn!(%partition, leader = %self.leader, reason, "still cannot fetch");
+            tracing::warn!(%partition, leader = %self.source.leader, reason, "still cannot fetch");
         }
         let failures = followed.failures;
         followed.failures = failures.saturating_add(1);

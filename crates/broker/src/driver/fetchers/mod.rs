@@ -1,5 +1,5 @@
-//! Followers fetch: one task and one connection per leading broker, for all partitions that follow
-//! it.
+//! Followers fetch: `num.replica.fetchers` tasks per leading broker, each with a connection of its
+//! own, share the partitions that follow it.
 
 mod fetcher;
 mod session;
@@ -21,7 +21,9 @@ use fetcher::Fetcher;
 /// Who fetches from whom.
 pub(crate) struct Fetchers {
     context: Arc<FetcherContext>,
-    by_leader: BTreeMap<NodeId, LeaderLink>,
+    /// `num.replica.fetchers`.
+    per_leader: u32,
+    links: BTreeMap<Source, LeaderLink>,
     /// Those that wait for [`Fetchers::begin`].
     held_back: Option<Vec<Fetcher>>,
 }
@@ -33,6 +35,13 @@ pub(crate) struct FetcherContext {
     pub(crate) listener: String,
     pub(crate) settings: ReplicationSettings,
     pub(crate) broker_epoch: watch::Receiver<BrokerEpoch>,
+}
+
+/// Whom a fetcher asks, and which of those who ask it this is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Source {
+    leader: NodeId,
+    fetcher: u32,
 }
 
 struct LeaderLink {
@@ -93,7 +102,12 @@ impl Fetchers {
             settings: config.replication.clone(),
             broker_epoch,
         };
-        Self { context: Arc::new(context), by_leader: BTreeMap::new(), held_back: Some(Vec::new()) }
+        Self {
+            context: Arc::new(context),
+            per_leader: config.replication.fetchers_per_leader,
+            links: BTreeMap::new(),
+            held_back: Some(Vec::new()),
+        }
     }
 
     /// From now on logs may be written. Before, the directories still say that the last stop was
@@ -108,30 +122,41 @@ impl Fetchers {
         self.context.world.spawn.spawn(Lane::Data, Box::pin(fetcher.run()));
     }
 
-    /// The inbox of the fetcher that asks `leader`; `None` while nobody leads.
-    pub(crate) fn of(&mut self, leader: NodeId, cluster: &Cluster) -> Option<Arc<Inbox>> {
+    /// True when partitions must be shared out anew. Whoever has none left keeps no connection.
+    pub(crate) fn set_per_leader(&mut self, per_leader: u32) -> bool {
+        std::mem::replace(&mut self.per_leader, per_leader) != per_leader
+    }
+
+    /// The inbox of the fetcher that asks `leader` for this partition; `None` while nobody leads.
+    pub(crate) fn of(
+        &mut self,
+        leader: NodeId,
+        partition: TopicIdPartition,
+        cluster: &Cluster,
+    ) -> Option<Arc<Inbox>> {
         if leader == NodeId::NONE || leader == self.context.node {
             return None;
         }
-        if let Some(link) = self.by_leader.get(&leader) {
+        let source = Source { leader, fetcher: share(partition, self.per_leader) };
+        if let Some(link) = self.links.get(&source) {
             return Some(Arc::clone(&link.inbox));
         }
         let inbox = Arc::new(Inbox::default());
         let (endpoint, endpoints) = watch::channel(self.endpoint_of(leader, cluster));
         let fetcher =
-            Fetcher::new(Arc::clone(&self.context), leader, Arc::clone(&inbox), endpoints);
+            Fetcher::new(Arc::clone(&self.context), source, Arc::clone(&inbox), endpoints);
         match &mut self.held_back {
             Some(held_back) => held_back.push(fetcher),
             None => self.spawn(fetcher),
         }
-        self.by_leader.insert(leader, LeaderLink { inbox: Arc::clone(&inbox), endpoint });
+        self.links.insert(source, LeaderLink { inbox: Arc::clone(&inbox), endpoint });
         Some(inbox)
     }
 
     /// Brokers may have moved.
     pub(crate) fn update_endpoints(&self, cluster: &Cluster) {
-        for (leader, link) in &self.by_leader {
-            let now = self.endpoint_of(*leader, cluster);
+        for (source, link) in &self.links {
+            let now = self.endpoint_of(source.leader, cluster);
             link.endpoint.send_if_modified(|known| {
                 let changes = *known != now;
                 if changes {
@@ -146,4 +171,10 @@ impl Fetchers {
         let endpoint = cluster.broker(leader)?.endpoint(&self.context.listener)?;
         Some(Endpoint { host: endpoint.host.clone(), port: endpoint.port })
     }
+}
+
+/// Which of so many fetchers a partition belongs to: a topic's partitions take turns.
+fn share(partition: TopicIdPartition, fetchers: u32) -> u32 {
+    let topic = u128::from_be_bytes(partition.topic_id.0) as u32;
+    topic.wrapping_add(partition.partition.get() as u32) % fetchers.max(1)
 }

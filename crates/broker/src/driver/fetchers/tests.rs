@@ -698,13 +698,41 @@ async fn consumers_read_from_the_replica_in_their_rack() {
     assert_eq!(told(&data), (-1, ErrorCode::FENCED_LEADER_EPOCH, -1, false));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_are_shared_out_among_as_many_fetchers_as_there_are_to_be() {
+    let shares = |fetchers| (0..6).map(|index| share(id(index), fetchers)).collect::<Vec<_>>();
+    assert_eq!(shares(1), [0; 6]);
+    assert_eq!(shares(3), [2, 0, 1, 2, 0, 1]);
+
+    let mut cluster = Cluster::start(2, &[]).await;
+    for index in 0..6 {
+        cluster.create(index, &[1, 2], &[1, 2]);
+    }
+    cluster.publish().await;
+    // Every acknowledgement waits for the follower, so none may be asked for by nobody.
+    for (round, fetchers) in [1, 2, 4, 3, 1].into_iter().enumerate() {
+        let leader = cluster.node(1);
+        let produce = |index| leader.produce(index, &["a"], -1, RequiredAcks::All);
+        let parked: Vec<_> = (0..6).map(produce).collect();
+        let follower = &mut cluster.nodes[1];
+        let settings = ReplicaSettings::of(&follower.handles.config);
+        follower
+            .replicas
+            .set_defaults(ReplicaSettings { fetchers_per_leader: fetchers, ..settings });
+        cluster.publish().await;
+        for answer in parked {
+            assert_eq!(soon(answer).await, Ok(round as i64), "with {fetchers} fetchers");
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_fetches_while_the_directories_speak_of_a_clean_stop() {
     let cluster = Cluster::start(2, &[]).await;
     let node = &cluster.nodes[0];
     let broker_epoch = watch::channel(BrokerEpoch(1)).1;
     let mut fetchers = Fetchers::new(node.world.clone(), &node.handles.config, broker_epoch);
-    assert!(fetchers.of(NodeId(2), &cluster.image.cluster).is_some());
+    assert!(fetchers.of(NodeId(2), id(0), &cluster.image.cluster).is_some());
     assert_eq!(fetchers.held_back.as_ref().map(Vec::len), Some(1));
     fetchers.begin();
     assert!(fetchers.held_back.is_none());

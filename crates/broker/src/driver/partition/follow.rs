@@ -25,18 +25,15 @@ pub(crate) struct FollowerFetch {
 impl Partition {
     /// `fetcher` asks the leader from here on, and hears whenever it may ask again.
     pub(crate) fn become_follower(&self, followership: Followership, fetcher: Option<Arc<Inbox>>) {
-        let former = {
-            let mut core = self.core();
-            std::mem::replace(&mut core.fetcher, fetcher.clone())
-        };
+        let former = std::mem::replace(&mut self.core().fetcher, fetcher.clone());
         self.step(Event::BecomeFollower(followership));
         self.tell_fetchers(former.into_iter().chain(fetcher));
     }
 
-    /// Nobody fetches for this partition any more.
-    pub(crate) fn leave_fetcher(&self) {
-        let former = self.core().fetcher.take();
-        self.tell_fetchers(former);
+    /// From here on this one asks, or nobody.
+    pub(crate) fn set_fetcher(&self, fetcher: Option<Arc<Inbox>>) {
+        let former = std::mem::replace(&mut self.core().fetcher, fetcher.clone());
+        self.tell_fetchers(former.into_iter().chain(fetcher));
     }
 
     fn tell_fetchers(&self, fetchers: impl IntoIterator<Item = Arc<Inbox>>) {
@@ -44,14 +41,26 @@ impl Partition {
         fetchers.into_iter().for_each(|fetcher| fetcher.push(Arc::clone(&me)));
     }
 
+    /// What this fetcher is to ask; nothing, when another one does.
+    pub(crate) fn next_fetch_by(&self, fetcher: &Arc<Inbox>) -> NextFetch {
+        let core = self.core();
+        match &core.fetcher {
+            Some(current) if Arc::ptr_eq(current, fetcher) => core.replica.next_fetch(),
+            _ => NextFetch::Stopped,
+        }
+    }
+
+    #[cfg(test)]
     pub(crate) fn next_fetch(&self) -> NextFetch {
         self.core().replica.next_fetch()
     }
 
-    /// What was copied last is not written yet, or not synced as far as it must be.
-    pub(crate) fn is_writing(&self) -> bool {
+    /// What this fetcher copied last is not written yet, or not synced as far as it must be. When
+    /// it is, the partition's fetcher hears of it: by then that may be another.
+    pub(crate) fn is_writing_for(&self, fetcher: &Arc<Inbox>) -> bool {
         let core = self.core();
-        core.replica.next_fetch() == NextFetch::Busy && core.replica.cut().is_none()
+        let is_theirs = core.fetcher.as_ref().is_some_and(|it| Arc::ptr_eq(it, fetcher));
+        is_theirs && core.replica.next_fetch() == NextFetch::Busy && core.replica.cut().is_none()
     }
 
     /// What the leader answered to a fetch from `asked`; `batches` are those of the answer.

@@ -41,6 +41,7 @@ pub(crate) struct ReplicaSettings {
     pub(crate) topic_defaults: Arc<TopicConfig>,
     pub(crate) lag_time_max: Duration,
     pub(crate) producer_id_expiration_ms: i64,
+    pub(crate) fetchers_per_leader: u32,
 }
 
 /// `replica.lag.time.max.ms`.
@@ -54,6 +55,7 @@ impl ReplicaSettings {
             topic_defaults: Arc::clone(&config.topic_defaults),
             lag_time_max: lag_time_max(config),
             producer_id_expiration_ms: i64::from(config.producers.expiration_ms),
+            fetchers_per_leader: config.replication.fetchers_per_leader,
         }
     }
 
@@ -208,7 +210,21 @@ impl Replicas {
                 there_are.for_each(|topic| self.reconfigure(image, topic));
             }
         }
+        if self.fetchers.set_per_leader(self.settings.fetchers_per_leader) {
+            self.share_out(image);
+        }
         self.applied = image.clone();
+    }
+
+    /// Gives every partition that follows to the fetcher whose it is now.
+    fn share_out(&mut self, image: &Image) {
+        for Held { partition, .. } in self.partitions.all() {
+            let id = partition.id();
+            let assigned = image.topics.partition(id.topic_id, id.partition);
+            if let Some(assigned) = assigned.filter(|it| it.leader != self.node_id) {
+                partition.set_fetcher(self.fetchers.of(assigned.leader, id, &image.cluster));
+            }
+        }
     }
 
     /// Puts aside what lies in the directories and no metadata know. Call it after the first image.
@@ -398,7 +414,7 @@ impl Replicas {
                 replicas: assigned.replicas.clone(),
                 in_sync: assigned.isr.clone(),
             });
-            partition.leave_fetcher();
+            partition.set_fetcher(None);
             for &follower in assigned.replicas.iter().filter(|&&it| it != self.node_id) {
                 tell_of_broker(partition, follower, cluster);
             }
@@ -412,7 +428,7 @@ impl Replicas {
                 partition_epoch: assigned.partition_epoch,
                 is_in_sync: assigned.isr.contains(&self.node_id),
             };
-            let fetcher = self.fetchers.of(assigned.leader, cluster);
+            let fetcher = self.fetchers.of(assigned.leader, partition.id(), cluster);
             partition.become_follower(followership, fetcher);
         }
     }
@@ -452,7 +468,7 @@ impl Replicas {
     async fn delete(&self, id: TopicIdPartition) {
         let Some(Held { partition, config, dir }) = self.partitions.remove(id) else { return };
         let closed = partition.close().await;
-        partition.leave_fetcher();
+        partition.set_fetcher(None);
         let dirs = Arc::clone(&self.dirs);
         let log_dir = &dirs.get(dir).log;
         let unique = random_uuid(&*self.world.entropy);
