@@ -18,13 +18,13 @@ use strandline_wire::messages::{
     CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    ElectLeadersRequest, EndQuorumEpochRequest, FetchSnapshotRequest, FindCoordinatorRequest,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
-    ListPartitionReassignmentsRequest, Message, MetadataRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, RemoveRaftVoterRequest,
-    Request, SyncGroupRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
-    UpdateRaftVoterRequest, VoteRequest,
+    ElectLeadersRequest, EndQuorumEpochRequest, EnvelopeRequest, FetchSnapshotRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
+    ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, Message,
+    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, RemoveRaftVoterRequest, Request, SyncGroupRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest, UpdateRaftVoterRequest, VoteRequest,
 };
 
 const TOPIC: &str = "sweep";
@@ -452,6 +452,7 @@ impl Sweep {
                 snapshot::TopicSnapshot { name: METADATA.into(), partitions, ..Default::default() };
             FetchSnapshotRequest { topics: vec![topic], ..Default::default() }
         });
+        self.each_at(controller, |_, _| EnvelopeRequest::default());
         self.each_at(controller, |_, _| AddRaftVoterRequest::default());
         self.each_at(controller, |_, _| RemoveRaftVoterRequest {
             voter_id: 98,

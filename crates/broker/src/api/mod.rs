@@ -79,6 +79,7 @@ apis! {
     DescribeQuorum => describe_quorum(DescribeQuorumRequest) on Broker Controller;
     AlterPartition => alter_partition(AlterPartitionRequest) on Controller;
     UpdateFeatures => update_features(UpdateFeaturesRequest) on Broker Controller;
+    Envelope => envelope(EnvelopeRequest) on Controller;
     FetchSnapshot => fetch_snapshot(FetchSnapshotRequest) on Controller;
     DescribeCluster => describe_cluster(DescribeClusterRequest) on Broker Controller;
     DescribeProducers => describe_producers(DescribeProducersRequest) on Broker;

@@ -42,6 +42,7 @@ macro_rules! answers {
 }
 
 answers! {
+    AddRaftVoterResponse:;
     AllocateProducerIdsResponse:;
     AlterConfigsResponse: responses;
     AlterPartitionReassignmentsResponse:;
@@ -53,9 +54,11 @@ answers! {
     CreatePartitionsResponse: results;
     CreateTopicsResponse: topics;
     DeleteTopicsResponse: responses;
+    DescribeQuorumResponse:;
     ElectLeadersResponse:;
     IncrementalAlterConfigsResponse: responses;
     ListPartitionReassignmentsResponse:;
+    RemoveRaftVoterResponse:;
     UnregisterBrokerResponse:;
     UpdateFeaturesResponse:;
 }
