@@ -1,7 +1,7 @@
 //! One blocking connection: requests go out as they are, answers come back in order.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,9 +16,16 @@ pub(crate) struct Conn(TcpStream);
 
 impl Conn {
     pub(crate) fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("connect {address}"))?;
+        Self::open_within(address, PATIENCE)
+    }
+
+    /// For a broker that may not be there, or may have stopped to answer.
+    pub(crate) fn open_within(address: &str, patience: Duration) -> Result<Self> {
+        let to: SocketAddr = address.parse().with_context(|| format!("HOST:PORT: {address}"))?;
+        let stream = TcpStream::connect_timeout(&to, patience);
+        let stream = stream.with_context(|| format!("connect {address}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         Ok(Self(stream))
     }
 

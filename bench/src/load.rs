@@ -78,16 +78,27 @@ fn joined<T>(handle: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
 pub(crate) fn produce(address: &str, mib: usize, value_bytes: usize) -> Result<Figures> {
     let topic = fresh_topic()?;
     create_topic(address, &topic, PARTITIONS)?;
+    produce_to(&vec![address.to_owned(); PARTITIONS as usize], &topic, mib, value_bytes)
+}
+
+/// The same, where each partition may have a leader of its own.
+pub(crate) fn produce_to(
+    leaders: &[String],
+    topic: &str,
+    mib: usize,
+    value_bytes: usize,
+) -> Result<Figures> {
     let records = (BATCH_BYTES / (value_bytes + 10)).max(1);
-    let requests = (mib << 20) / (records * value_bytes) / PARTITIONS as usize;
+    let requests = (mib << 20) / (records * value_bytes) / leaders.len();
     let began = Instant::now();
     let latencies = thread::scope(|scope| {
-        let threads: Vec<_> = (0..PARTITIONS)
-            .map(|index| {
-                let topic = &topic;
+        let threads: Vec<_> = leaders
+            .iter()
+            .enumerate()
+            .map(|(index, leader)| {
                 scope.spawn(move || {
-                    let frame = requests::produce(topic, index, records, value_bytes)?;
-                    pipelined(address, &frame, requests)
+                    let frame = requests::produce(topic, index as i32, records, value_bytes)?;
+                    pipelined(leader, &frame, requests)
                 })
             })
             .collect();
@@ -95,7 +106,7 @@ pub(crate) fn produce(address: &str, mib: usize, value_bytes: usize) -> Result<F
     })?
     .concat();
     let took = began.elapsed();
-    let requests = requests * PARTITIONS as usize;
+    let requests = requests * leaders.len();
     let records = requests * records;
     Ok(Figures::new(requests, records, records * value_bytes, took, latencies))
 }

@@ -4,6 +4,7 @@
 
 mod conn;
 mod load;
+mod recovery;
 mod requests;
 mod table;
 
@@ -15,9 +16,11 @@ use load::Figures;
 const USAGE: &str = "\
 usage: strandline-bench LOAD AMOUNT HOST:PORT
        strandline-bench table ROUNDS NAME=HOST:PORT/PID...
+       strandline-bench recovery HOME BINARY [JARS]
 
 One load against one broker, its figures on one line; or all loads against several brokers that run
-on this machine, in turn, and one table.
+on this machine, in turn, and one table; or three nodes of Apache Kafka and three of Strandline, one
+after the other, what befalls them, and a table of how long it took.
 
   produce-1k MIB      MIB MiB of 1 KiB records in batches of 64 KiB, over 4 connections with five
                       requests in flight each
@@ -25,7 +28,12 @@ on this machine, in turn, and one table.
   consume MIB         reads MIB MiB from one partition, which the first such run fills
   one N               N requests of one 1 KiB record, one in flight
   end-to-end N        N records at 2,000 a second, from when each is due to its receipt
-  many N              N requests of one 1 KiB record over 100 connections, one in flight on each";
+  many N              N requests of one 1 KiB record over 100 connections, one in flight on each
+
+  HOME                a folder that is replaced: data, settings and logs of the nodes, and the
+                      program of bench/traffic, which needs Go
+  BINARY              strandline
+  JARS                the folder of Apache Kafka's jars; without it, Strandline alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +53,9 @@ fn run(arguments: &[String]) -> Result<String> {
     match arguments {
         [verb, rounds, brokers @ ..] if verb == "table" => {
             table::table(rounds.parse().context(USAGE)?, brokers)
+        }
+        [verb, home, binary, jars @ ..] if verb == "recovery" && jars.len() <= 1 => {
+            recovery::table(home.as_ref(), binary.as_ref(), jars.first().map(AsRef::as_ref))
         }
         [load, amount, address] => {
             Ok(run_load(load, amount.parse().context(USAGE)?, address)?.line())
@@ -75,4 +86,11 @@ fn cpu_seconds(pid: &str) -> Result<f64> {
     let mut fields = fields.split_whitespace().skip(11);
     let mut next = || fields.next().and_then(|it| it.parse::<f64>().ok()).context("stat's times");
     Ok((next()? + next()?) / TICKS_PER_SECOND)
+}
+
+fn resident_mib(pid: &str) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    Ok(kib.context("a process has its size in its status")? / 1024.0)
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::load::Figures;
-use crate::{cpu_seconds, run_load};
+use crate::{cpu_seconds, resident_mib, run_load};
 
 /// Loads with their amounts, the figure that matters, and how it reads.
 const ROWS: &[Row] = &[
@@ -68,7 +68,7 @@ pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
     let brokers = brokers.iter().map(|text| Broker::parse(text).context("NAME=HOST:PORT/PID"));
     let brokers = brokers.collect::<Result<Vec<_>>>()?;
     ensure!(!brokers.is_empty() && rounds > 0, "at least one broker and one round");
-    let idle: Vec<f64> = brokers.iter().map(resident_mib).collect::<Result<_>>()?;
+    let idle: Vec<f64> = brokers.iter().map(|it| resident_mib(&it.pid)).collect::<Result<_>>()?;
     // By row, broker, round.
     let mut figures = vec![vec![Vec::new(); brokers.len()]; ROWS.len()];
     // The first round warms them: a virtual machine compiles what is hot, and both write the
@@ -101,7 +101,7 @@ pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
         let medians: Vec<f64> = by_broker.into_iter().map(median).collect();
         text += &line(row.title, &medians);
     }
-    let loaded: Vec<f64> = brokers.iter().map(resident_mib).collect::<Result<_>>()?;
+    let loaded: Vec<f64> = brokers.iter().map(|it| resident_mib(&it.pid)).collect::<Result<_>>()?;
     Ok(text + &line("resident MiB afterwards", &loaded))
 }
 
@@ -122,11 +122,4 @@ fn line(title: &str, values: &[f64]) -> String {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-fn resident_mib(broker: &Broker) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", broker.pid))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    Ok(kib.context("a process has its size in its status")? / 1024.0)
 }

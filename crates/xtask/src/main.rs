@@ -27,6 +27,7 @@ Usage: cargo xtask TASK
                           play N (1000) scenarios of the simulator, from SEED (0) on
   tidy                    layers, purity of the cores, file sizes
   bench [--rounds N]      Apache Kafka and Strandline side by side, N (3) times each load (needs mvn and java)
+  bench recovery          three nodes of each, killed, stopped and restarted under load (needs mvn, java and go)
   interop [--help]        run the clients of interop/ against a broker
 ";
 
@@ -58,6 +59,7 @@ fn run(args: &[&str]) -> Result<()> {
         }
         ["tidy"] => tidy::run(&root()),
         ["bench"] => interop::bench::run(3),
+        ["bench", "recovery"] => interop::bench::recovery(),
         ["bench", "--rounds", rounds] => interop::bench::run(rounds.parse()?),
         ["interop", rest @ ..] => interop::run(rest.iter().map(ToString::to_string)),
         ["golden"] => golden::run(&root(), golden::Mode::Write),

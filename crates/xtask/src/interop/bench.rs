@@ -1,21 +1,18 @@
 //! `cargo xtask bench`: Apache Kafka 4.3.1 and Strandline side by side, under the loads of bench/.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::peer::{Against, Peer};
+use super::FETCH_TIMEOUT;
+use super::peer::{Against, Peer, strandline};
 use super::place::Place;
 
 /// Starts both, runs every load `rounds` times against each in turn, and prints one table.
 pub(crate) fn run(rounds: usize) -> Result<()> {
     let place = Place::find()?;
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--package", "strandline-bench"])
-        .current_dir(place.repository())
-        .status()
-        .context("run cargo")?;
-    ensure!(status.success(), "strandline-bench does not build");
+    let program = program(&place)?;
     let peers = [Against::Kafka, Against::Strandline].map(|it| Peer::start(&place, &it));
     let [kafka, strandline] = peers;
     let (kafka, strandline) = (kafka?, strandline?);
@@ -23,7 +20,7 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
         let pid = peer.pid().context("a broker that was started here has a process")?;
         anyhow::Ok(format!("{name}={}/{pid}", peer.bootstrap()))
     };
-    let status = Command::new(place.target().join("release").join("strandline-bench"))
+    let status = Command::new(program)
         .args(["table", &rounds.to_string()])
         .arg(argument("Kafka 4.3.1", &kafka)?)
         .arg(argument("Strandline", &strandline)?)
@@ -32,4 +29,30 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
     ensure!(status.success(), "the load did not run through");
     strandline.stop()?;
     kafka.stop()
+}
+
+/// Three nodes of each, what befalls them, and how long it takes; one table.
+pub(crate) fn recovery() -> Result<()> {
+    let place = Place::find()?;
+    let status = Command::new(program(&place)?)
+        .arg("recovery")
+        .arg(place.target().join("recovery"))
+        .arg(strandline(&place)?)
+        .arg(place.fetch_kafka(FETCH_TIMEOUT)?)
+        .envs(place.go())
+        .status()
+        .context("run strandline-bench")?;
+    ensure!(status.success(), "the measurement did not run through");
+    Ok(())
+}
+
+/// Of bench/, brought up to date.
+fn program(place: &Place) -> Result<PathBuf> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--release", "--package", "strandline-bench"])
+        .current_dir(place.repository())
+        .status()
+        .context("run cargo")?;
+    ensure!(status.success(), "strandline-bench does not build");
+    Ok(place.target().join("release").join("strandline-bench"))
 }

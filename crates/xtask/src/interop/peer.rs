@@ -296,7 +296,7 @@ fn format_by_kafka(libs: &Path, home: &Home) -> Result<()> {
 }
 
 /// The binary named by `STRANDLINE`, or the release build, brought up to date.
-fn strandline(place: &Place) -> Result<PathBuf> {
+pub(super) fn strandline(place: &Place) -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("STRANDLINE") {
         return Ok(binary.into());
     }

@@ -1,5 +1,6 @@
 //! Where things lie: the repository, its clients' folders, and `target/interop/` for all else.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,15 +91,22 @@ impl Place {
         self.script(client, command, bootstrap, "run.log").run(timeout)
     }
 
+    /// Where Go keeps what it fetches and builds.
+    pub(super) fn go(&self) -> [(&'static str, OsString); 3] {
+        [
+            ("GOPATH", self.cache.join("go").into()),
+            ("GOFLAGS", "-modcacherw".into()),
+            ("GOCACHE", self.cache.join("go-build").into()),
+        ]
+    }
+
     fn script(&self, client: &Client, command: &str, bootstrap: &str, log: &str) -> Script {
         let cache = &self.cache;
-        Script::new(command, &self.folder(client), &self.build(client).join(log))
+        let script = Script::new(command, &self.folder(client), &self.build(client).join(log))
             .env("BUILD", self.build(client))
             .env("CACHE", cache)
             .env("BOOTSTRAP", bootstrap)
-            .env("GOPATH", cache.join("go"))
-            .env("GOFLAGS", "-modcacherw")
-            .env("GOCACHE", cache.join("go-build"))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        self.go().into_iter().fold(script, |script, (key, value)| script.env(key, value))
     }
 }
