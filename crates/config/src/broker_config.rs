@@ -168,6 +168,28 @@ pub struct ReplicationSettings {
     pub fetch_backoff_ms: i32,
     pub socket_timeout_ms: i32,
     pub selector: ReplicaSelector,
+    /// Of what this broker gives to followers, and of what it copies as one.
+    pub leader_throttle: ThrottleSettings,
+    pub follower_throttle: ThrottleSettings,
+}
+
+/// A limit, and over how long it is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThrottleSettings {
+    /// `None` sets no limit.
+    pub bytes_per_second: Option<u64>,
+    pub samples: u32,
+    pub sample_seconds: u32,
+}
+
+impl ThrottleSettings {
+    /// `window` names how many samples it has, and how long each is.
+    fn of(values: &Values, rate: &'static str, window: [&'static str; 2]) -> Self {
+        let [samples, sample_seconds] = window.map(|name| values.int(name).max(1) as u32);
+        let limit = values.long(rate);
+        let bytes_per_second = (limit < i64::MAX).then_some(limit.max(0) as u64);
+        Self { bytes_per_second, samples, sample_seconds }
+    }
 }
 
 /// Classic groups.
@@ -348,6 +370,8 @@ impl LogSettings {
 
 impl ReplicationSettings {
     pub(crate) fn of(values: &Values) -> Self {
+        let window = ["replication.quota.window.num", "replication.quota.window.size.seconds"];
+        let throttle = |rate| ThrottleSettings::of(values, rate, window);
         Self {
             lag_time_max_ms: values.long("replica.lag.time.max.ms"),
             fetchers_per_leader: values.int("num.replica.fetchers").max(1) as u32,
@@ -358,6 +382,8 @@ impl ReplicationSettings {
             fetch_backoff_ms: values.int("replica.fetch.backoff.ms"),
             socket_timeout_ms: values.int("replica.socket.timeout.ms"),
             selector: ReplicaSelector::of(values.text("replica.selector.class").as_deref()),
+            leader_throttle: throttle("leader.replication.throttled.rate"),
+            follower_throttle: throttle("follower.replication.throttled.rate"),
         }
     }
 }

@@ -37,7 +37,7 @@ mod values;
 pub use broker_config::{
     BrokerConfig, GroupSettings, LogSettings, MembershipSettings, MetadataSettings,
     NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings,
-    ReplicaSelector, ReplicationSettings, Roles, TopicDefaults,
+    ReplicaSelector, ReplicationSettings, Roles, ThrottleSettings, TopicDefaults,
 };
 pub use error::{ConfigError, ConfigErrors, Refusal, Warning};
 pub use layers::{BrokerLayers, Overrides, Source};
@@ -48,5 +48,5 @@ pub use properties::{PropertiesError, Property, parse_properties, property_line}
 pub use resolve::{Assignment, Origin, Resolved};
 pub use scope::Scope;
 pub use setting::{Check, Default, Mode, Section, Setting, Status, Synonym, Type, Unit};
-pub use topic_config::{CleanupPolicy, CompressionType, TopicConfig};
+pub use topic_config::{CleanupPolicy, CompressionType, ThrottledReplicas, TopicConfig};
 pub use value::{Value, allowed};

@@ -60,9 +60,9 @@ const SETTINGS: &[Setting] = &[
         .doc("Time for which a record is safe from compaction."),
     long("max.compaction.lag.ms").default("9223372036854775807").at_least(1).inherits(&[same("log.cleaner.max.compaction.lag.ms")]).no_effect(reason::COMPACTION)
         .doc("Time after which a record must have been compacted."),
-    list("leader.replication.throttled.replicas").default("").check(Check::ThrottledReplicas).no_effect(reason::QUOTAS)
+    list("leader.replication.throttled.replicas").default("").check(Check::ThrottledReplicas).honoured()
         .doc("Replicas whose reads from the leader are throttled, as partition:broker, or * for all."),
-    list("follower.replication.throttled.replicas").default("").check(Check::ThrottledReplicas).no_effect(reason::QUOTAS)
+    list("follower.replication.throttled.replicas").default("").check(Check::ThrottledReplicas).honoured()
         .doc("Replicas whose fetches are throttled, as partition:broker, or * for all."),
     boolean("remote.storage.enable").default("false").no_effect(reason::TIERING)
         .doc("Whether old segments move to remote storage."),

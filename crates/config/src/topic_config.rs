@@ -1,8 +1,10 @@
 //! A topic's settings, typed.
 
+use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use strandline_types::{Compression, TimestampType};
+use strandline_types::{Compression, NodeId, PartitionId, TimestampType};
 
 use crate::layers::Overrides;
 use crate::scope::Scope;
@@ -24,6 +26,38 @@ pub enum CompressionType {
     /// Whatever the producer chose.
     Producer,
     Only(Compression),
+}
+
+/// Replicas of a topic that are copied no faster than a broker's throttle allows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ThrottledReplicas {
+    #[default]
+    None,
+    All,
+    Some(Vec<(PartitionId, NodeId)>),
+}
+
+impl ThrottledReplicas {
+    pub fn contains(&self, partition: PartitionId, broker: NodeId) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(replicas) => replicas.contains(&(partition, broker)),
+        }
+    }
+
+    /// `partition:broker,…` or `*`.
+    fn of(entries: &[String]) -> Self {
+        if entries.iter().any(|entry| entry == "*") {
+            return Self::All;
+        }
+        let replica = |entry: &String| {
+            let (partition, broker) = entry.split_once(':')?;
+            Some((PartitionId(partition.parse().ok()?), NodeId(broker.parse().ok()?)))
+        };
+        let replicas: Vec<_> = entries.iter().filter_map(replica).collect();
+        if replicas.is_empty() { Self::None } else { Self::Some(replicas) }
+    }
 }
 
 /// Everything a partition needs to know about its topic. Topics without settings of their own
@@ -61,6 +95,11 @@ pub struct TopicConfig {
     pub min_cleanable_dirty_ratio: f64,
     pub min_compaction_lag_ms: i64,
     pub max_compaction_lag_ms: i64,
+    /// To whom leaders give no more than `leader.replication.throttled.rate`: the leader's replica
+    /// is named.
+    pub leader_throttled: ThrottledReplicas,
+    /// Who fetches no more than `follower.replication.throttled.rate`.
+    pub follower_throttled: ThrottledReplicas,
 }
 
 impl Default for TopicConfig {
@@ -137,6 +176,8 @@ impl TopicConfig {
             min_cleanable_dirty_ratio: 0.5,
             min_compaction_lag_ms: long("log.cleaner.min.compaction.lag.ms"),
             max_compaction_lag_ms: long("log.cleaner.max.compaction.lag.ms"),
+            leader_throttled: ThrottledReplicas::None,
+            follower_throttled: ThrottledReplicas::None,
         };
         config.set("compression.type", &values.get("compression.type"));
         config.set("cleanup.policy", &values.get("log.cleanup.policy"));
@@ -192,6 +233,12 @@ impl TopicConfig {
             ("min.cleanable.dirty.ratio", Value::Double(n)) => self.min_cleanable_dirty_ratio = *n,
             ("min.compaction.lag.ms", Value::Long(n)) => self.min_compaction_lag_ms = *n,
             ("max.compaction.lag.ms", Value::Long(n)) => self.max_compaction_lag_ms = *n,
+            ("leader.replication.throttled.replicas", Value::List(entries)) => {
+                self.leader_throttled = ThrottledReplicas::of(entries);
+            }
+            ("follower.replication.throttled.replicas", Value::List(entries)) => {
+                self.follower_throttled = ThrottledReplicas::of(entries);
+            }
             _ => {}
         }
     }

@@ -18,8 +18,8 @@ use crate::{
 pub(crate) struct Following {
     leader: NodeId,
     is_in_sync: bool,
-    /// As this leader told it; 0 until it has.
-    leader_high_watermark: Offset,
+    /// `None` until this leader has told it.
+    leader_high_watermark: Option<Offset>,
     leader_log_start: Offset,
 }
 
@@ -62,6 +62,13 @@ impl Replica {
         })
     }
 
+    /// How many offsets a follower lacks of what its leader said is committed; `None` while it has
+    /// not said so, or nobody is followed.
+    pub fn lag(&self) -> Option<u64> {
+        let committed = self.following.as_ref()?.leader_high_watermark?;
+        Some((committed.get() - self.log.log_end().get()).max(0) as u64)
+    }
+
     /// The cut that is being carried out, for whoever has to try again.
     pub fn cut(&self) -> Option<Cut> {
         self.cutting.as_ref().filter(|cutting| cutting.has_begun).map(|cutting| cutting.cut)
@@ -92,9 +99,7 @@ impl Replica {
         }
         let known = self.following.take().filter(|_| !is_new);
         let (leader_high_watermark, leader_log_start) = known
-            .map_or((Offset::ZERO, Offset::ZERO), |it| {
-                (it.leader_high_watermark, it.leader_log_start)
-            });
+            .map_or((None, Offset::ZERO), |it| (it.leader_high_watermark, it.leader_log_start));
         self.following =
             Some(Following { leader, is_in_sync, leader_high_watermark, leader_log_start });
         if is_new && self.high_watermark < self.log.log_end() && planted(Bug::CutsAtWatermark) {
@@ -141,7 +146,7 @@ impl Replica {
         let taken = match fetched.answer {
             FetchAnswer::Records { batches, high_watermark, log_start } => {
                 if let Some(following) = &mut self.following {
-                    following.leader_high_watermark = high_watermark;
+                    following.leader_high_watermark = Some(high_watermark);
                     following.leader_log_start = log_start;
                 }
                 self.copy(now, asked, batches, effects)
@@ -237,8 +242,8 @@ impl Replica {
             return;
         }
         let Some(following) = &self.following else { return };
-        let told = following.leader_high_watermark.min(self.log.written_end());
-        self.high_watermark = self.high_watermark.max(told);
+        let told = following.leader_high_watermark.unwrap_or(Offset::ZERO);
+        self.high_watermark = self.high_watermark.max(told.min(self.log.written_end()));
         let log_start = following.leader_log_start.min(self.high_watermark);
         if log_start > self.log.log_start() {
             let epochs_changed = self.log.raise_log_start(log_start);

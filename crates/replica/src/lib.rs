@@ -17,6 +17,7 @@ mod follower;
 mod following;
 mod isr;
 mod leader;
+mod quota;
 mod refusal;
 mod replica;
 mod tickets;
@@ -28,6 +29,7 @@ pub use event::{
     Ticket,
 };
 pub use follower::FollowerProgress;
+pub use quota::{Quota, QuotaWindow};
 pub use refusal::{DeleteRefusal, EpochRefusal, FollowRefusal, ProduceRefusal, ReadRefusal};
 pub use replica::Replica;
 pub use view::{Isolation, ReadableRange, Reader, View};

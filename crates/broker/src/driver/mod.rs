@@ -17,4 +17,5 @@ pub(crate) mod sentinel;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod throttles;
 pub(crate) mod upkeep;

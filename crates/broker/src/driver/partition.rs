@@ -23,6 +23,7 @@ use strandline_wire::records::InspectedBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fetchers::Inbox;
+use super::throttles::Throttles;
 use crate::metrics::{Metrics, Traffic};
 
 mod append;
@@ -30,6 +31,7 @@ mod follow;
 mod read;
 #[cfg(test)]
 mod tests;
+mod throttled;
 mod upkeep;
 mod waiters;
 
@@ -48,6 +50,7 @@ pub(crate) struct PartitionContext {
     pub(crate) isr_proposals: mpsc::UnboundedSender<IsrProposal>,
     pub(crate) checkpoints: mpsc::UnboundedSender<CheckpointWanted>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) throttles: Throttles,
 }
 
 /// An AlterPartition to be sent to the controller.
@@ -78,6 +81,7 @@ pub(crate) struct Partition {
     view: RwLock<View>,
     waiters: waiters::Waiters,
     traffic: Traffic,
+    throttled: throttled::Throttled,
     /// Held by a sync and by whoever takes files away: a file must not be opened for a sync just
     /// when it goes.
     files: tokio::sync::Mutex<()>,
@@ -172,6 +176,7 @@ impl Partition {
             view,
             waiters: waiters::Waiters::default(),
             traffic: Traffic::default(),
+            throttled: throttled::Throttled::default(),
             files: tokio::sync::Mutex::new(()),
         })
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use strandline_config::BrokerConfig;
 use strandline_log::{Log, LogConfig};
 use strandline_ports::real::{RealDisk, RealSpawn};
 use strandline_ports::{
@@ -20,6 +21,7 @@ use strandline_types::{
 use tokio::sync::mpsc;
 
 use super::partition::{IsrProposal, Partition, PartitionContext};
+use super::throttles::Throttles;
 
 /// The tests say what time it is.
 pub(super) struct ManualClock(pub(super) AtomicI64);
@@ -164,6 +166,9 @@ impl Node {
             isr_proposals,
             checkpoints,
             metrics: Arc::default(),
+            throttles: Throttles::new(
+                &BrokerConfig::resolve(None, &[]).unwrap().config.replication,
+            ),
         };
         Self {
             dir,

@@ -21,6 +21,7 @@ use crate::driver::isr::IsrProposals;
 use crate::driver::lifecycle::Lifecycle;
 use crate::driver::partition::{CheckpointWanted, PartitionContext};
 use crate::driver::replicas::{self, FoundOnDisk, ReplicaSettings, Replicas};
+use crate::driver::throttles::Throttles;
 use crate::driver::upkeep::Upkeep;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -68,6 +69,7 @@ impl BrokerRole {
             isr_proposals,
             checkpoints,
             metrics: Arc::clone(&node.metrics),
+            throttles: Throttles::new(&config.replication),
         };
         let replicas = Replicas::new(
             world.clone(),

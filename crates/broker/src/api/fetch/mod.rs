@@ -21,8 +21,9 @@ use bytes::Bytes;
 use strandline_config::ReplicaSelector;
 use strandline_replica::{Isolation, Reader, View};
 use strandline_store::Records as StoredRecords;
-use strandline_types::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
+use strandline_types::{BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset};
 use strandline_wire::Chunk;
+use strandline_wire::messages::fetch_request::FetchPartition;
 use strandline_wire::messages::fetch_response::{
     EpochEndOffset, FetchableTopicResponse, PartitionData,
 };
@@ -58,7 +59,7 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
         max_bytes: max_bytes(cx, &request),
         reader: reader(cx.version, &request),
     };
-    let asker = Asker { follower, rack: rack_of(cx, &request) };
+    let asker = Asker { follower, is_counted: true, rack: rack_of(cx, &request) };
     let mut read = read_all(cx, &plan.partitions, limits, asker).await;
     if request.max_wait_ms > 0 && !read.is_enough(limits) {
         let mut deadline = Deadline::after(cx, request.max_wait_ms);
@@ -77,6 +78,7 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
                     () = cx.session.queue.has_next(), if follower.is_some() => {
                         has_more.store(true, Ordering::Relaxed);
                     }
+                    () = pause(cx, read.throttled_until) => {}
                 }
             };
             let woken = deadline.wait(ready).await;
@@ -86,17 +88,14 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
                 // Whatever happens to a log wakes its followers: this pass still holds.
                 break;
             }
-            // What it holds was counted before.
-            let asker = Asker { follower: None, ..asker };
+            let asker = Asker { is_counted: false, ..asker };
             read = read_all(cx, &plan.partitions, limits, asker).await;
             if woken.is_err() || read.is_enough(limits) {
                 break;
             }
         }
     }
-    if follower.is_none() {
-        read.count(cx);
-    }
+    read.count(cx, follower.is_some());
     let answers = read.partitions.into_iter().map(|it| (it.wanted, it.answer)).collect();
     let (session_id, answers) = sessions.conclude(cx.now.instant, cx.version, plan, answers);
     Ok(respond(cx, session_id, answers))
@@ -148,8 +147,9 @@ fn is_stale(cx: &Cx, fetch: &FollowerFetch) -> bool {
 
 #[derive(Clone, Copy)]
 struct Asker<'a> {
-    /// Who tells with this request how far its own copies go.
     follower: Option<(NodeId, BrokerEpoch)>,
+    /// Whether what the follower says that it has is news.
+    is_counted: bool,
     /// Of a consumer that may be sent elsewhere.
     rack: Option<&'a str>,
 }
@@ -167,6 +167,8 @@ struct ReadAll {
     bytes: i64,
     /// Something that the client must hear at once.
     is_urgent: bool,
+    /// When a partition may be copied on that gives nothing now.
+    throttled_until: Option<Instant>,
 }
 
 struct ReadOne {
@@ -175,6 +177,14 @@ struct ReadOne {
     /// Where to wait for more, and what this pass has seen of it.
     partition: Option<(Arc<Partition>, View)>,
     is_urgent: bool,
+    throttled_until: Option<Instant>,
+}
+
+impl ReadOne {
+    /// There is nothing to wait for.
+    fn at_once(wanted: Wanted, answer: PartitionData) -> Self {
+        Self { wanted, answer, partition: None, is_urgent: true, throttled_until: None }
+    }
 }
 
 impl ReadAll {
@@ -183,10 +193,13 @@ impl ReadAll {
     }
 
     /// Counts what is given away.
-    fn count(&self, cx: &Cx) {
+    fn count(&self, cx: &Cx, to_follower: bool) {
         for it in &self.partitions {
             let bytes = it.answer.records.len() as u64;
-            if let (Some((partition, _)), 1..) = (&it.partition, bytes) {
+            let (Some((partition, _)), 1..) = (&it.partition, bytes) else { continue };
+            if to_follower {
+                partition.gave(bytes);
+            } else {
                 partition.traffic().bytes_out.add(bytes);
                 cx.handles.metrics.traffic.bytes_out.add(bytes);
             }
@@ -194,7 +207,9 @@ impl ReadAll {
     }
 
     fn subscribe(&self, waiter: &Arc<FetchWaiter>, reader: Reader) -> Vec<Subscription> {
-        let partitions = self.partitions.iter().filter_map(|it| it.partition.as_ref());
+        // What gives nothing has nothing to wake anybody for.
+        let open = self.partitions.iter().filter(|it| it.throttled_until.is_none());
+        let partitions = open.filter_map(|it| it.partition.as_ref());
         partitions.map(|(partition, seen)| partition.subscribe(waiter, reader, seen)).collect()
     }
 }
@@ -205,8 +220,12 @@ async fn read_all(
     limits: Limits,
     asker: Asker<'_>,
 ) -> ReadAll {
-    let mut all =
-        ReadAll { partitions: Vec::with_capacity(planned.len()), bytes: 0, is_urgent: false };
+    let mut all = ReadAll {
+        partitions: Vec::with_capacity(planned.len()),
+        bytes: 0,
+        is_urgent: false,
+        throttled_until: None,
+    };
     let mut room = limits.max_bytes;
     for Planned { wanted, wants, told } in planned {
         let at = ReadAt {
@@ -217,15 +236,11 @@ async fn read_all(
             leader_epoch: LeaderEpoch(wants.current_leader_epoch),
             last_fetched_epoch: LeaderEpoch(wants.last_fetched_epoch),
         };
-        let fetch = asker.follower.map(|(follower, broker_epoch)| FollowerFetch {
-            follower,
-            broker_epoch,
-            log_start: Offset(wants.log_start_offset),
-            log_end: Offset(wants.fetch_offset),
-        });
-        let mut one = read_one(cx, wanted.clone(), at, fetch, asker.rack).await;
+        let mut one = read_one(cx, wanted, wants, at, asker).await;
         let has_news = told.is_some_and(|told| told != Told::by(&one.answer));
-        one.is_urgent |= limits.reader == Reader::Follower && has_news;
+        let tells = limits.reader == Reader::Follower && one.throttled_until.is_none();
+        one.is_urgent |= tells && has_news;
+        all.throttled_until = all.throttled_until.into_iter().chain(one.throttled_until).min();
         let len = one.answer.records.len();
         room = room.saturating_sub(len as u32);
         all.bytes += len as i64;
@@ -237,11 +252,12 @@ async fn read_all(
 
 async fn read_one(
     cx: &Cx,
-    wanted: Wanted,
+    wanted: &Wanted,
+    wants: &FetchPartition,
     at: ReadAt,
-    follower: Option<FollowerFetch>,
-    rack: Option<&str>,
+    asker: Asker<'_>,
 ) -> ReadOne {
+    let wanted = wanted.clone();
     let index = wanted.partition;
     let all_topics = &cx.handles.metrics.traffic;
     let held = match find(cx, &wanted.topic, wanted.topic_id, index) {
@@ -250,22 +266,30 @@ async fn read_one(
             let answer = failed(index, refusal.code());
             all_topics.fetch_requests.add(1);
             all_topics.fetch_failed(refusal.code());
-            return ReadOne { wanted, answer, partition: None, is_urgent: true };
+            return ReadOne::at_once(wanted, answer);
         }
     };
     let partition = held.partition;
     let counted = [all_topics, partition.traffic()];
     counted.iter().for_each(|traffic| traffic.fetch_requests.add(1));
-    if let Some(nearer) = rack.and_then(|rack| nearer_replica(cx, &partition, &at, rack)) {
+    if let Some(nearer) = asker.rack.and_then(|rack| nearer_replica(cx, &partition, &at, rack)) {
         let mut answer = lies(index, &partition.view());
         answer.preferred_read_replica = nearer.get();
-        return ReadOne { wanted, answer, partition: None, is_urgent: true };
+        return ReadOne::at_once(wanted, answer);
     }
-    let read = match follower {
+    let throttled_until =
+        asker.follower.and_then(|(follower, _)| partition.gives_nothing_until(follower));
+    let at = match throttled_until {
+        Some(_) => ReadAt { max_bytes: 0, at_least_one_batch: false, ..at },
+        None => at,
+    };
+    let counted_follower = asker.follower.filter(|_| asker.is_counted);
+    let read = match counted_follower.map(|follower| follower_fetch(follower, wants)) {
         Some(fetch) if is_stale(cx, &fetch) => {
             Err(FetchRefusal::StaleBroker { follower: fetch.follower })
         }
         Some(fetch) => partition.read_for(fetch, at).await,
+        // What it has was counted before.
         None => partition.read(at).await.map_err(FetchRefusal::from),
     };
     match read {
@@ -274,7 +298,7 @@ async fn read_one(
             // A read ends with its segment, or where the room does that others have left. What lies
             // behind it is there already: no high watermark will move to tell of it.
             let has_some = !records.is_empty() || !at.at_least_one_batch;
-            let more_follows = has_some && next_offset < seen;
+            let more_follows = has_some && next_offset < seen && throttled_until.is_none();
             let is_urgent = more_follows || diverging.is_some();
             let diverging_epoch = diverging.map(|end| EpochEndOffset {
                 epoch: end.epoch.get(),
@@ -286,7 +310,8 @@ async fn read_one(
                 diverging_epoch: diverging_epoch.unwrap_or_default(),
                 ..lies(index, &view)
             };
-            ReadOne { wanted, answer, partition: Some((partition, view)), is_urgent }
+            let partition = Some((partition, view));
+            ReadOne { wanted, answer, partition, is_urgent, throttled_until }
         }
         Err(refusal) => {
             let error_code = refusal.code();
@@ -298,8 +323,28 @@ async fn read_one(
                 }
                 _ => failed(index, error_code),
             };
-            ReadOne { wanted, answer, partition: None, is_urgent: true }
+            ReadOne::at_once(wanted, answer)
         }
+    }
+}
+
+fn follower_fetch(
+    (follower, broker_epoch): (NodeId, BrokerEpoch),
+    wants: &FetchPartition,
+) -> FollowerFetch {
+    FollowerFetch {
+        follower,
+        broker_epoch,
+        log_start: Offset(wants.log_start_offset),
+        log_end: Offset(wants.fetch_offset),
+    }
+}
+
+/// For ever, without an end.
+async fn pause(cx: &Cx, until: Option<Instant>) {
+    match until {
+        Some(until) => cx.handles.clock.sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

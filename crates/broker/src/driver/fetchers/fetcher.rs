@@ -157,8 +157,12 @@ impl Fetcher {
                 self.retries.remove(&(at, id));
             }
         }
-        if followed.retry_at.is_none() {
-            self.session.want(id, from);
+        if followed.retry_at.is_some() {
+            return;
+        }
+        match followed.partition.asks_nothing_until() {
+            Some(until) => self.wait(id, until),
+            None => self.session.want(id, from),
         }
     }
 
@@ -324,6 +328,7 @@ impl Fetcher {
     ) {
         let Some(followed) = self.followed.get_mut(&id) else { return };
         let partition = Arc::clone(&followed.partition);
+        partition.took(data.records.len() as u64);
         let diverging = &data.diverging_epoch;
         let taken = if diverging.epoch >= 0 {
             let epoch = LeaderEpoch(diverging.epoch);
@@ -367,7 +372,6 @@ impl Fetcher {
 
     /// A partition has an error, and waits by itself.
     fn put_off(&mut self, id: TopicIdPartition, reason: &str) {
-        self.session.forget(id);
         let Some(followed) = self.followed.get_mut(&id) else { return };
         let partition = followed.partition.name();
         if followed.failures == 0 {
@@ -377,13 +381,17 @@ impl Fetcher {
         }
         let failures = followed.failures;
         followed.failures = failures.saturating_add(1);
-        let at = self.now() + self.pause_after(failures);
-        if let Some(followed) = self.followed.get_mut(&id)
-            && let Some(earlier) = followed.retry_at.replace(at)
-        {
+        self.wait(id, self.now() + self.pause_after(failures));
+    }
+
+    /// The partition is not asked for before.
+    fn wait(&mut self, id: TopicIdPartition, until: Instant) {
+        self.session.forget(id);
+        let Some(followed) = self.followed.get_mut(&id) else { return };
+        if let Some(earlier) = followed.retry_at.replace(until) {
             self.retries.remove(&(earlier, id));
         }
-        self.retries.insert((at, id));
+        self.retries.insert((until, id));
     }
 
     /// The leader's logs do not reach these partitions' ends, or begin later: from where to where

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use strandline_client::{CallError, Connection, ConnectionConfig};
+use strandline_config::ThrottleSettings;
 use strandline_log::Origin;
 use strandline_metadata::{Image, Record};
 use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
@@ -40,6 +41,7 @@ use crate::driver::partition::{IsrProposal, PartitionContext};
 use crate::driver::quorum::{self, MetadataLogOptions, QuorumOptions};
 use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::testing::FailingDisk;
+use crate::driver::throttles::Throttles;
 use crate::driver::upkeep::Upkeep;
 use crate::features;
 use crate::format::format_dir;
@@ -91,6 +93,7 @@ impl TestNode {
             ("log.dirs", path.to_str().unwrap().to_owned()),
             ("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0".to_owned()),
             ("replica.fetch.wait.max.ms", "30000".to_owned()),
+            ("replication.quota.window.num", "2".to_owned()),
             (
                 "replica.selector.class",
                 "org.apache.kafka.common.replica.RackAwareReplicaSelector".to_owned(),
@@ -116,6 +119,7 @@ impl TestNode {
             isr_proposals,
             checkpoints,
             metrics: Arc::clone(&metrics),
+            throttles: Throttles::new(&config.replication),
         };
         let upkeep = Upkeep {
             world: world.clone(),
@@ -199,6 +203,13 @@ impl TestNode {
             metrics: self.handles.metrics.listener("PLAINTEXT"),
         };
         self.world.spawn.spawn(Lane::Data, Box::pin(acceptor.run(listener)));
+    }
+
+    /// Settings that are altered at run time; they hold from the next image on.
+    fn change(&mut self, change: impl FnOnce(&mut ReplicationSettings)) {
+        let mut settings = ReplicaSettings::of(&self.handles.config);
+        change(&mut settings.replication);
+        self.replicas.set_defaults(settings);
     }
 
     async fn connect(&self) -> Connection {
@@ -699,6 +710,38 @@ async fn consumers_read_from_the_replica_in_their_rack() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_throttled_replicas_out_of_sync_wait() {
+    let sides: [(_, usize, fn(&mut ReplicationSettings) -> &mut ThrottleSettings); 2] = [
+        ("leader.replication.throttled.replicas", 1, |it| &mut it.leader_throttle),
+        ("follower.replication.throttled.replicas", 3, |it| &mut it.follower_throttle),
+    ];
+    for (setting, side, throttle) in sides {
+        let replicas = format!("0:{side}");
+        let mut cluster = Cluster::start(3, &[(setting, &replicas)]).await;
+        cluster.create(0, &[1, 2], &[1, 2]);
+        cluster.nodes[side - 1].change(|it| throttle(it).bytes_per_second = Some(100_000));
+        cluster.publish().await;
+        let big = "x".repeat(300_000);
+        for offset in 0..6 {
+            let produced = cluster.node(1).produce(0, &[&big], -1, RequiredAcks::All);
+            assert_eq!(soon(produced).await, Ok(offset), "the follower in sync does not wait");
+        }
+        // The new one gets what one answer holds, and then no more before its time.
+        cluster.reassign(0, &[1, 2, 3], &[1, 2]);
+        cluster.publish().await;
+        let end = |node| cluster.node(node).partition(0).view().log_end.get();
+        until(|| end(3) > 0).await;
+        let (first, began) = (end(3), std::time::Instant::now());
+        until(|| end(3) > first).await;
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(700), "{setting}: it went on after {took:?}");
+        let produced = cluster.node(1).produce(0, &["y"], -1, RequiredAcks::All);
+        assert_eq!(soon(produced).await, Ok(6), "the follower in sync does not wait");
+        until(|| end(3) == 7).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_are_shared_out_among_as_many_fetchers_as_there_are_to_be() {
     let shares = |fetchers| (0..6).map(|index| share(id(index), fetchers)).collect::<Vec<_>>();
     assert_eq!(shares(1), [0; 6]);
@@ -715,10 +758,7 @@ async fn partitions_are_shared_out_among_as_many_fetchers_as_there_are_to_be() {
         let produce = |index| leader.produce(index, &["a"], -1, RequiredAcks::All);
         let parked: Vec<_> = (0..6).map(produce).collect();
         let follower = &mut cluster.nodes[1];
-        let settings = ReplicaSettings::of(&follower.handles.config);
-        follower
-            .replicas
-            .set_defaults(ReplicaSettings { fetchers_per_leader: fetchers, ..settings });
+        follower.change(|replication| replication.fetchers_per_leader = fetchers);
         cluster.publish().await;
         for answer in parked {
             assert_eq!(soon(answer).await, Ok(round as i64), "with {fetchers} fetchers");

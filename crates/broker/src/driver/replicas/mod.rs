@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strandline_config::{BrokerConfig, TopicConfig};
+use strandline_config::{BrokerConfig, ReplicationSettings, TopicConfig};
 use strandline_log::LogConfig;
 use strandline_metadata::image::{
     Cluster, ConfigResource, LeaderRecoveryState, Partition as PartitionImage, PartitionDelta,
@@ -41,7 +41,7 @@ pub(crate) struct ReplicaSettings {
     pub(crate) topic_defaults: Arc<TopicConfig>,
     pub(crate) lag_time_max: Duration,
     pub(crate) producer_id_expiration_ms: i64,
-    pub(crate) fetchers_per_leader: u32,
+    pub(crate) replication: ReplicationSettings,
 }
 
 /// `replica.lag.time.max.ms`.
@@ -55,7 +55,7 @@ impl ReplicaSettings {
             topic_defaults: Arc::clone(&config.topic_defaults),
             lag_time_max: lag_time_max(config),
             producer_id_expiration_ms: i64::from(config.producers.expiration_ms),
-            fetchers_per_leader: config.replication.fetchers_per_leader,
+            replication: config.replication.clone(),
         }
     }
 
@@ -155,6 +155,7 @@ impl Replicas {
     /// What holds from the next image on.
     pub(crate) fn set_defaults(&mut self, settings: ReplicaSettings) {
         self.default_log_config = settings.default_log_config();
+        self.context.throttles.set_limits(&settings.replication);
         self.settings = settings;
         self.defaults_changed = true;
     }
@@ -210,7 +211,7 @@ impl Replicas {
                 there_are.for_each(|topic| self.reconfigure(image, topic));
             }
         }
-        if self.fetchers.set_per_leader(self.settings.fetchers_per_leader) {
+        if self.fetchers.set_per_leader(self.settings.replication.fetchers_per_leader) {
             self.share_out(image);
         }
         self.applied = image.clone();
@@ -402,6 +403,7 @@ impl Replicas {
             self.replica_config(&config),
             high_watermark,
         );
+        self.throttle(&partition, &config);
         self.partitions.insert(Held { partition: Arc::clone(&partition), config, dir });
         self.assign(&partition, &assigned, cluster);
     }
@@ -502,8 +504,15 @@ impl Replicas {
             let id = TopicIdPartition { topic_id: topic.id, partition: *partition };
             let Some(held) = self.partitions.get(id) else { continue };
             held.partition.configure(self.replica_config(&config), Arc::clone(&log_config));
+            self.throttle(&held.partition, &config);
             self.partitions.insert(Held { config: Arc::clone(&config), ..held });
         }
+    }
+
+    fn throttle(&self, partition: &Partition, config: &TopicConfig) {
+        let (index, me) = (partition.id().partition, self.node_id);
+        let as_leader = config.leader_throttled.contains(index, me);
+        partition.set_throttled(as_leader, config.follower_throttled.contains(index, me));
     }
 
     fn configs_of(&self, image: &Image, topic: &str) -> (Arc<TopicConfig>, Arc<LogConfig>) {
