@@ -1,9 +1,11 @@
 //! The data directories of this node.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strandline_store::{DirState, LogDir};
 use strandline_types::Uuid;
+use tokio::sync::Notify;
 
 /// One directory and its id.
 pub(crate) struct Dir {
@@ -13,11 +15,18 @@ pub(crate) struct Dir {
     /// Held by whoever looks at the offsets and writes them down: an older look must not be written
     /// over a newer one, and two writers would share one temporary file.
     pub(crate) checkpointing: tokio::sync::Mutex<()>,
+    cordoned: AtomicBool,
 }
 
 impl Dir {
     pub(crate) fn new(id: Option<Uuid>, log: LogDir) -> Self {
-        Self { id, log, checkpointing: tokio::sync::Mutex::default() }
+        let (checkpointing, cordoned) = Default::default();
+        Self { id, log, checkpointing, cordoned }
+    }
+
+    /// Whether new partitions keep away (KIP-1066).
+    pub(crate) fn is_cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_usable(&self) -> bool {
@@ -29,6 +38,7 @@ impl Dir {
 pub(crate) struct Dirs {
     dirs: Vec<Dir>,
     log_dirs: usize,
+    cordon_changed: Notify,
 }
 
 /// Index of a directory in [`Dirs`].
@@ -44,7 +54,7 @@ impl DirIndex {
 impl Dirs {
     /// The first `log_dirs` of these may hold partitions.
     pub(crate) fn new(dirs: Vec<Dir>, log_dirs: usize) -> Self {
-        Self { dirs, log_dirs }
+        Self { dirs, log_dirs, cordon_changed: Notify::new() }
     }
 
     pub(crate) fn get(&self, index: DirIndex) -> &Dir {
@@ -66,6 +76,29 @@ impl Dirs {
 
     pub(crate) fn by_path(&self, path: &Path) -> Option<DirIndex> {
         self.dirs.iter().position(|dir| dir.log.path() == path).map(DirIndex)
+    }
+
+    /// Cordons those of these paths, and no others.
+    pub(crate) fn cordon(&self, paths: &[String]) {
+        let mut is_changed = false;
+        for (_, dir) in self.log_dirs() {
+            let is_named = paths.iter().any(|path| dir.log.path() == Path::new(path));
+            is_changed |= dir.cordoned.swap(is_named, Ordering::Relaxed) != is_named;
+        }
+        if is_changed {
+            self.cordon_changed.notify_one();
+        }
+    }
+
+    /// Ids of the directories that are cordoned.
+    pub(crate) fn cordoned(&self) -> Vec<Uuid> {
+        let cordoned = self.log_dirs().filter(|(_, dir)| dir.is_cordoned());
+        cordoned.filter_map(|(_, dir)| dir.id).collect()
+    }
+
+    /// Completes when others are cordoned than before. For one who waits.
+    pub(crate) async fn cordon_changed(&self) {
+        self.cordon_changed.notified().await;
     }
 
     /// Ids of the directories that can be used.

@@ -16,6 +16,7 @@ mod internal_topics;
 mod leader_hints;
 mod listener;
 mod metrics;
+mod own_settings;
 mod partitions;
 mod producer_ids;
 mod session;

@@ -11,9 +11,12 @@ use std::path::Path;
 use node::{ask, batch, connect, create_topic, produce};
 use strandline_broker::Broker;
 use strandline_types::ErrorCode;
-use strandline_wire::messages::IncrementalAlterConfigsRequest;
+use strandline_wire::messages::create_topics_request::CreatableTopic;
 use strandline_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
+};
+use strandline_wire::messages::{
+    CreateTopicsRequest, DescribeLogDirsRequest, IncrementalAlterConfigsRequest,
 };
 
 const ALL_BROKERS: &str = "";
@@ -114,6 +117,87 @@ async fn what_only_a_start_reads_is_refused() {
                 assert_eq!(answer, ErrorCode::INVALID_REQUEST, "{key} of `{broker}`");
             }
         }
+    });
+    broker.stop().await.unwrap();
+}
+
+/// Whether the log dir is cordoned, and how many partitions it holds.
+fn log_dirs(conn: &mut TcpStream) -> Vec<(bool, usize)> {
+    let answer = ask(conn, &DescribeLogDirsRequest { topics: None, ..Default::default() }, 5);
+    let held = |topics: &[_]| topics.iter().map(partitions_of).sum();
+    answer.results.iter().map(|dir| (dir.is_cordoned, held(&dir.topics))).collect()
+}
+
+fn partitions_of(
+    topic: &strandline_wire::messages::describe_log_dirs_response::DescribeLogDirsTopic,
+) -> usize {
+    topic.partitions.len()
+}
+
+/// What the controller says to a topic that it would place.
+fn would_create(conn: &mut TcpStream) -> ErrorCode {
+    let topic = CreatableTopic {
+        name: "new".into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        ..Default::default()
+    };
+    let request = CreateTopicsRequest {
+        topics: vec![topic],
+        validate_only: true,
+        timeout_ms: 10_000,
+        ..Default::default()
+    };
+    ask(conn, &request, 7).topics[0].error_code
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_partitions_keep_away_from_what_is_cordoned() {
+    const KEY: &str = "cordoned.log.dirs";
+    let home = tempfile::tempdir().unwrap();
+    let [first, second] = ["a", "b"].map(|name| home.path().join(name).display().to_string());
+    let dirs = format!("{first},{second}");
+    // One that beats rarely must tell at once.
+    let set = [
+        ("log.dirs", dirs.as_str()),
+        ("broker.heartbeat.interval.ms", "60000"),
+        ("broker.session.timeout.ms", "120000"),
+    ];
+    let broker = node::start(home.path(), &set).await;
+    tokio::task::block_in_place(|| {
+        let mut conn = connect(&broker);
+        assert_eq!(alter(&mut conn, THIS_BROKER, KEY, Some(&second)), ErrorCode::NONE);
+        create_topic(&mut conn, "elsewhere", 4, &[]);
+        assert_eq!(log_dirs(&mut conn), [(false, 4), (true, 0)]);
+
+        assert_eq!(alter(&mut conn, THIS_BROKER, KEY, Some("*")), ErrorCode::NONE);
+        while would_create(&mut conn) != ErrorCode::INVALID_REPLICATION_FACTOR {}
+        assert_eq!(log_dirs(&mut conn), [(true, 4), (true, 0)]);
+
+        for wrong in ["/nowhere", &format!("*,{first}")] {
+            let answer = alter(&mut conn, THIS_BROKER, KEY, Some(wrong));
+            assert_eq!(answer, ErrorCode::INVALID_REQUEST, "{wrong}");
+        }
+        for of_others in [ALL_BROKERS, "2"] {
+            let answer = alter(&mut conn, of_others, KEY, Some("*"));
+            assert_eq!(answer, ErrorCode::INVALID_REQUEST, "asked of broker 1 for `{of_others}`");
+        }
+        assert_eq!(alter(&mut conn, THIS_BROKER, KEY, None), ErrorCode::NONE);
+        while would_create(&mut conn) != ErrorCode::NONE {}
+        create_topic(&mut conn, "anywhere", 4, &[]);
+        assert_eq!(log_dirs(&mut conn), [(false, 4), (false, 4)]);
+    });
+    broker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_file_cordons_is_cordoned_from_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = node::start(dir.path(), &[("cordoned.log.dirs", "*")]).await;
+    tokio::task::block_in_place(|| {
+        let mut conn = connect(&broker);
+        assert_eq!(log_dirs(&mut conn), [(true, 0)]);
+        assert_eq!(would_create(&mut conn), ErrorCode::INVALID_REPLICATION_FACTOR);
     });
     broker.stop().await.unwrap();
 }

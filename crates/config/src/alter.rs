@@ -335,6 +335,17 @@ pub fn validate_broker(
     conflicts.into_iter().next().map_or(Ok(()), |conflict| Err(Refusal::InvalidRequest(conflict)))
 }
 
+/// Whether this broker has the directories that its own settings name. The controller that judges
+/// all the rest ([`validate_broker`]) does not know them.
+///
+/// # Errors
+/// A directory that is not one of `log.dirs`.
+pub fn validate_directories(config: &BrokerConfig, settings: &Overrides) -> Result<(), Refusal> {
+    let layers = BrokerLayers { broker: settings.clone(), ..config.layers.clone() };
+    let values = Values::read(&layers.merged(), |_, _| {});
+    cross_check::cordoned(config, &values).map_or(Ok(()), |it| Err(Refusal::InvalidRequest(it)))
+}
+
 /// Why this setting cannot change at run time, here; `None` for one that can, or is unknown.
 pub(crate) fn fixed_at_start(key: &str, for_all_brokers: bool) -> Option<&'static str> {
     let setting = find_broker(key)?;

@@ -126,7 +126,7 @@ const LOG_DIRECTORIES: &[Setting] = &[
         .doc("The data directory where log.dirs is unset."),
     string("metadata.log.dir").honoured()
         .doc("Directory of the metadata log; the first log directory where unset."),
-    list("cordoned.log.dirs").default("").per_broker().no_effect(reason::CORDONED)
+    list("cordoned.log.dirs").default("").per_broker().honoured()
         .doc("Log directories that receive no new partitions."),
     long("log.dir.failure.timeout.ms").default("30000").at_least(1).no_effect(reason::DIR_FAILURE)
         .doc("A broker that cannot report a failed directory for this long stops."),

@@ -27,6 +27,8 @@ pub struct BrokerConfig {
     pub rack: Option<String>,
     /// Data directories, at least one, none twice.
     pub log_dirs: Vec<String>,
+    /// Those of `log_dirs` that new partitions keep away from (KIP-1066).
+    pub cordoned_log_dirs: Vec<String>,
     pub metadata_log_dir: String,
     /// Everything this node listens on, controller listeners included.
     pub listeners: Vec<Listener>,

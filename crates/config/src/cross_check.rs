@@ -17,12 +17,24 @@ pub(crate) fn check(config: &BrokerConfig, values: &Values) -> (Vec<String>, Vec
     findings.quorum(config, values);
     findings.controllers_listeners(config);
     if config.roles.broker {
-        findings.brokers_listeners(config, values);
+        findings.brokers_listeners(config);
     }
     findings.numbers(config, values);
     findings.texts(values);
     findings.ranges(values);
     (findings.conflicts, findings.notes)
+}
+
+/// What is wrong with the directories that are cordoned. Only the broker whose they are can tell: the
+/// controller does not know anybody's paths.
+pub(crate) fn cordoned(config: &BrokerConfig, values: &Values) -> Option<String> {
+    let dirs = values.list("cordoned.log.dirs");
+    if dirs.iter().any(|dir| dir == "*") {
+        let text = "`cordoned.log.dirs` contains *, which must stand alone";
+        return (dirs.len() > 1).then(|| text.into());
+    }
+    let unknown = dirs.iter().find(|dir| !config.log_dirs.contains(dir))?;
+    Some(format!("`cordoned.log.dirs` contains {unknown}, which is not in `log.dirs`"))
 }
 
 struct Findings {
@@ -107,7 +119,7 @@ impl Findings {
         }
     }
 
-    fn brokers_listeners(&mut self, config: &BrokerConfig, values: &Values) {
+    fn brokers_listeners(&mut self, config: &BrokerConfig) {
         let advertised = &config.advertised_listeners;
         self.require(!advertised.is_empty(), || {
             "no listener is left for clients: every one of `listeners` or `advertised.listeners` is in `controller.listener.names`".into()
@@ -142,11 +154,6 @@ impl Findings {
         self.require(!advertised.iter().any(everywhere), || {
             "clients cannot connect to 0.0.0.0: set `advertised.listeners` to an address they can reach".into()
         });
-        let dirs = values.list("cordoned.log.dirs");
-        for dir in dirs.iter().filter(|dir| *dir != "*" && !config.log_dirs.contains(dir)) {
-            self.conflicts
-                .push(format!("`cordoned.log.dirs` contains {dir}, which is not in `log.dirs`"));
-        }
     }
 
     fn numbers(&mut self, config: &BrokerConfig, values: &Values) {

@@ -10,7 +10,6 @@ pub(crate) const STABLE: &str = "only released versions and features are offered
 pub(crate) const LISTENERS: &str = "all listeners open together, once the node is ready";
 pub(crate) const CONNECTION_RATE: &str = "new connections are limited by number, not by rate";
 pub(crate) const SECURITY_TUNING: &str = "only matters with authentication";
-pub(crate) const CORDONED: &str = "new partitions go to any log directory";
 pub(crate) const MOVES: &str = "replicas are not moved between log directories";
 pub(crate) const PREALLOCATE: &str = "segment files grow as they are written";
 pub(crate) const COMPACTION: &str = "logs are not compacted";

@@ -118,7 +118,8 @@ impl BrokerConfig {
         let values = Values::read(&layers.merged(), |_, _| {});
         match build(layers, &values) {
             Ok(config) if errors.is_empty() => {
-                let (conflicts, notes) = cross_check::check(&config, &values);
+                let (mut conflicts, notes) = cross_check::check(&config, &values);
+                conflicts.extend(cross_check::cordoned(&config, &values));
                 if conflicts.is_empty() {
                     warnings.extend(notes.into_iter().map(Warning::Note));
                     return Ok(Resolved { config, warnings });
@@ -164,6 +165,7 @@ impl BrokerConfig {
     /// Refreshes every part that may change at run time.
     pub(crate) fn with_values(self, values: &Values) -> Self {
         Self {
+            cordoned_log_dirs: cordoned(&self.log_dirs, values),
             metadata: MetadataSettings::of(values),
             network: NetworkSettings::of(values),
             topics: TopicDefaults::of(values),
@@ -333,6 +335,7 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
         metadata_log_dir: values
             .text("metadata.log.dir")
             .unwrap_or_else(|| log_dirs.first().cloned().unwrap_or_default()),
+        cordoned_log_dirs: cordoned(&log_dirs, values),
         log_dirs,
         advertised_listeners: advertised
             .as_deref()
@@ -368,6 +371,13 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
         layers,
     };
     Ok(config)
+}
+
+/// `*` stands for all.
+fn cordoned(log_dirs: &[String], values: &Values) -> Vec<String> {
+    let named = values.list("cordoned.log.dirs");
+    let is_cordoned = |dir: &&String| named.iter().any(|name| name == "*" || name == *dir);
+    log_dirs.iter().filter(is_cordoned).cloned().collect()
 }
 
 /// The map as given. Where it is not given, controllers' listeners speak PLAINTEXT, unless some

@@ -247,6 +247,38 @@ fn brokers() {
 }
 
 #[test]
+fn only_a_broker_knows_its_directories() {
+    let config =
+        BrokerConfig::resolve(None, &[("log.dirs".into(), "/a,/b".into())]).unwrap().config;
+    let cases = [
+        "cordoned.log.dirs=/b",
+        "cordoned.log.dirs=*",
+        "cordoned.log.dirs=",
+        "cordoned.log.dirs=/b,/c",
+        "cordoned.log.dirs=*,/a",
+    ];
+    check_all(
+        &cases,
+        |settings| alter::validate_directories(&config, settings),
+        expect![[r#"
+            cordoned.log.dirs=/b: ok
+            cordoned.log.dirs=*: ok
+            cordoned.log.dirs=: ok
+            cordoned.log.dirs=/b,/c: INVALID_REQUEST `cordoned.log.dirs` contains /c, which is not in `log.dirs`
+            cordoned.log.dirs=*,/a: INVALID_REQUEST `cordoned.log.dirs` contains *, which must stand alone
+        "#]],
+    );
+    // The controller judges for brokers whose directories it does not know.
+    for case in cases {
+        assert_eq!(alter::validate_broker(&config, &overrides(case), false), Ok(()), "{case}");
+    }
+    let cordoned = |case: &str| config.with_dynamic(Overrides::new(), overrides(case)).0;
+    assert_eq!(cordoned("cordoned.log.dirs=/b").cordoned_log_dirs, ["/b"]);
+    assert_eq!(cordoned("cordoned.log.dirs=*").cordoned_log_dirs, ["/a", "/b"]);
+    assert!(cordoned("").cordoned_log_dirs.is_empty());
+}
+
+#[test]
 fn groups_and_client_metrics() {
     let layers = broker().layers;
     check_all(

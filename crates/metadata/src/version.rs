@@ -70,7 +70,8 @@ impl MetadataVersion {
         self >= Self::DIRECTORIES
     }
 
-    pub(crate) fn supports_cordoned_directories(self) -> bool {
+    /// Whether brokers may say which of their directories new partitions keep away from (KIP-1066).
+    pub fn supports_cordoned_directories(self) -> bool {
         self >= Self::CORDONED_DIRECTORIES
     }
 

@@ -358,6 +358,30 @@ fn features(updates: &[(&str, i16, i8)], validate_only: bool) -> UpdateFeaturesR
 }
 
 #[test]
+fn what_old_metadata_have_no_place_for_is_not_cordoned() {
+    let (mut story, _) = Story::begin(&[(feature::METADATA_VERSION, 29)]);
+    story.ask(registration(1, 1));
+    let cordon = |story: &mut Story, value| {
+        let change = ("cordoned.log.dirs", SET, Some(value));
+        lines(story.ask(alter(vec![resource(BROKER, "1", &[change])])))
+    };
+    check(
+        cordon(&mut story, "*"),
+        expect![[r#"
+            → error_code: INVALID_CONFIG(40), error_message: Some("`cordoned.log.dirs` needs metadata.version 4.3-IV0 or later"), resource_type: 4, resource_name: "1" }
+        "#]],
+    );
+    story.ask(features(&[("metadata.version", 30, 1)], false));
+    check(
+        cordon(&mut story, "*"),
+        expect![[r#"
+            ConfigRecord { resource_type: 4, resource_name: "1", name: "cordoned.log.dirs", value: Some("*") }
+            → resource_type: 4, resource_name: "1" }
+        "#]],
+    );
+}
+
+#[test]
 fn features_change_together_or_not_at_all() {
     let levels = [(feature::METADATA_VERSION, 29), (feature::ELR_VERSION, 0)];
     let (mut story, _) = Story::begin(&levels);

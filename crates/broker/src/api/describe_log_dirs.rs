@@ -31,9 +31,13 @@ pub(crate) async fn handle(
         })
     };
     let asked: Vec<Held> = cx.handles.partitions.all().into_iter().filter(is_asked).collect();
+    let version = cx.handles.image().features.metadata_version();
+    let tells_of_cordons = version.supports_cordoned_directories();
     let mut response = DescribeLogDirsResponse::default();
     for (index, dir) in cx.handles.dirs.log_dirs() {
-        response.results.push(describe(index, dir, &asked).await);
+        let mut result = describe(index, dir, &asked).await;
+        result.is_cordoned = tells_of_cordons && dir.is_cordoned();
+        response.results.push(result);
     }
     Ok(response)
 }

@@ -10,6 +10,7 @@ use strandline_ports::watch;
 use tokio::sync::Notify;
 
 use super::replicas::{ReplicaSettings, Replicas};
+use crate::dirs::Dirs;
 use crate::session::{ConnectionLimits, Connections};
 
 /// Makes this node what the images say.
@@ -18,6 +19,7 @@ pub(crate) struct Follower {
     pub(crate) config: Arc<BrokerConfig>,
     pub(crate) connections: Connections,
     pub(crate) replicas: Replicas,
+    pub(crate) dirs: Arc<Dirs>,
     /// A directory that was full has room.
     pub(crate) room: Arc<Notify>,
     /// The image that this node has done its part of.
@@ -30,6 +32,7 @@ impl Follower {
         if let Some(config) = self.reconfigured(image) {
             self.connections.limit(ConnectionLimits::of(&config.network));
             self.replicas.set_defaults(ReplicaSettings::of(&config));
+            self.dirs.cordon(&config.cordoned_log_dirs);
         }
         self.replicas.apply(image).await;
     }

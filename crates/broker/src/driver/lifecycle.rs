@@ -8,7 +8,7 @@ use strandline_metadata::Image;
 use strandline_metadata::controller::Refusal;
 use strandline_ports::watch;
 use strandline_ports::{Clock, TimedOut, timeout};
-use strandline_types::{BrokerEpoch, ErrorCode};
+use strandline_types::{BrokerEpoch, ErrorCode, Uuid};
 use strandline_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
     BrokerRegistrationResponse, broker_registration_request,
@@ -126,6 +126,7 @@ impl Lifecycle {
             want_fence: false,
             want_shut_down,
             offline_log_dirs: self.dirs.offline().filter_map(|dir| dir.id).collect(),
+            cordoned_log_dirs: self.cordoned(),
             ..Default::default()
         };
         let response: BrokerHeartbeatResponse = self.controller.ask(request).await?;
@@ -133,11 +134,25 @@ impl Lifecycle {
         Ok(response)
     }
 
+    /// Before the first image is applied nobody knows what a person has cordoned at run time: to say
+    /// "nothing" then would take it back.
+    fn cordoned(&self) -> Option<Vec<Uuid>> {
+        let applied = self.applied.borrow();
+        let knows = applied.offset.is_some()
+            && applied.features.metadata_version().supports_cordoned_directories();
+        knows.then(|| self.dirs.cordoned())
+    }
+
     /// Says that this node lives, until the world ends.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
         let mut missed = 0;
         loop {
-            self.clock.sleep(self.heartbeat_interval).await;
+            // Nothing new is to land in a directory for another interval once it is cordoned.
+            tokio::select! {
+                biased;
+                () = self.clock.sleep(self.heartbeat_interval) => {}
+                () = self.dirs.cordon_changed() => {}
+            }
             // The controller answers once all that it decided before has committed. It counts the
             // question already: a disk that makes it wait is no reason to be fenced.
             let deadline = self.clock.now().instant + self.heartbeat_interval;

@@ -85,6 +85,7 @@ impl BrokerRole {
                 config: Arc::clone(config),
                 connections: connections.clone(),
                 replicas,
+                dirs: Arc::clone(&node.dirs),
                 room: Arc::clone(&room),
                 applied: applied_in,
             },

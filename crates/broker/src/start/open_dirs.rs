@@ -99,6 +99,7 @@ pub(super) async fn open(
     let (dirs, found) = opening.finish(&cluster_id).await?;
     let log_dirs = config.log_dirs.iter().collect::<BTreeSet<_>>().len();
     let dirs = Dirs::new(dirs, log_dirs);
+    dirs.cordon(&config.cordoned_log_dirs);
     let metadata_dir =
         dirs.by_path(Path::new(&config.metadata_log_dir)).expect("it is one of the paths opened");
     Ok(OpenedDirs { dirs, metadata_dir, cluster_id, previous_epoch, found })

@@ -23,6 +23,7 @@ use crate::image::{ConfigResource, ResourceType};
 use crate::{Record, Records};
 
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+const CORDONED_LOG_DIRS: &str = "cordoned.log.dirs";
 
 pub(super) fn decide_incremental(
     cx: &Context<'_>,
@@ -122,6 +123,7 @@ fn alter_one(
     let current = cx.image.configs.overrides(&resource);
     let changes = changes_of(scope, current)?;
     check_min_insync_replicas(cx, scope, name, &changes)?;
+    check_cordons(cx, scope, &changes)?;
     check_existence(cx, scope, name)?;
     let after = alter::after(current, &changes);
     match scope {
@@ -155,6 +157,16 @@ fn check_min_insync_replicas(
         }
         (true, Some(_)) => return Ok(()),
     };
+    Err(Denied::new(ErrorCode::INVALID_CONFIG, text))
+}
+
+/// A broker must not be told to keep something away that the metadata have no place for.
+fn check_cordons(cx: &Context<'_>, scope: Scope, changes: &Changes) -> Result<(), Denied> {
+    let is_supported = cx.version().supports_cordoned_directories();
+    if scope != Scope::Broker || is_supported || !changes.contains_key(CORDONED_LOG_DIRS) {
+        return Ok(());
+    }
+    let text = "`cordoned.log.dirs` needs metadata.version 4.3-IV0 or later";
     Err(Denied::new(ErrorCode::INVALID_CONFIG, text))
 }
 

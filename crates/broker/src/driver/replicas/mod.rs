@@ -309,8 +309,9 @@ impl Replicas {
     }
 
     /// Where to begin a partition that lies nowhere: in the directory that the controller named, or
-    /// the one with the fewest partitions. Nowhere, if it may lie in a directory that has failed: an
-    /// empty log must not take the place of that one.
+    /// the one with the fewest partitions of those that are not cordoned; what a person sends to a
+    /// broker that is cordoned as a whole has to lie somewhere. Nowhere, if it may lie in a directory
+    /// that has failed: an empty log must not take the place of that one.
     fn dir_for(&self, assigned: &PartitionImage, load: &DirLoad) -> Option<DirIndex> {
         let is_usable = |dir: &DirIndex| self.dirs.get(*dir).is_usable();
         let unassigned = [Uuid::ZERO, Uuid::ONE];
@@ -324,7 +325,9 @@ impl Replicas {
             return None;
         }
         let usable = load.iter().filter(|(dir, _)| is_usable(dir));
-        usable.min_by_key(|(_, held)| **held).map(|(dir, _)| *dir)
+        usable
+            .min_by_key(|(dir, held)| (self.dirs.get(**dir).is_cordoned(), **held))
+            .map(|(dir, _)| *dir)
     }
 
     fn dir_load(&self) -> DirLoad {
