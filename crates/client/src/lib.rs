@@ -11,6 +11,7 @@ mod connection;
 pub mod consumer;
 mod error;
 mod metadata;
+pub mod plan;
 pub mod producer;
 mod sync;
 mod versions;

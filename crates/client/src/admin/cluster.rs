@@ -8,6 +8,7 @@ use strandline_types::{
 use strandline_wire::messages::{
     ApiVersionsRequest, DescribeClusterRequest, DescribeLogDirsRequest, DescribeProducersRequest,
     DescribeQuorumRequest, UpdateFeaturesRequest,
+    describe_log_dirs_response::DescribeLogDirsResult,
     describe_producers_request::TopicRequest,
     describe_quorum_request::{PartitionData, TopicData},
     describe_quorum_response::ReplicaState,
@@ -48,6 +49,13 @@ pub struct Quorum {
     pub high_watermark: Offset,
     pub voters: Vec<QuorumReplica>,
     pub observers: Vec<QuorumReplica>,
+}
+
+impl Quorum {
+    /// How many committed records a node has yet to fetch.
+    pub fn lag(&self, replica: &QuorumReplica) -> i64 {
+        self.high_watermark.since(replica.log_end_offset).max(0)
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -223,36 +231,21 @@ impl Admin {
         self.client.refresh(Some(&[]), false).await?;
         let mut brokers = Vec::new();
         for broker in self.client.brokers() {
-            let request = |_| DescribeLogDirsRequest { topics: None, ..Default::default() };
-            let response = self.client.call_node(broker.id, request).await?;
-            let subject = format!("log dirs of broker {}", broker.id);
-            ClientError::check(subject, response.error_code, None)?;
-            let dirs = response.results.into_iter().map(|dir| {
-                let mut replicas = Vec::new();
-                for topic in dir.topics {
-                    replicas.extend(topic.partitions.into_iter().map(|replica| LogDirReplica {
-                        partition: TopicPartition {
-                            topic: topic.name.clone(),
-                            partition: PartitionId(replica.partition_index),
-                        },
-                        size_bytes: replica.partition_size,
-                        offset_lag: replica.offset_lag,
-                        is_future: replica.is_future_key,
-                    }));
-                }
-                replicas.sort_by(|left, right| left.partition.cmp(&right.partition));
-                let log_dir = LogDir {
-                    path: dir.log_dir.clone(),
-                    total_bytes: dir.total_bytes,
-                    usable_bytes: dir.usable_bytes,
-                    is_cordoned: dir.is_cordoned,
-                    replicas,
-                };
-                (dir.log_dir, Refusal::check(dir.error_code, None).map(|()| log_dir))
-            });
-            brokers.push((broker.id, dirs.collect()));
+            brokers.push((broker.id, self.log_dirs_of(broker.id).await?));
         }
         Ok(brokers)
+    }
+
+    /// The log dirs of one broker, which must be alive.
+    pub async fn log_dirs_of(&self, id: NodeId) -> Result<PerItem<String, LogDir>, ClientError> {
+        let request = |_| DescribeLogDirsRequest { topics: None, ..Default::default() };
+        let response = self.client.call_node(id, request).await?;
+        ClientError::check(format!("log dirs of broker {id}"), response.error_code, None)?;
+        let dirs = response.results.into_iter().map(|dir| {
+            let checked = Refusal::check(dir.error_code, None);
+            (dir.log_dir.clone(), checked.map(|()| log_dir_of(dir)))
+        });
+        Ok(dirs.collect())
     }
 
     /// Who writes to the partitions with sequence numbers, as their leaders know it.
@@ -293,6 +286,29 @@ fn replica_of(state: ReplicaState) -> QuorumReplica {
         log_end_offset: Offset(state.log_end_offset),
         last_fetch: Timestamp(state.last_fetch_timestamp),
         last_caught_up: Timestamp(state.last_caught_up_timestamp),
+    }
+}
+
+fn log_dir_of(dir: DescribeLogDirsResult) -> LogDir {
+    let mut replicas = Vec::new();
+    for topic in dir.topics {
+        replicas.extend(topic.partitions.into_iter().map(|replica| LogDirReplica {
+            partition: TopicPartition {
+                topic: topic.name.clone(),
+                partition: PartitionId(replica.partition_index),
+            },
+            size_bytes: replica.partition_size,
+            offset_lag: replica.offset_lag,
+            is_future: replica.is_future_key,
+        }));
+    }
+    replicas.sort_by(|left, right| left.partition.cmp(&right.partition));
+    LogDir {
+        path: dir.log_dir,
+        total_bytes: dir.total_bytes,
+        usable_bytes: dir.usable_bytes,
+        is_cordoned: dir.is_cordoned,
+        replicas,
     }
 }
 

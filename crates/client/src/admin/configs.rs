@@ -186,10 +186,30 @@ impl Admin {
         resources: &[ConfigResource],
         with_documentation: bool,
     ) -> Result<PerItem<ConfigResource, Vec<ConfigEntry>>, ClientError> {
+        self.describe_settings(resources, None, with_documentation).await
+    }
+
+    /// One setting of each resource; none where the resource has no such setting.
+    pub async fn describe_config(
+        &self,
+        resources: &[ConfigResource],
+        name: &str,
+    ) -> Result<PerItem<ConfigResource, Option<ConfigEntry>>, ClientError> {
+        let described = self.describe_settings(resources, Some(name), false).await?;
+        let only = |entries: Vec<ConfigEntry>| entries.into_iter().find(|it| it.name == name);
+        Ok(described.into_iter().map(|(resource, it)| (resource, it.map(only))).collect())
+    }
+
+    async fn describe_settings(
+        &self,
+        resources: &[ConfigResource],
+        only: Option<&str>,
+        with_documentation: bool,
+    ) -> Result<PerItem<ConfigResource, Vec<ConfigEntry>>, ClientError> {
         let mut results = Vec::new();
         for (node, resources) in by_node(resources) {
             let build = |version| DescribeConfigsRequest {
-                resources: resources.iter().map(|resource| to_describe(resource)).collect(),
+                resources: resources.iter().map(|resource| to_describe(resource, only)).collect(),
                 include_synonyms: true,
                 include_documentation: with_documentation && version >= 3,
                 ..Default::default()
@@ -277,11 +297,11 @@ fn by_node(resources: &[ConfigResource]) -> Vec<(Option<NodeId>, Vec<&ConfigReso
     groups
 }
 
-fn to_describe(resource: &ConfigResource) -> DescribeConfigsResource {
+fn to_describe(resource: &ConfigResource, only: Option<&str>) -> DescribeConfigsResource {
     DescribeConfigsResource {
         resource_type: resource.kind.code(),
         resource_name: resource.name.clone(),
-        configuration_keys: None,
+        configuration_keys: only.map(|name| vec![name.to_owned()]),
         ..Default::default()
     }
 }

@@ -23,7 +23,9 @@
 mod cluster;
 mod configs;
 mod groups;
+mod membership;
 pub(crate) mod offsets;
+mod reassignments;
 mod topics;
 
 pub use cluster::{
@@ -32,7 +34,9 @@ pub use cluster::{
 };
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ResourceType};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
+pub use membership::NewVoter;
 pub use offsets::{CommittedOffset, ListedOffset, OffsetSpec};
+pub use reassignments::Reassignment;
 pub use topics::{CreatedTopic, NewTopic};
 
 use crate::cluster::Client;
