@@ -4,7 +4,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArgs;
-use crate::cluster::ClusterVerb;
+use crate::cluster::ClusterArgs;
 use crate::config::ConfigVerb;
 use crate::consume::ConsumeArgs;
 use crate::demo::DemoArgs;
@@ -46,9 +46,11 @@ pub(crate) enum Verb {
     )]
     Bench(BenchArgs),
 
-    /// Show brokers, quorum, features and log dirs
-    #[command(subcommand, arg_required_else_help = true)]
-    Cluster(ClusterVerb),
+    /// Show how the cluster is, let it grow and shrink
+    #[command(
+        after_help = "Examples:\n  strandline cluster\n  strandline cluster drain 4\n  strandline cluster rebalance"
+    )]
+    Cluster(ClusterArgs),
 
     /// Show and change settings of topics, brokers and groups
     #[command(subcommand, arg_required_else_help = true)]

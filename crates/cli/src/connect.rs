@@ -93,7 +93,7 @@ pub(crate) fn refused<'a>(
     let mut failure = Failure::new(format!("cannot {what}"));
     let mut next = None;
     for (item, refusal) in refusals {
-        failure = failure.because(&ItemRefused(format!("{item}: {refusal}")));
+        failure = failure.reason(format!("{item}: {refusal}"));
         next = next.or_else(|| hint(refusal.code));
     }
     match next {
@@ -101,17 +101,6 @@ pub(crate) fn refused<'a>(
         None => failure,
     }
 }
-
-#[derive(Debug)]
-struct ItemRefused(String);
-
-impl std::fmt::Display for ItemRefused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ItemRefused {}
 
 /// What a person can do about a code.
 fn hint(code: ErrorCode) -> Option<&'static str> {
@@ -124,7 +113,7 @@ fn hint(code: ErrorCode) -> Option<&'static str> {
             "a name has up to 249 letters, digits, dots, underscores and dashes"
         }
         ErrorCode::INVALID_REPLICATION_FACTOR => {
-            "`strandline cluster describe` shows how many brokers there are"
+            "`strandline cluster` shows which brokers there are"
         }
         ErrorCode::INVALID_PARTITIONS => "a topic has at least one partition, and can only grow",
         ErrorCode::INVALID_CONFIG => {

@@ -46,6 +46,13 @@ impl Failure {
         self
     }
 
+    /// Adds a reason, which is one line.
+    #[must_use]
+    pub fn reason(mut self, why: impl Into<String>) -> Self {
+        self.why.push(why.into());
+        self
+    }
+
     /// What the person can do about it.
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {

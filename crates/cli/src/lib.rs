@@ -37,7 +37,7 @@ pub fn run() -> ExitCode {
     let output = Output::new(json);
     let done = match verb {
         Verb::Bench(args) => bench::run(args, &output),
-        Verb::Cluster(verb) => cluster::run(verb, &output),
+        Verb::Cluster(args) => cluster::run(args, &output),
         Verb::Config(verb) => config::run(verb, &output),
         Verb::Consume(args) => consume::run(args, &output),
         Verb::Demo(args) => demo::run(args, &output),

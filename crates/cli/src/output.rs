@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
+use strandline_types::NodeId;
 
 use crate::failure::Failure;
 
@@ -104,6 +105,22 @@ pub fn table<const N: usize>(
     text
 }
 
+/// `1,2,3`
+pub fn nodes(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// `999 B`, `1.2 KiB`, `340.0 GiB`
+pub fn bytes(count: u64) -> String {
+    let (mut amount, mut units) = (count as f64, ["KiB", "MiB", "GiB", "TiB", "PiB"].iter());
+    let mut unit = "B";
+    while amount >= 1023.95 {
+        let Some(next) = units.next() else { break };
+        (amount, unit) = (amount / 1024.0, next);
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{amount:.1} {unit}") }
+}
+
 /// `336,776`
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -120,6 +137,14 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_as_people_say_them() {
+        let all = [0, 1023, 1024, 1 << 20, (1 << 20) - 1, 365_072_220_160, u64::MAX].map(bytes);
+        let expected =
+            ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "1.0 MiB", "340.0 GiB", "16384.0 PiB"];
+        assert_eq!(all, expected);
+    }
 
     #[test]
     fn numbers_in_groups_of_three() {

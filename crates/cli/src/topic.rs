@@ -13,7 +13,7 @@ use strandline_types::{ErrorCode, NodeId, Offset, TopicPartition};
 
 use crate::connect::{ConnectArgs, failed, key_value, refused};
 use crate::failure::Failure;
-use crate::output::{Output, table};
+use crate::output::{Output, nodes, table};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum TopicVerb {
@@ -232,10 +232,6 @@ async fn ends(admin: &Admin, topics: &[(String, &Topic)]) -> Result<Ends, Failur
         }
     }
     Ok(ends)
-}
-
-fn nodes(nodes: &[NodeId]) -> String {
-    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 async fn describe(admin: Admin, names: Vec<String>, output: &Output) -> Result<ExitCode, Failure> {

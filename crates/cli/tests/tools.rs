@@ -358,8 +358,44 @@ fn a_group_reads_lags_and_is_moved() {
 #[test]
 fn the_cluster_is_shown() {
     let tools = Tools::start();
-    let cluster = tools.json("cluster describe");
-    assert_eq!(cluster["brokers"][0]["port"], tools.node.kafka.port());
+    let cluster = tools.json("cluster");
+    let broker = &cluster["brokers"][0];
+    assert_eq!(
+        (&broker["port"], &broker["state"]),
+        (&tools.node.kafka.port().into(), &"alive".into())
+    );
+    assert_eq!(cluster["next"], serde_json::json!([]), "nothing is wrong");
+    tools.json("cluster cordon 1");
+    assert_eq!(tools.json("cluster status")["brokers"][0]["state"], "cordoned");
+    tools.json("cluster uncordon 1");
+    assert_eq!(tools.json("cluster rebalance")["moved"], 0);
+    tools.check(
+        "cluster drain 7",
+        "",
+        expect![[r#"
+        exit 1
+        error: no broker is registered as 7
+        next: `strandline cluster` shows who is
+    "#]],
+    );
+    tools.check(
+        "cluster unregister 1",
+        "",
+        expect![[r#"
+        exit 1
+        error: broker 1 is running
+        next: stop it first, or it is back when it next starts
+    "#]],
+    );
+    tools.check(
+        "cluster controllers remove 7",
+        "",
+        expect![[r#"
+        exit 1
+        error: node 7 does not vote
+        next: `strandline cluster quorum` shows who does
+    "#]],
+    );
     assert_eq!(tools.json("cluster quorum")["replicas"][0]["role"], "voter");
     assert_eq!(tools.json("cluster log-dirs")[0]["broker"], 1);
     let features = tools.json("cluster features");

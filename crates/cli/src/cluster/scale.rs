@@ -1,0 +1,478 @@
+//! `drain` and `rebalance`: carries out a plan, a few partitions at a time.
+//!
+//! Nothing is remembered between two looks at the cluster: each look is planned anew, and a plan that
+//! is half carried out goes on where it stopped. So this process may end at any moment, and the next
+//! one goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use strandline_client::admin::Reassignment;
+use strandline_client::plan::{self, Move};
+use strandline_client::{Admin, Partition};
+use strandline_types::{ErrorCode, Instant, NodeId, TopicPartition};
+
+use super::progress::{Left, Progress};
+use super::view::View;
+use super::{cancel, membership, throttle};
+use crate::connect::{ConnectArgs, failed, refused};
+use crate::failure::Failure;
+use crate::output::{Output, bytes, nodes, table};
+use crate::signals::Signals;
+
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// A broker that lives is no further behind the controller.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
+/// What cannot be planned so many times and once more is a fact.
+const OBJECTIONS_MAX: usize = 3;
+/// Once so much is on its way to one broker, no more is sent there.
+const UNDER_WAY_BYTES_MAX: u64 = 4 << 30;
+/// Kafka's controllers take 10,000 partitions in one request.
+const REQUEST_PARTITIONS_MAX: usize = 1_000;
+/// A person reads so many of many partitions.
+const NAMED_MAX: usize = 8;
+
+#[derive(Args, Debug)]
+pub(crate) struct ScaleArgs {
+    /// Only show what would move where
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Take back what is moving and has not arrived
+    #[arg(long, conflicts_with = "dry_run")]
+    cancel: bool,
+
+    /// Partitions that may travel to one broker at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    parallel: u32,
+
+    /// Most bytes per second that each broker sends and takes for this, by Kafka's throttles. They
+    /// are taken off at the end, all of them
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    throttle: Option<u64>,
+
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+/// What the cluster should become.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Goal {
+    /// This broker holds nothing.
+    Empty(NodeId),
+    /// All brokers hold and lead as many.
+    Spread,
+}
+
+pub(super) fn run(goal: Goal, args: ScaleArgs, output: &Output) -> Result<ExitCode, Failure> {
+    args.connect.administer(|admin| serve(admin, goal, &args, output))
+}
+
+async fn serve(
+    admin: Admin,
+    goal: Goal,
+    args: &ScaleArgs,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    if args.cancel {
+        return cancel::run(&admin, goal, output).await;
+    }
+    let (view, plan) = look(&admin, goal, &mut Sent::default()).await?;
+    goal.check(&view)?;
+    if args.dry_run {
+        return show(&plan, output);
+    }
+    let mut signals = Signals::listen()
+        .map_err(|error| Failure::new("cannot listen to signals").because(&error))?;
+    let mut scaling = Scaling::new(admin, goal, args, output);
+    match signals.unless_signalled(scaling.carry_out(view, plan)).await {
+        Ok(done) => done,
+        Err(stop) => {
+            let command = goal.command();
+            scaling.progress.say(&format!(
+                "stopped: what is moving goes on by itself\nnext: `{command}` goes on with the rest, `{command} --cancel` takes back what has not arrived"
+            ));
+            Ok(stop.exit_code())
+        }
+    }
+}
+
+/// Where to and when partitions were last sent. What was sent long ago may have been sent elsewhere
+/// by somebody else since.
+type Sent = BTreeMap<TopicPartition, (Vec<NodeId>, Instant)>;
+
+/// The cluster, and what has to move in it. A broker may tell of replicas that have just left, and so
+/// leave no place for others: what cannot be planned is looked at again.
+async fn look(admin: &Admin, goal: Goal, sent: &mut Sent) -> Result<(View, Vec<Move>), Failure> {
+    let mut objections = 0;
+    loop {
+        let mut view = View::take(admin).await.map_err(|error| failed(&goal.what(), &error))?;
+        let now = admin.client().clock().now().instant;
+        sent.extend(view.moving.iter().map(|(name, it)| (name.clone(), (it.target(), now))));
+        sent.retain(|_, (_, at)| now.since(*at) < BEHIND_MAX);
+        view.sent = sent.iter().map(|(name, (to, _))| (name.clone(), to.clone())).collect();
+        match goal.plan(&view) {
+            Ok(plan) => return Ok((view, plan)),
+            Err(objection) if objections == OBJECTIONS_MAX => {
+                return Err(goal.check(&view).err().unwrap_or(objection));
+            }
+            Err(_) => objections += 1,
+        }
+        admin.client().clock().sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Goal {
+    /// Continues "cannot ".
+    fn what(self) -> String {
+        match self {
+            Self::Empty(node) => format!("empty broker {node}"),
+            Self::Spread => "rebalance the cluster".into(),
+        }
+    }
+
+    fn command(self) -> String {
+        match self {
+            Self::Empty(node) => format!("strandline cluster drain {node}"),
+            Self::Spread => "strandline cluster rebalance".into(),
+        }
+    }
+
+    /// What has to move that does not move yet.
+    fn plan(self, view: &View) -> Result<Vec<Move>, Failure> {
+        match self {
+            Self::Spread => Ok(plan::rebalance(&view.places(), &view.placed())),
+            Self::Empty(node) => plan::drain(&view.places(), &view.placed(), node)
+                .map_err(|stuck| no_place(node, &stuck)),
+        }
+    }
+
+    /// What should not even begin.
+    fn check(self, view: &View) -> Result<(), Failure> {
+        match self {
+            Self::Empty(node) if view.node(node).is_none() => Err(membership::unknown(node)),
+            Self::Empty(node) => check_leaders(view, node),
+            Self::Spread => Ok(()),
+        }
+    }
+
+    /// Moves under way that serve the goal.
+    pub(super) fn under_way(self, view: &View) -> Vec<TopicPartition> {
+        let serves = |(_, moves): &(&TopicPartition, &Reassignment)| match self {
+            Self::Empty(node) => moves.removing.contains(&node),
+            Self::Spread => true,
+        };
+        view.moving.iter().filter(serves).map(|(partition, _)| partition.clone()).collect()
+    }
+}
+
+/// Nobody can copy what nobody leads.
+fn check_leaders(view: &View, node: NodeId) -> Result<(), Failure> {
+    let is_stuck =
+        |(_, it): &(TopicPartition, &Partition)| it.replicas.contains(&node) && it.leader.is_none();
+    let stuck: Vec<String> = view
+        .partitions()
+        .filter(is_stuck)
+        .map(|(name, it)| format!("{name} has no leader; replicas {}", nodes(&it.replicas)))
+        .collect();
+    match stuck.is_empty() {
+        true => Ok(()),
+        false => Err(reasons(Failure::new(format!("cannot empty broker {node}")), &stuck)
+            .next("start the brokers that have these partitions, or delete their topics")),
+    }
+}
+
+fn no_place(node: NodeId, stuck: &[plan::Unplaceable]) -> Failure {
+    let texts: Vec<String> = stuck
+        .iter()
+        .map(|it| {
+            let (name, replicas, open) = (&it.partition, it.replicas, it.open_brokers);
+            let room = match it.without_room {
+                0 => String::new(),
+                count => format!(", {count} of them without room for it"),
+            };
+            format!(
+                "{name} has {replicas} replicas, and {open} other brokers take partitions{room}"
+            )
+        })
+        .collect();
+    reasons(
+        Failure::new(format!("cannot empty broker {node}: its replicas have no other place")),
+        &texts,
+    )
+    .next("start another broker, uncordon one, or give these topics fewer replicas")
+}
+
+fn reasons(failure: Failure, texts: &[String]) -> Failure {
+    let failure = texts.iter().take(NAMED_MAX).fold(failure, |it, text| it.reason(text));
+    match texts.len().checked_sub(NAMED_MAX) {
+        Some(more @ 1..) => failure.reason(format!("and {more} more")),
+        _ => failure,
+    }
+}
+
+fn show(moves: &[Move], output: &Output) -> Result<ExitCode, Failure> {
+    let copied = |it: &Move| it.bytes * it.adding().count() as u64;
+    let rows = moves.iter().map(|it| {
+        let what = if it.copies() { bytes(copied(it)) } else { "-".into() };
+        [it.partition.to_string(), nodes(&it.from), nodes(&it.to), what]
+    });
+    let total: u64 = moves.iter().map(copied).sum();
+    let text = match moves {
+        [] => "nothing has to move\n".to_owned(),
+        _ => format!(
+            "{}{} partitions, {} to copy\n",
+            table(["partition", "from", "to", "to copy"], rows),
+            moves.len(),
+            bytes(total)
+        ),
+    };
+    let ids = |nodes: &[NodeId]| nodes.iter().map(|id| id.get()).collect::<Vec<_>>();
+    let json: Vec<_> = moves
+        .iter()
+        .map(|it| {
+            json!({
+                "topic": it.partition.topic,
+                "partition": it.partition.partition.get(),
+                "from": ids(&it.from),
+                "to": ids(&it.to),
+                "bytes": copied(it),
+            })
+        })
+        .collect();
+    output.done(&text, &json!(json))
+}
+
+struct Scaling<'a> {
+    admin: Admin,
+    goal: Goal,
+    parallel: usize,
+    throttle: Option<u64>,
+    output: &'a Output,
+    progress: Progress,
+    /// Partitions that this process has seen on their way.
+    moved: BTreeSet<TopicPartition>,
+    sent: Sent,
+}
+
+impl<'a> Scaling<'a> {
+    fn new(admin: Admin, goal: Goal, args: &ScaleArgs, output: &'a Output) -> Self {
+        let now = admin.client().clock().now().instant;
+        let progress = Progress::new(now, output.is_json());
+        let (parallel, throttle) = (args.parallel as usize, args.throttle);
+        Self {
+            admin,
+            goal,
+            parallel,
+            throttle,
+            output,
+            progress,
+            moved: BTreeSet::new(),
+            sent: Sent::new(),
+        }
+    }
+
+    async fn carry_out(
+        &mut self,
+        mut view: View,
+        mut plan: Vec<Move>,
+    ) -> Result<ExitCode, Failure> {
+        if let Goal::Empty(node) = self.goal {
+            self.keep_new_ones_away(&view, node).await;
+        }
+        let what = self.goal.what();
+        if let Some(rate) = self.throttle {
+            let set = throttle::set_rate(&self.admin, &view, rate).await;
+            set.map_err(|error| failed(&what, &error))?;
+        }
+        loop {
+            let under_way = self.goal.under_way(&view);
+            if plan.is_empty() && under_way.is_empty() && view.has_arrived() {
+                break;
+            }
+            let waiting: u64 = plan.iter().map(|it| it.bytes * it.adding().count() as u64).sum();
+            let left = Left {
+                waiting: plan.iter().filter(|it| !under_way.contains(&it.partition)).count(),
+                moving: under_way.len(),
+                bytes: waiting + view.bytes_under_way(),
+            };
+            let now = self.admin.client().clock().now().instant;
+            self.progress.tell(now, left);
+            self.moved.extend(under_way);
+            let next = next_moves(&plan, &view, self.parallel);
+            if self.throttle.is_some() {
+                let marked = throttle::mark(&self.admin, &next).await;
+                marked.map_err(|error| failed(&what, &error))?;
+            }
+            self.submit(&next).await?;
+            self.elect(&view).await?;
+            self.admin.client().clock().sleep(LOOK_EVERY).await;
+            (view, plan) = look(&self.admin, self.goal, &mut self.sent).await?;
+        }
+        self.elect(&view).await?;
+        if self.throttle.is_some() {
+            let cleared = throttle::clear(&self.admin, &view).await;
+            cleared.map_err(|error| failed("take the throttles off", &error))?;
+        }
+        self.progress.end();
+        self.report(&view).await
+    }
+
+    /// Without it the broker may be given new partitions while it is emptied; they are moved too.
+    async fn keep_new_ones_away(&self, view: &View, node: NodeId) {
+        let (cordoned, dirs) = view.cordons(node);
+        if dirs > 0 && cordoned == dirs {
+            return;
+        }
+        if view.node(node).is_some_and(|found| found.is_fenced) {
+            self.progress.say(&format!(
+                "broker {node} is not running: it gets no new leaderships, but may get replicas"
+            ));
+            return;
+        }
+        match membership::set_cordon(&self.admin, node, true).await {
+            Ok(()) => self.progress.say(&format!("broker {node} is cordoned: it gets no new partitions")),
+            Err(error) => self.progress.say(&format!(
+                "broker {node} cannot be cordoned, so it may get new partitions until it is stopped ({error})"
+            )),
+        }
+    }
+
+    async fn submit(&mut self, moves: &[Move]) -> Result<(), Failure> {
+        for some in moves.chunks(REQUEST_PARTITIONS_MAX) {
+            let targets = some.iter().map(|it| (it.partition.clone(), Some(it.to.clone())));
+            let results = self.admin.alter_partition_reassignments(&targets.collect(), false).await;
+            let results = results.map_err(|error| failed(&self.goal.what(), &error))?;
+            let mut refusals = Vec::new();
+            for (partition, result) in results {
+                match result {
+                    Ok(()) => {
+                        let now = self.admin.client().clock().now().instant;
+                        let to = some.iter().find(|it| it.partition == partition);
+                        let to = to.map(|it| (partition.clone(), (it.to.clone(), now)));
+                        self.sent.extend(to);
+                        self.moved.insert(partition);
+                    }
+                    Err(refusal) if is_outdated(refusal.code) => {}
+                    Err(refusal) => refusals.push((partition.to_string(), refusal)),
+                }
+            }
+            if !refusals.is_empty() {
+                let refusals = refusals.iter().map(|(name, it)| (name.clone(), it));
+                return Err(refused(&self.goal.what(), refusals));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaders go to the replicas that are preferred, as soon as those are in sync.
+    async fn elect(&self, view: &View) -> Result<(), Failure> {
+        let is_due = |(_, it): &(TopicPartition, &Partition)| {
+            let Some(first) = it.replicas.first() else { return false };
+            let leads_elsewhere = it.leader.is_some_and(|leader| leader != *first);
+            let serves = match self.goal {
+                Goal::Empty(node) => it.leader == Some(node),
+                Goal::Spread => true,
+            };
+            serves && leads_elsewhere && it.isr.contains(first)
+        };
+        let due: Vec<TopicPartition> =
+            view.partitions().filter(is_due).map(|(name, _)| name).collect();
+        for some in due.chunks(REQUEST_PARTITIONS_MAX) {
+            // What is refused has changed meanwhile: the next look says how.
+            let elected = self.admin.elect_preferred_leaders(some).await;
+            elected.map_err(|error| failed(&self.goal.what(), &error))?;
+        }
+        Ok(())
+    }
+
+    async fn report(&self, view: &View) -> Result<ExitCode, Failure> {
+        let moved = self.moved.len();
+        let (text, json) = match self.goal {
+            Goal::Spread if moved == 0 => {
+                ("the cluster is balanced\n".to_owned(), json!({ "moved": 0 }))
+            }
+            Goal::Spread => (
+                format!("the cluster is balanced: {moved} partitions moved\n"),
+                json!({ "moved": moved }),
+            ),
+            Goal::Empty(node) => {
+                let next = self.steps_after(view, node).await;
+                let mut text = format!("broker {node} holds nothing: {moved} partitions moved\n");
+                for (index, step) in next.iter().enumerate() {
+                    text += &format!("{} {step}\n", if index == 0 { "next:" } else { "     " });
+                }
+                (text, json!({ "broker": node.get(), "moved": moved, "next": next }))
+            }
+        };
+        self.output.done(&text, &json)
+    }
+
+    /// What is left to do until the broker is gone.
+    async fn steps_after(&self, view: &View, node: NodeId) -> Vec<String> {
+        let mut steps = Vec::new();
+        // Whoever cannot tell need not be asked: the steps that are certain help all the same.
+        if let Ok(quorum) = self.admin.describe_quorum().await
+            && quorum.voters.iter().any(|voter| voter.id == node)
+        {
+            steps.push(match membership::fixed_voters(&quorum) {
+                Some(_) => {
+                    "it votes on the metadata: take it out of every node's `controller.quorum.voters`"
+                        .into()
+                }
+                None => format!("`strandline cluster controllers remove {node}`: it votes on the metadata"),
+            });
+        }
+        let forget = format!("`strandline cluster unregister {node}`");
+        if view.node(node).is_some_and(|found| !found.is_fenced) {
+            steps.push(format!("stop it, or `strandline cluster uncordon {node}` to use it again"));
+            steps.push(format!("{forget} when it is stopped"));
+        } else {
+            steps.push(forget);
+        }
+        steps
+    }
+}
+
+/// Whether the next look will tell something else: the topic was deleted or has got other replicas, or
+/// the controller has no time.
+fn is_outdated(code: ErrorCode) -> bool {
+    let has_changed =
+        [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::INVALID_REPLICATION_FACTOR];
+    has_changed.contains(&code) || code.is_retriable()
+}
+
+/// What may begin to move now. What copies nothing comes last, when everything lies where it should.
+fn next_moves(plan: &[Move], view: &View, parallel: usize) -> Vec<Move> {
+    let mut under_way: BTreeMap<NodeId, (usize, u64)> = BTreeMap::new();
+    for (partition, moves) in &view.moving {
+        for id in &moves.adding {
+            let entry = under_way.entry(*id).or_default();
+            *entry = (entry.0 + 1, entry.1 + view.bytes_left(partition, *id));
+        }
+    }
+    let resting = plan.iter().filter(|it| !view.moving.contains_key(&it.partition));
+    let (copying, reordered): (Vec<&Move>, Vec<&Move>) = resting.partition(|it| it.copies());
+    if copying.is_empty() {
+        let is_over = under_way.is_empty();
+        return if is_over { reordered.into_iter().cloned().collect() } else { Vec::new() };
+    }
+    let mut next = Vec::new();
+    for step in copying {
+        let has_room = |id: NodeId| {
+            let (count, bytes) = under_way.get(&id).copied().unwrap_or_default();
+            count < parallel && bytes < UNDER_WAY_BYTES_MAX
+        };
+        if step.adding().all(has_room) {
+            for id in step.adding() {
+                let entry = under_way.entry(id).or_default();
+                *entry = (entry.0 + 1, entry.1 + step.bytes);
+            }
+            next.push(step.clone());
+        }
+    }
+    next
+}
