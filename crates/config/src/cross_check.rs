@@ -95,6 +95,13 @@ impl Findings {
                     "`controller.listener.names` contains {name}, which is not in `listeners` ({known})"
                 ));
             }
+            let advertised = &config.advertised_controller_listeners;
+            self.require(!advertised.iter().any(is_everywhere), || {
+                format!(
+                    "other nodes cannot connect to 0.0.0.0: give {} in `advertised.listeners` an address they can reach",
+                    names(advertised)
+                )
+            });
             if !config.roles.broker {
                 let is_controllers =
                     |listener: &Listener| config.controller_listener_names.contains(&listener.name);
@@ -150,8 +157,7 @@ impl Findings {
                 )
             });
         }
-        let everywhere = |listener: &Listener| listener.address.host == "0.0.0.0";
-        self.require(!advertised.iter().any(everywhere), || {
+        self.require(!advertised.iter().any(is_everywhere), || {
             "clients cannot connect to 0.0.0.0: set `advertised.listeners` to an address they can reach".into()
         });
     }
@@ -258,6 +264,11 @@ impl Findings {
             });
         }
     }
+}
+
+/// Where one may listen, and nobody can connect to.
+fn is_everywhere(listener: &Listener) -> bool {
+    listener.address.host == "0.0.0.0"
 }
 
 /// `[least, value, greatest]`

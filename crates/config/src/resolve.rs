@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -20,7 +20,8 @@ use crate::cross_check;
 use crate::error::{ConfigError, ConfigErrors, Warning};
 use crate::layers::{BrokerLayers, Overrides};
 use crate::listener::{
-    Listener, ProtocolMap, SecurityProtocol, check_distinct, parse_listeners, parse_protocol_map,
+    HostPort, Listener, ProtocolMap, SecurityProtocol, check_distinct, parse_listeners,
+    parse_protocol_map,
 };
 use crate::nearest::nearest;
 use crate::properties::Property;
@@ -328,8 +329,11 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
         _ => values.list("log.dir"),
     };
     let is_controllers = |listener: &Listener| controller_listener_names.contains(&listener.name);
+    let node_id = NodeId(values.get("node.id").whole().unwrap_or(-1) as i32);
+    let quorum = QuorumSettings::of(values);
+    let own_voter = quorum.voters.iter().find(|voter| voter.id == node_id);
     let config = BrokerConfig {
-        node_id: NodeId(values.get("node.id").whole().unwrap_or(-1) as i32),
+        node_id,
         roles: Roles { broker: role("broker"), controller: role("controller") },
         rack: values.text("broker.rack"),
         metadata_log_dir: values
@@ -348,6 +352,7 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
             advertised.as_deref().unwrap_or_default(),
             &listeners,
             &controller_listener_names,
+            own_voter.map(|voter| &voter.address),
         ),
         inter_broker_listener_name: values
             .text("inter.broker.listener.name")
@@ -356,7 +361,7 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
             .unwrap_or_default(),
         listeners,
         controller_listener_names,
-        quorum: QuorumSettings::of(values),
+        quorum,
         membership: MembershipSettings::of(values),
         metadata: MetadataSettings::of(values),
         network: NetworkSettings::of(values),
@@ -420,16 +425,21 @@ fn unprotected(map: &ProtocolMap, listeners: &[Listener], controllers: &[String]
     protected.collect()
 }
 
-/// For each controller listener what is advertised, or else where it listens.
+/// For each controller listener what is advertised, or else where it listens. One that listens
+/// everywhere is where `controller.quorum.voters` says, if that names this node: the voters know each
+/// other by the first of the controllers' listeners.
 fn advertised_controllers(
     advertised: &[Listener],
     listeners: &[Listener],
     names: &[String],
+    own_voter: Option<&HostPort>,
 ) -> Vec<Listener> {
     let find = |among: &[Listener], name: &String| among.iter().find(|l| l.name == *name).cloned();
     let every_interface = |mut listener: Listener| {
-        if listener.address.host == "0.0.0.0" {
-            listener.address.host = "".to_string();
+        if matches!(&*listener.address.host, "" | "0.0.0.0") {
+            let known = own_voter.filter(|_| names.first() == Some(&listener.name));
+            let anywhere = HostPort { host: String::new(), port: listener.address.port };
+            listener.address = known.cloned().unwrap_or(anywhere);
         }
         listener
     };

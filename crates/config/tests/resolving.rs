@@ -294,6 +294,35 @@ fn settings_that_do_not_fit_together() {
             `process.roles` is only controller, so every one of `listeners` (CONTROLLER, PLAINTEXT) must be in `controller.listener.names`
         "#]],
     );
+    check(
+        Some(
+            "process.roles=controller\nnode.id=1\ncontroller.listener.names=CONTROLLER\nlisteners=CONTROLLER://:9093\nadvertised.listeners=CONTROLLER://0.0.0.0:9093\ncontroller.quorum.voters=2@a:1\n",
+        ),
+        &[],
+        expect![[r#"
+            `process.roles` contains controller, but `controller.quorum.voters` ([2]) does not contain `node.id` 1
+            other nodes cannot connect to 0.0.0.0: give CONTROLLER in `advertised.listeners` an address they can reach
+        "#]],
+    );
+}
+
+/// As Kafka's own configuration class says.
+#[test]
+fn a_controller_that_listens_everywhere_is_where_the_voters_know_it() {
+    let advertised = |settings: &[&str]| {
+        let file = "process.roles=controller\nnode.id=1\ncontroller.listener.names=CONTROLLER\n\
+            listeners=CONTROLLER://:9093\n";
+        let config = resolved(Some(file), settings);
+        let told = config.advertised_controller_listeners.iter();
+        told.map(|listener| listener.address.to_string()).collect::<Vec<_>>()
+    };
+    let voters = "controller.quorum.voters=1@one:9999,2@two:1";
+    assert_eq!(advertised(&[voters]), ["one:9999"]);
+    assert_eq!(advertised(&[voters, "listeners=CONTROLLER://0.0.0.0:9093"]), ["one:9999"]);
+    assert_eq!(advertised(&[voters, "listeners=CONTROLLER://10.0.0.1:9093"]), ["10.0.0.1:9093"]);
+    let elsewhere = "advertised.listeners=CONTROLLER://elsewhere:1";
+    assert_eq!(advertised(&[voters, elsewhere]), ["elsewhere:1"]);
+    assert_eq!(advertised(&["controller.quorum.bootstrap.servers=one:9093"]), [":9093"]);
 }
 
 #[test]
