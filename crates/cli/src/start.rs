@@ -58,19 +58,23 @@ async fn serve(resolved: Resolved, output: &Output) -> Result<ExitCode, Failure>
     }
 }
 
-/// The one line that says a client can connect now.
+/// The one line that says clients, or brokers, can connect now.
 fn tell(ready: &Ready, output: &Output) -> Result<(), Failure> {
     let address = |is_kafka: bool| {
         let wanted = ready.listeners.iter().filter(|it| it.is_controller != is_kafka);
         wanted.map(|it| it.address.to_string()).collect::<Vec<_>>()
     };
     let (kafka, controller) = (address(true).join(","), address(false).join(","));
-    let (node, data) = (ready.node_id, ready.log_dirs.join(","));
+    let (node, data, cluster) = (ready.node_id, ready.log_dirs.join(","), &ready.cluster_id);
     let millis = ready.took.as_secs_f64() * 1e3;
+    let (serves, besides) = match (&*kafka, &*controller) {
+        ("", controller) => (format!("controller {controller}"), String::new()),
+        (kafka, "") => (format!("kafka://{kafka}"), String::new()),
+        (kafka, controller) => (format!("kafka://{kafka}"), format!("controller {controller}, ")),
+    };
     let text = format!(
-        "strandline is ready: kafka://{kafka} node {node} data {data} in {millis:.0} ms \
-         (controller {controller}, cluster {})\n",
-        ready.cluster_id
+        "strandline is ready: {serves} node {node} data {data} in {millis:.0} ms \
+         ({besides}cluster {cluster})\n"
     );
     let document = json!({
         "kafka": address(true),

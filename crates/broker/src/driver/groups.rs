@@ -67,7 +67,8 @@ impl Groups {
         groups
     }
 
-    fn new(
+    /// Coordinates nothing until it is made to follow the images.
+    pub(crate) fn new(
         world: &World,
         config: &BrokerConfig,
         partitions: Partitions,

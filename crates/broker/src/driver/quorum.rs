@@ -37,6 +37,7 @@ use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, Topi
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use control::voter;
+pub(crate) use features::unsupported;
 pub(crate) use metadata_log::MetadataLogOptions;
 pub(crate) use open::{OpenError, bootstrap_records};
 pub(crate) use snapshot::Snapshot;

@@ -1,6 +1,9 @@
 //! Makes this node's controller known to the others (KIP-919): where it is reached, and which
 //! features it supports.
 
+use std::time::Duration;
+
+use strandline_ports::Clock;
 use strandline_wire::messages::{
     ControllerRegistrationRequest, ControllerRegistrationResponse, controller_registration_request,
 };
@@ -16,7 +19,31 @@ pub(crate) struct ControllerRegistration {
     pub(crate) listeners: Vec<Advertised>,
 }
 
+/// Between two questions.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// What was refused is so again, until somebody has done something about it.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
 impl ControllerRegistration {
+    /// Asks until it is registered. Nothing waits for that: without a majority there is nobody who
+    /// could, and this controller may be the one that is missing.
+    pub(crate) async fn run(self, clock: &dyn Clock) {
+        loop {
+            let pause = match self.register().await {
+                Ok(()) => return,
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, "this controller is not registered yet: is a majority of the voters up?");
+                    RETRY_PAUSE
+                }
+                Err(error) => {
+                    tracing::error!(%error, "this controller cannot be registered");
+                    REFUSED_PAUSE
+                }
+            };
+            clock.sleep(pause).await;
+        }
+    }
+
     /// Asks once.
     ///
     /// # Errors

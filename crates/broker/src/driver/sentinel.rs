@@ -66,7 +66,9 @@ impl Sentinel {
     }
 
     fn address(&self, broker: &Broker) -> Option<HostPort> {
-        let endpoint = broker.endpoint(&self.listener)?;
+        // A controller alone may not know by which listener brokers reach each other. Any shows
+        // whether there is a process.
+        let endpoint = broker.endpoint(&self.listener).or(broker.endpoints().first())?;
         Some(HostPort { host: endpoint.host.to_string(), port: endpoint.port })
     }
 

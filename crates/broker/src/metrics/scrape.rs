@@ -42,25 +42,26 @@ impl Scrape {
         let mut text = Text::default();
         let image = self.handles.image();
         let partitions = self.handles.partitions.all();
-        self.node(&mut text);
-        self.traffic(&mut text, &partitions);
-        self.requests(&mut text);
-        self.sockets(&mut text);
-        let unopened = self.handles.partitions.offline_count();
-        replicas(&mut text, &image, &partitions, unopened);
-        logs(&mut text, &partitions);
-        self.disks(&mut text);
-        self.cluster(&mut text, &image);
-        self.quorum(&mut text).await;
-        let applied = image.offset.map_or(-1, |offset| offset.get());
-        text.single(&table::LAST_APPLIED_OFFSET, applied);
-        text.finish()
-    }
-
-    fn node(&self, text: &mut Text) {
+        let roles = self.handles.config.roles;
         let version = env!("CARGO_PKG_VERSION");
         text.family(&table::BUILD_INFO).sample(&[("version", &version)], 1);
-        text.single(&table::BROKER_STATE, self.handles.metrics.state());
+        self.requests(&mut text);
+        self.sockets(&mut text);
+        self.disks(&mut text);
+        if roles.broker {
+            text.single(&table::BROKER_STATE, self.handles.metrics.state());
+            self.traffic(&mut text, &partitions);
+            let unopened = self.handles.partitions.offline_count();
+            replicas(&mut text, &image, &partitions, unopened);
+            logs(&mut text, &partitions);
+            let applied = image.offset.map_or(-1, |offset| offset.get());
+            text.single(&table::LAST_APPLIED_OFFSET, applied);
+        }
+        if roles.controller {
+            self.cluster(&mut text, &image);
+        }
+        self.quorum(&mut text).await;
+        text.finish()
     }
 
     fn traffic(&self, text: &mut Text, partitions: &[Held]) {

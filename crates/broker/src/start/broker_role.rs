@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::control::Control;
 use super::join::Joining;
-use super::node::Node;
+use super::node::{Node, Served};
 use super::settings::{advertised, millis};
 use super::{Fatal, StartError};
 use crate::driver::assignments::Assignments;
@@ -133,9 +133,15 @@ impl BrokerRole {
         (role, tasks)
     }
 
-    pub(super) fn producer_ids(&self) -> ProducerIds {
+    pub(super) fn served(&self) -> Served {
         let lifecycle = &self.lifecycle;
-        ProducerIds::new(lifecycle.identity.node_id, lifecycle.broker_epoch.subscribe())
+        let (me, epoch) = (lifecycle.identity.node_id, lifecycle.broker_epoch.subscribe());
+        Served {
+            partitions: self.partitions.clone(),
+            groups: self.groups.clone(),
+            producer_ids: ProducerIds::new(me, epoch),
+            image: self.applied.clone(),
+        }
     }
 
     /// Becomes a member of the cluster: returns when clients may come. `previous_epoch` is that of
@@ -155,7 +161,7 @@ impl BrokerRole {
             clock: Arc::clone(&world.clock),
             patience: millis(config.membership.registration_timeout_ms),
             lifecycle: Arc::clone(&self.lifecycle),
-            controller: control.registration(node),
+            controller: config.roles.controller.then(|| control.registration(node)),
             brokers: advertised(&config.advertised_listeners),
             previous_epoch,
             images: control.controller.watch_image(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use strandline_log::LogImage;
 use strandline_ports::{Lane, World};
 use strandline_store::{Checkpoint, StoreFault};
+use strandline_types::BrokerEpoch;
 use tokio::sync::mpsc;
 
 use super::broker_role::BrokerRole;
@@ -53,9 +54,9 @@ impl ClosedDir {
 pub(super) async fn close(
     node: &Node,
     control: &Control,
-    broker: &BrokerRole,
+    broker: Option<&BrokerRole>,
 ) -> Result<(), StoreFault> {
-    let mut open = broker.partitions.all();
+    let mut open = broker.map(|it| it.partitions.all()).unwrap_or_default();
     open.retain(|held| node.dirs.get(held.dir).is_usable());
     let mut closed = close_all(&node.world, open).await;
     let metadata = control.quorum.stop().await.transpose();
@@ -76,14 +77,17 @@ pub(super) async fn close(
 
 async fn finish(
     node: &Node,
-    broker: &BrokerRole,
+    broker: Option<&BrokerRole>,
     index: DirIndex,
     closed: ClosedDir,
 ) -> Result<(), StoreFault> {
-    for checkpoint in [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark] {
-        broker.upkeep.checkpoint(index, checkpoint).await?;
+    let mut epoch = BrokerEpoch::NONE;
+    if let Some(broker) = broker {
+        for kind in [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark] {
+            broker.upkeep.checkpoint(index, kind).await?;
+        }
+        epoch = *broker.lifecycle.broker_epoch.borrow();
     }
-    let epoch = *broker.lifecycle.broker_epoch.borrow();
     node.dirs.get(index).log.finish(epoch, &closed.images()?).await
 }
 

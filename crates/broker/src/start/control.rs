@@ -1,4 +1,7 @@
-//! The metadata quorum, the controller on top of it, and who watches over the brokers for it.
+//! The metadata quorum, the controller on top of it, and who watches over the brokers for it. On a
+//! broker alone, they follow: it reads the metadata from them, and finds the active controller.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_metadata::{Controller, Record};
@@ -58,6 +61,13 @@ impl Control {
     pub(super) fn watch_brokers(&self, node: &Node) {
         let sentinel = self.controller.sentinel(&node.config.inter_broker_listener_name);
         node.world.spawn.spawn(Lane::Control, Box::pin(sentinel.run()));
+    }
+
+    /// Makes this controller known in its own time.
+    pub(super) fn register(&self, node: &Node) {
+        let (registration, clock) = (self.registration(node), Arc::clone(&node.world.clock));
+        let registering = async move { registration.run(&*clock).await };
+        node.world.spawn.spawn(Lane::Control, Box::pin(registering));
     }
 
     /// How this controller becomes known to the others.

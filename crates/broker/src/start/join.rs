@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use strandline_metadata::Image;
 use strandline_ports::{Clock, Lane, TimedOut, World, both, timeout, watch};
-use strandline_types::{BrokerEpoch, NodeId, Offset};
+use strandline_types::{BrokerEpoch, ErrorCode, NodeId, Offset};
 
 use super::StartError;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::images::Follower;
-use crate::driver::lifecycle::{Advertised, Lifecycle};
+use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
+use crate::driver::quorum::unsupported;
 use crate::driver::registration::ControllerRegistration;
+use crate::features;
 
 /// The session of a broker's earlier process ends in its own time.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// So long metadata are waited for that would only say more of an error.
+const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 /// A person who waits is told so from time to time.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -25,7 +29,8 @@ pub(super) struct Joining {
     /// How long it may take until a controller has registered this node.
     pub(super) patience: Duration,
     pub(super) lifecycle: Arc<Lifecycle>,
-    pub(super) controller: ControllerRegistration,
+    /// Of the controller in the same process.
+    pub(super) controller: Option<ControllerRegistration>,
     pub(super) brokers: Vec<Advertised>,
     /// Of the last stop if it was clean, else −1.
     pub(super) previous_epoch: BrokerEpoch,
@@ -59,20 +64,53 @@ impl Joining {
 
     async fn register(&self) -> Result<(), StartError> {
         let deadline = self.clock.now().instant + self.patience;
+        let mut told = None;
         loop {
             // Side by side, because every record of the metadata log waits for the device.
             let (as_controller, as_broker) = both(
-                self.controller.register(),
+                self.register_controller(),
                 self.lifecycle.register_broker(&self.brokers, self.previous_epoch),
             )
             .await;
             match as_controller.and(as_broker) {
                 Err(error) if error.may_pass() && self.clock.now().instant < deadline => {
-                    tracing::info!(%error, "not registered yet");
+                    let reason = error.to_string();
+                    if told.as_ref() != Some(&reason) {
+                        tracing::info!(reason, "not registered yet");
+                        told = Some(reason);
+                    }
                     self.clock.sleep(RETRY_PAUSE).await;
+                }
+                Err(JoinError::Refused(ErrorCode::UNSUPPORTED_VERSION)) => {
+                    return Err(StartError::Join(self.what_is_unsupported().await));
                 }
                 registered => return Ok(registered?),
             }
+        }
+    }
+
+    /// The controller does not say which of the cluster's features it is that this version lacks; the
+    /// metadata do.
+    async fn what_is_unsupported(&self) -> String {
+        let lacking = |image: &Image| {
+            let mut levels = image.features.iter();
+            levels.find_map(|level| unsupported(level, features::SUPPORTED))
+        };
+        let deadline = self.clock.now().instant + METADATA_PATIENCE;
+        let mut images = self.images.clone();
+        let arrives = images.wait_for(|image| lacking(image).is_some());
+        let _ = timeout(&*self.clock, deadline, arrives).await;
+        let refused = JoinError::Refused(ErrorCode::UNSUPPORTED_VERSION);
+        match lacking(&self.images.borrow()) {
+            Some(feature) => format!("{refused}: {feature}"),
+            None => refused.to_string(),
+        }
+    }
+
+    async fn register_controller(&self) -> Result<(), JoinError> {
+        match &self.controller {
+            Some(controller) => controller.register().await,
+            None => Ok(()),
         }
     }
 

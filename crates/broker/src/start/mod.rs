@@ -30,9 +30,8 @@ use crate::session::{ConnectionLimits, Connections};
 use bind::{Serving, bind, bind_metrics};
 use broker_role::BrokerRole;
 use control::Control;
-use node::{Node, unless};
+use node::{Node, Served, unless};
 use open_dirs::OpenedDirs;
-use settings::refuse_what_is_not_served;
 
 pub use open_dirs::DirError;
 
@@ -70,8 +69,6 @@ pub enum StartError {
     Metadata(String),
     #[error("{0}")]
     Join(String),
-    #[error("{0}")]
-    Unsupported(String),
 }
 
 impl From<OpenError> for StartError {
@@ -102,7 +99,8 @@ pub struct Broker {
     ready: Ready,
     node: Node,
     control: Control,
-    broker: BrokerRole,
+    /// `None` on a controller alone.
+    broker: Option<BrokerRole>,
     connections: Connections,
     failed: mpsc::UnboundedReceiver<Fatal>,
 }
@@ -125,7 +123,6 @@ impl Broker {
 
     async fn begin(world: World, config: BrokerConfig) -> Result<Self, StartError> {
         let began = world.clock.now().instant;
-        refuse_what_is_not_served(&config)?;
         let mut bound = bind(&world, &config).await?;
         let metrics_listener = bind_metrics(&world, &config).await?;
         let config = Arc::new(bound.settle(config));
@@ -135,16 +132,33 @@ impl Broker {
         let (node, mut failed) = Node::new(world, config, cluster_id, (dirs, metadata_dir));
         let control = Control::start(&node).await?;
         let connections = Connections::new(ConnectionLimits::of(&node.config.network));
-        let (broker, tasks) = BrokerRole::assemble(&node, &control, &connections, found);
-        let handles = node.handles(&control, &broker);
-        let serving = Serving::new(&node, handles, connections);
+        let roles = node.config.roles;
+        let assembled =
+            roles.broker.then(|| BrokerRole::assemble(&node, &control, &connections, found));
+        let served = match &assembled {
+            Some((broker, _)) => broker.served(),
+            None => Served::by_controller(&node, &control),
+        };
+        let serving = Serving::new(&node, node.handles(&control, served), connections);
         // The other nodes of the quorum ask before there is anything for clients.
         let mut listeners = bound.serve(ListenerRole::Controller, &serving);
-        control.watch_brokers(&node);
-        unless(&mut failed, broker.join(&node, &control, tasks, previous_epoch)).await?;
-        listeners.extend(bound.serve(ListenerRole::Broker, &serving));
         serving.sweep();
-        node.metrics.enter(BrokerState::Running);
+        if roles.controller {
+            control.watch_brokers(&node);
+        }
+        let broker = match assembled {
+            Some((broker, tasks)) => {
+                let joining = broker.join(&node, &control, tasks, previous_epoch);
+                unless(&mut failed, joining).await?;
+                listeners.extend(bound.serve(ListenerRole::Broker, &serving));
+                node.metrics.enter(BrokerState::Running);
+                Some(broker)
+            }
+            None => {
+                control.register(&node);
+                None
+            }
+        };
         let metrics = metrics_listener.map(|listener| serving.metrics(listener));
         let order = |bound: &BoundAddress| {
             node.config.listeners.iter().position(|it| it.name == bound.name)
@@ -168,7 +182,7 @@ impl Broker {
     /// Shows what the node believes.
     pub fn inspector(&self) -> Inspector {
         Inspector {
-            partitions: self.broker.partitions.clone(),
+            partitions: self.broker.as_ref().map(|it| it.partitions.clone()).unwrap_or_default(),
             leadership: self.control.quorum.leadership(),
             images: self.control.controller.watch_image(),
         }
@@ -188,10 +202,12 @@ impl Broker {
     /// When the disk refuses; the next start recovers then.
     pub async fn stop(self) -> Result<(), StoreFault> {
         self.node.metrics.enter(BrokerState::PendingControlledShutdown);
-        if self.node.config.membership.controlled_shutdown {
-            self.broker.lifecycle.leave(LEAVE_PATIENCE).await;
+        if let Some(broker) = &self.broker
+            && self.node.config.membership.controlled_shutdown
+        {
+            broker.lifecycle.leave(LEAVE_PATIENCE).await;
         }
         self.connections.close_all();
-        close::close(&self.node, &self.control, &self.broker).await
+        close::close(&self.node, &self.control, self.broker.as_ref()).await
     }
 }

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use strandline_config::BrokerConfig;
-use strandline_ports::{World, random_uuid};
+use strandline_metadata::Image;
+use strandline_ports::{World, random_uuid, watch};
+use strandline_types::BrokerEpoch;
 use tokio::sync::mpsc;
 
-use super::broker_role::BrokerRole;
 use super::control::Control;
 use super::{Fatal, StartError};
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
+use crate::driver::groups::Groups;
 use crate::handles::{Handles, Identity};
 use crate::metrics::Metrics;
+use crate::partitions::Partitions;
+use crate::producer_ids::ProducerIds;
 
 /// Clones share everything.
 #[derive(Clone)]
@@ -50,9 +54,10 @@ impl Node {
     }
 
     /// What requests work with.
-    pub(super) fn handles(&self, control: &Control, broker: &BrokerRole) -> Arc<Handles> {
+    pub(super) fn handles(&self, control: &Control, served: Served) -> Arc<Handles> {
         let fetch_sessions_max = self.config.network.fetch_session_slots.max(0) as usize;
         let entropy = Arc::clone(&self.world.entropy);
+        let Served { partitions, groups, producer_ids, image } = served;
         Arc::new(Handles {
             clock: Arc::clone(&self.world.clock),
             entropy: Arc::clone(&entropy),
@@ -61,13 +66,36 @@ impl Node {
             controller: control.controller.clone(),
             quorum: control.quorum.clone(),
             dirs: Arc::clone(&self.dirs),
-            partitions: broker.partitions.clone(),
+            partitions,
             fetch_sessions: FetchSessions::new(fetch_sessions_max, entropy),
-            producer_ids: broker.producer_ids(),
-            groups: broker.groups.clone(),
+            producer_ids,
+            groups,
             metrics: Arc::clone(&self.metrics),
-            image: broker.applied.clone(),
+            image,
         })
+    }
+}
+
+/// What the roles differ in, as far as requests see it.
+pub(super) struct Served {
+    pub(super) partitions: Partitions,
+    pub(super) groups: Groups,
+    pub(super) producer_ids: ProducerIds,
+    pub(super) image: watch::Receiver<Arc<Image>>,
+}
+
+impl Served {
+    /// A controller alone holds no partitions, coordinates no groups, and shows the metadata as they
+    /// are committed.
+    pub(super) fn by_controller(node: &Node, control: &Control) -> Self {
+        let (partitions, image) = (Partitions::default(), control.controller.watch_image());
+        let (_, no_epoch) = watch::channel(BrokerEpoch::NONE);
+        Self {
+            groups: Groups::new(&node.world, &node.config, partitions.clone(), image.clone()),
+            producer_ids: ProducerIds::new(node.config.node_id, no_epoch),
+            partitions,
+            image,
+        }
     }
 }
 

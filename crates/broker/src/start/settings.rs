@@ -10,25 +10,12 @@ use strandline_metadata::controller::ControllerSettings;
 use strandline_ports::Lane;
 use strandline_quorum::{Config as QuorumConfig, Endpoint, ReplicaKey};
 
-use super::StartError;
 use crate::driver::lifecycle::Advertised;
 use crate::driver::quorum::{MetadataLogOptions, QuorumOptions};
 use crate::features;
 
 pub(super) fn millis(ms: impl Into<i64>) -> Duration {
     Duration::from_millis(ms.into().max(0) as u64)
-}
-
-/// One node serves alone: whatever would make it part of a larger quorum is refused, rather than
-/// half done.
-pub(super) fn refuse_what_is_not_served(config: &BrokerConfig) -> Result<(), StartError> {
-    let refuse = |text: &str| Err(StartError::Unsupported(text.into()));
-    if !config.roles.broker || !config.roles.controller {
-        return refuse(
-            "process.roles must be broker,controller: separate roles are not served yet",
-        );
-    }
-    Ok(())
 }
 
 pub(super) fn quorum_options(

@@ -32,19 +32,25 @@ impl FinalizedFeatures {
     }
 
     pub(super) fn check(&self, supported: &[FeatureRange]) -> Result<(), UnsupportedFeature> {
-        for (name, &level) in &self.0 {
-            let range = supported.iter().find(|range| range.name == name);
-            // Level 0 says that the feature is off.
-            if level == 0 || range.is_some_and(|range| range.contains(level)) {
-                continue;
-            }
-            let supported = match range {
-                Some(range) if range.max == 0 => "only level 0".into(),
-                Some(range) => format!("levels {} to {}", range.min, range.max),
-                None => "no level of it".into(),
-            };
-            return Err(UnsupportedFeature { name: name.clone(), level, supported });
-        }
-        Ok(())
+        let mut levels = self.0.iter().map(|(name, level)| (name.as_str(), *level));
+        levels.find_map(|level| unsupported(level, supported)).map_or(Ok(()), Err)
     }
+}
+
+/// What is wrong with one finalized level, if anything.
+pub(crate) fn unsupported(
+    (name, level): (&str, i16),
+    supported: &[FeatureRange],
+) -> Option<UnsupportedFeature> {
+    let range = supported.iter().find(|range| range.name == name);
+    // Level 0 says that the feature is off.
+    if level == 0 || range.is_some_and(|range| range.contains(level)) {
+        return None;
+    }
+    let supported = match range {
+        Some(range) if range.max == 0 => "only level 0".into(),
+        Some(range) => format!("levels {} to {}", range.min, range.max),
+        None => "no level of it".into(),
+    };
+    Some(UnsupportedFeature { name: name.to_owned(), level, supported })
 }
