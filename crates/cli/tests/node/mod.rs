@@ -9,9 +9,9 @@ pub mod frames;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,6 +20,9 @@ use serde_json::Value;
 pub use frames::Client;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a node does not listen.
+pub const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How to start a node.
 #[derive(Clone)]
@@ -59,6 +62,13 @@ impl Start {
         self
     }
 
+    /// `strandline storage …` with the same settings.
+    pub fn storage(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+        command.arg("storage").args(words).args(&self.arguments).current_dir(&self.dir);
+        command.output().unwrap()
+    }
+
     fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_strandline");
         let mut words = self.wrapper.iter().map(String::as_str).chain([binary]);
@@ -94,7 +104,7 @@ impl Start {
             return Err(Ended { status, log: fs::read_to_string(log.path()).unwrap() });
         }
         let ready: Value = serde_json::from_str(&line).unwrap();
-        let address = |of: &str| ready[of][0].as_str().unwrap().parse().unwrap();
+        let address = |of: &str| ready[of][0].as_str().map_or(NOWHERE, |it| it.parse().unwrap());
         let (kafka, controller) = (address("kafka"), address("controller"));
         Ok(Node { child, stdout, log, ready, kafka, controller })
     }
@@ -113,7 +123,9 @@ pub struct Node {
     stdout: BufReader<ChildStdout>,
     log: tempfile::NamedTempFile,
     pub ready: Value,
+    /// [`NOWHERE`] on a controller alone.
     pub kafka: SocketAddr,
+    /// [`NOWHERE`] on a broker alone.
     pub controller: SocketAddr,
 }
 
