@@ -76,6 +76,11 @@ final class Shell {
         return expect(true, "", tool, arguments);
     }
 
+    /** A call that must succeed, of a tool that takes `--bootstrap-server` elsewhere. */
+    static Answer runAsGiven(Class<?> tool, String... arguments) {
+        return call(true, "", tool, List.of(arguments));
+    }
+
     /** A call that must fail. */
     static Answer fails(Class<?> tool, String... arguments) {
         return expect(false, "", tool, arguments);
@@ -89,6 +94,10 @@ final class Shell {
     private static Answer expect(boolean success, String input, Class<?> tool, String... arguments) {
         var all = new ArrayList<>(List.of("--bootstrap-server", BOOTSTRAP));
         all.addAll(Arrays.asList(arguments));
+        return call(success, input, tool, all);
+    }
+
+    private static Answer call(boolean success, String input, Class<?> tool, List<String> all) {
         PRINTED.reset();
         System.setIn(new ByteArrayInputStream(input.getBytes(StandardCharsets.UTF_8)));
         exitCode = null;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::FETCH_TIMEOUT;
-use super::peer::{Against, Peer, strandline};
+use super::peer::{Against, Peer};
 use super::place::Place;
 
 /// Starts both, runs every load `rounds` times against each in turn, and prints one table.
@@ -37,7 +37,7 @@ pub(crate) fn recovery() -> Result<()> {
     let status = Command::new(program(&place)?)
         .arg("recovery")
         .arg(place.target().join("recovery"))
-        .arg(strandline(&place)?)
+        .arg(place.strandline()?)
         .arg(place.fetch_kafka(FETCH_TIMEOUT)?)
         .envs(place.go())
         .status()

@@ -1,5 +1,11 @@
 //! The index of `interop/`: one row per client.
 
+use anyhow::Result;
+
+use super::peer::Against;
+use super::place::Place;
+use super::{files, mixed};
+
 /// One client: where its example lives, what it needs, how it is fetched and run.
 ///
 /// Commands are lines for `sh`, run in the client's folder with `BUILD` (a folder of this client
@@ -14,8 +20,11 @@ pub(super) struct Client {
     pub(super) fetch: &'static str,
     pub(super) run: &'static str,
     /// Starts and stops brokers itself instead of being given one.
-    pub(super) drives_own_peers: bool,
+    pub(super) drives_own_peers: Option<Drive>,
 }
+
+/// Runs a client with brokers of its own, of which some are of the kind to be tested.
+pub(super) type Drive = fn(&Place, &Client, &Against) -> Result<()>;
 
 const JAVA: &[&str] = &["mvn --version", "javac --version"];
 const PYTHON: &[&str] = &["python3 -m venv --help"];
@@ -24,6 +33,8 @@ const NODE: &[&str] = &["node --version", "npm --version"];
 const CARGO: &[&str] = &["cargo --version", "cc --version"];
 
 const FETCH_JARS: &str = "mvn -q -B -Dmaven.repo.local=$CACHE/m2 dependency:copy-dependencies -DoutputDirectory=$BUILD/libs";
+const FETCH_KAFKA: &str = "cd ../kafka-peer && mvn -q -B -Dmaven.repo.local=$CACHE/m2 \
+     dependency:copy-dependencies -DoutputDirectory=$CACHE/kafka/libs";
 const FETCH_PYTHON: &str = "python3 -m venv $BUILD/venv && \
      $BUILD/venv/bin/pip install -q --disable-pip-version-check -r requirements.txt";
 const RUN_PYTHON: &str = "$BUILD/venv/bin/python -m pytest -q -p no:cacheprovider --durations=5";
@@ -45,17 +56,16 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["pom.xml"],
         fetch: FETCH_JARS,
         run: "sh run.sh",
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "kafka-tools",
         folder: "kafka-tools",
         needs: JAVA,
         locks: &["../kafka-peer/pom.xml"],
-        fetch: "cd ../kafka-peer && mvn -q -B -Dmaven.repo.local=$CACHE/m2 \
-                dependency:copy-dependencies -DoutputDirectory=$CACHE/kafka/libs",
+        fetch: FETCH_KAFKA,
         run: "sh run.sh",
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "rdkafka",
@@ -64,7 +74,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["Cargo.lock"],
         fetch: FETCH_CARGO,
         run: RUN_CARGO,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "confluent-kafka",
@@ -73,7 +83,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["requirements.txt"],
         fetch: FETCH_PYTHON,
         run: RUN_PYTHON,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "kafka-python",
@@ -82,7 +92,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["requirements.txt"],
         fetch: FETCH_PYTHON,
         run: RUN_PYTHON,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "aiokafka",
@@ -91,7 +101,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["requirements.txt"],
         fetch: FETCH_PYTHON,
         run: RUN_PYTHON,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "kafkajs",
@@ -100,7 +110,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["package-lock.json"],
         fetch: FETCH_NODE,
         run: RUN_NODE,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "platformatic-kafka",
@@ -109,7 +119,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["package-lock.json"],
         fetch: FETCH_NODE,
         run: RUN_NODE,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "franz-go",
@@ -118,7 +128,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["go.sum"],
         fetch: FETCH_GO,
         run: RUN_GO,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "sarama",
@@ -127,7 +137,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["go.sum"],
         fetch: FETCH_GO,
         run: RUN_GO,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "rskafka",
@@ -136,7 +146,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["Cargo.lock"],
         fetch: FETCH_CARGO,
         run: RUN_CARGO,
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "kcat",
@@ -145,17 +155,25 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &[],
         fetch: "true",
         run: "sh test.sh",
-        drives_own_peers: false,
+        drives_own_peers: None,
     },
     Client {
         name: "kafka-files",
         folder: "kafka-files",
         needs: JAVA,
         locks: &["../kafka-peer/pom.xml"],
-        fetch: "cd ../kafka-peer && mvn -q -B -Dmaven.repo.local=$CACHE/m2 \
-                dependency:copy-dependencies -DoutputDirectory=$CACHE/kafka/libs",
+        fetch: FETCH_KAFKA,
         run: "sh run.sh",
-        drives_own_peers: true,
+        drives_own_peers: Some(files::run),
+    },
+    Client {
+        name: "kafka-mixed",
+        folder: "kafka-mixed",
+        needs: JAVA,
+        locks: &["../kafka-peer/pom.xml"],
+        fetch: FETCH_KAFKA,
+        run: "sh run.sh",
+        drives_own_peers: Some(mixed::run),
     },
 ];
 

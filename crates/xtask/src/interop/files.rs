@@ -4,7 +4,8 @@
 use anyhow::{Context, Result};
 
 use super::clients::Client;
-use super::peer::{Against, Home, Peer};
+use super::home::Home;
+use super::peer::{Against, Peer};
 use super::place::Place;
 use super::{CLIENT_TIMEOUT, FETCH_TIMEOUT};
 
@@ -26,7 +27,7 @@ impl Relay<'_> {
     /// serve exactly that and adds to it. Between owners the files are checked at rest.
     fn run(&self, name: &str, owners: &[Against]) -> Result<()> {
         let folder = self.place.cache().join("files").join(name);
-        let home = Home::create(&folder)?;
+        let home = Home::alone(&folder)?;
         let manifest = folder.join("manifest.jsonl");
         for (turn, owner) in owners.iter().enumerate() {
             let context =

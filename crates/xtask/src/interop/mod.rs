@@ -8,6 +8,8 @@
 pub(crate) mod bench;
 mod clients;
 mod files;
+mod home;
+mod mixed;
 mod peer;
 mod place;
 mod shell;
@@ -62,7 +64,8 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
         arguments.names.iter().map(|name| find(name)).collect::<Result<_>>()?
     };
 
-    let (clients, twins): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|c| !c.drives_own_peers);
+    let (clients, twins): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|client| client.drives_own_peers.is_none());
     let started = Instant::now();
     let mut outcomes = Vec::new();
     if !clients.is_empty() {
@@ -74,12 +77,12 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
             outcomes.push(Outcome::Failed("the broker did not survive its clients".into()));
         }
     }
-    for twin in twins {
+    for (twin, drive) in twins.into_iter().filter_map(|it| Some((it, it.drives_own_peers?))) {
         outcomes.push(report(twin, Instant::now(), || match &arguments.against {
             Against::Address(_) => Ok(Outcome::Skipped("needs a broker it may restart".into())),
             against => match missing(twin) {
                 Some(outcome) => Ok(outcome),
-                None => files::run(&place, twin, against).map(|()| Outcome::Passed),
+                None => drive(&place, twin, against).map(|()| Outcome::Passed),
             },
         }));
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,16 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::FETCH_TIMEOUT;
+use super::home::Home;
 use super::place::Place;
 use super::shell::tail;
 
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
-/// Every finalized feature is one that a broker must honestly support; these arrive later than
-/// the log, groups and metadata that the clients here use.
-const FEATURES_OFF: [&str; 4] =
-    ["transaction.version=0", "group.version=0", "share.version=0", "streams.version=0"];
-
+const START_TIMEOUT: Duration = Duration::from_secs(180);
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 /// Whom to test.
 #[derive(Clone, PartialEq)]
 pub(super) enum Against {
@@ -48,55 +44,6 @@ impl Against {
     }
 }
 
-/// A data directory with the settings file of the node that owns it.
-///
-/// The ports are part of it: a dynamic quorum writes its voter's address into the metadata log.
-pub(super) struct Home {
-    data: PathBuf,
-    properties: PathBuf,
-    bootstrap: String,
-}
-
-impl Home {
-    /// An empty one at `folder`, replacing what an earlier run left there.
-    pub(super) fn create(folder: &Path) -> Result<Home> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-        let (broker, controller) = free_ports()?;
-        let data = folder.join("data");
-        let properties = folder.join("server.properties");
-        let text = format!(
-            "process.roles=broker,controller\n\
-             node.id=1\n\
-             listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
-             controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-             controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
-             log.dirs={}\n\
-             offsets.topic.replication.factor=1\n\
-             group.initial.rebalance.delay.ms=0\n\
-             log.cleaner.backoff.ms=500\n",
-            data.display()
-        );
-        fs::write(&properties, text).with_context(|| format!("write {}", properties.display()))?;
-        Ok(Home { data, properties, bootstrap: format!("127.0.0.1:{broker}") })
-    }
-
-    pub(super) fn data(&self) -> &Path {
-        &self.data
-    }
-}
-
-/// Two ports that were free a moment ago.
-fn free_ports() -> Result<(u16, u16)> {
-    let first = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    let second = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
-}
-
 /// A broker; dropped without [`Peer::stop`], it is killed.
 pub(super) struct Peer {
     against: Against,
@@ -116,29 +63,28 @@ impl Peer {
                 log: PathBuf::new(),
             }),
             Against::Kafka => {
-                let home = Home::create(&place.cache().join("peer-kafka"))?;
+                let home = Home::alone(&place.cache().join("peer-kafka"))?;
                 Peer::start_at(place, against, &home)
             }
             Against::Strandline => Peer::start_fresh_strandline(place),
         }
     }
 
-    /// Starts a broker on a data directory, which it formats first when it is empty.
+    /// Starts a broker on a data directory, which Kafka formats first when it is not there.
     pub(super) fn start_at(place: &Place, against: &Against, home: &Home) -> Result<Peer> {
-        let log = home.properties.with_extension("log");
+        let log = home.properties().with_extension("log");
         let mut command = match against {
             Against::Kafka => {
-                let libs = place.fetch_kafka(FETCH_TIMEOUT)?;
-                if !home.data.exists() {
-                    format_by_kafka(&libs, home)?;
+                if !home.data().exists() {
+                    home.format(place, against)?;
                 }
-                let mut command = java(&libs);
-                command.args(["-Xms256m", "-Xmx768m", "kafka.Kafka"]).arg(&home.properties);
+                let mut command = java(&place.fetch_kafka(FETCH_TIMEOUT)?);
+                command.args(["-Xms256m", "-Xmx768m", "kafka.Kafka"]).arg(home.properties());
                 command
             }
             Against::Strandline => {
-                let mut command = Command::new(strandline(place)?);
-                command.arg("start").arg("--config").arg(&home.properties);
+                let mut command = Command::new(place.strandline()?);
+                command.arg("start").arg("--config").arg(home.properties());
                 command
             }
             Against::Address(_) => bail!("a running broker cannot be started on a directory"),
@@ -153,7 +99,7 @@ impl Peer {
         let process = process.with_context(|| format!("start {}", against.name()))?;
         let mut peer = Peer {
             against: against.clone(),
-            bootstrap: home.bootstrap.clone(),
+            bootstrap: home.bootstrap().into(),
             process: Some(process),
             log,
         };
@@ -170,7 +116,7 @@ impl Peer {
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         let log = folder.join("server.log");
         let errors = File::create(&log).context("create the broker's log")?;
-        let mut process = Command::new(strandline(place)?)
+        let mut process = Command::new(place.strandline()?)
             .arg("start")
             .args(["--set", "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"])
             .args(["--set", "group.initial.rebalance.delay.ms=0"])
@@ -232,6 +178,14 @@ impl Peer {
         Ok(())
     }
 
+    /// Ends it as a crash would (SIGKILL).
+    pub(super) fn kill(mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        process.kill().context("kill a broker")?;
+        process.wait().context("wait for the end of a broker")?;
+        Ok(())
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it has.
     pub(super) fn stop(mut self) -> Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
@@ -270,43 +224,10 @@ impl Drop for Peer {
     }
 }
 
-fn java(libs: &Path) -> Command {
+pub(super) fn java(libs: &Path) -> Command {
     let mut command = Command::new("java");
     command.arg("-cp").arg(libs.join("*"));
     command
-}
-
-fn format_by_kafka(libs: &Path, home: &Home) -> Result<()> {
-    let mut command = java(libs);
-    command.args([
-        "kafka.tools.StorageTool",
-        "format",
-        "--standalone",
-        "-t",
-        "mJ2nSfQfQ1y3h4v5w6x7yA",
-        "-c",
-    ]);
-    command.arg(&home.properties);
-    for feature in FEATURES_OFF {
-        command.args(["--feature", feature]);
-    }
-    let output = command.output().context("format a directory by Kafka")?;
-    ensure!(output.status.success(), "StorageTool: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
-/// The binary named by `STRANDLINE`, or the release build, brought up to date.
-pub(super) fn strandline(place: &Place) -> Result<PathBuf> {
-    if let Some(binary) = std::env::var_os("STRANDLINE") {
-        return Ok(binary.into());
-    }
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--package", "strandline-cli"])
-        .current_dir(place.repository())
-        .status()
-        .context("run cargo")?;
-    ensure!(status.success(), "strandline does not build");
-    Ok(place.target().join("release").join("strandline"))
 }
 
 /// The first `a.b.c.d:port` of a line.

@@ -3,17 +3,20 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::clients::{CLIENTS, Client};
-use super::shell::Script;
+use super::shell::{Conversation, Script};
 
 /// The folders of one run.
 pub(super) struct Place {
     repository: PathBuf,
     cache: PathBuf,
+    strandline: OnceLock<PathBuf>,
 }
 
 impl Place {
@@ -28,7 +31,7 @@ impl Place {
             .map_or(repository.join("target"), |dir| repository.join(dir));
         let cache = target.join("interop");
         fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
-        Ok(Place { repository, cache })
+        Ok(Place { repository, cache, strandline: OnceLock::new() })
     }
 
     pub(super) fn repository(&self) -> &Path {
@@ -80,6 +83,28 @@ impl Place {
         Ok(self.cache.join("kafka").join("libs"))
     }
 
+    /// The binary named by `STRANDLINE`, or the release build, brought up to date.
+    pub(super) fn strandline(&self) -> Result<&Path> {
+        if let Some(binary) = self.strandline.get() {
+            return Ok(binary);
+        }
+        let binary = match std::env::var_os("STRANDLINE") {
+            Some(binary) => binary.into(),
+            None => self.build_strandline()?,
+        };
+        Ok(self.strandline.get_or_init(|| binary))
+    }
+
+    fn build_strandline(&self) -> Result<PathBuf> {
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--quiet", "--release", "--package", "strandline-cli"])
+            .current_dir(&self.repository)
+            .status()
+            .context("run cargo")?;
+        ensure!(status.success(), "strandline does not build");
+        Ok(self.target().join("release").join("strandline"))
+    }
+
     /// Runs one command line of a client against a broker.
     pub(super) fn run(
         &self,
@@ -98,6 +123,16 @@ impl Place {
             ("GOFLAGS", "-modcacherw".into()),
             ("GOCACHE", self.cache.join("go-build").into()),
         ]
+    }
+
+    /// Starts a command line of a client that is told by lines what to do.
+    pub(super) fn converse(
+        &self,
+        client: &Client,
+        command: &str,
+        bootstrap: &str,
+    ) -> Result<Conversation> {
+        self.script(client, command, bootstrap, "conversation.log").converse()
     }
 
     fn script(&self, client: &Client, command: &str, bootstrap: &str, log: &str) -> Script {

@@ -2,13 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 const TAIL_LINES: usize = 60;
 
@@ -41,24 +43,45 @@ impl Script {
         self
     }
 
-    /// Runs it to its end, or to `timeout`: then it and all its children are killed.
-    pub(super) fn run(self, timeout: Duration) -> Result<()> {
+    fn spawn(&self, stdin: Stdio, stdout: impl FnOnce(&File) -> Result<Stdio>) -> Result<Child> {
         if let Some(parent) = self.log.parent() {
             fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
         }
         let log =
             File::create(&self.log).with_context(|| format!("create {}", self.log.display()))?;
-        let errors = log.try_clone().context("share the log file")?;
-        let mut child = Command::new("sh")
+        Command::new("sh")
             .args(["-c", &self.line])
             .current_dir(&self.folder)
             .envs(self.env.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
+            .stdin(stdin)
+            .stdout(stdout(&log)?)
+            .stderr(log)
             .process_group(0)
             .spawn()
-            .with_context(|| format!("run `{}` in {}", self.line, self.folder.display()))?;
+            .with_context(|| format!("run `{}` in {}", self.line, self.folder.display()))
+    }
+
+    /// Starts it, to be spoken with. Its log has what it says on standard error.
+    pub(super) fn converse(self) -> Result<Conversation> {
+        let mut child = self.spawn(Stdio::piped(), |_| Ok(Stdio::piped()))?;
+        let input = child.stdin.take().context("standard input is piped")?;
+        let output = child.stdout.take().context("standard output is piped")?;
+        let (said, lines) = mpsc::channel();
+        // Ends with the output, or with whoever listens.
+        thread::spawn(move || {
+            BufReader::new(output)
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| said.send(line))
+        });
+        Ok(Conversation { child, input, lines, log: self.log })
+    }
+
+    /// Runs it to its end, or to `timeout`: then it and all its children are killed.
+    pub(super) fn run(self, timeout: Duration) -> Result<()> {
+        let mut child = self.spawn(Stdio::null(), |log| {
+            Ok(log.try_clone().context("share the log file")?.into())
+        })?;
         let deadline = Instant::now() + timeout;
         let status = loop {
             match child.try_wait().context("wait for a command")? {
@@ -79,6 +102,42 @@ impl Script {
             self.log.display(),
             tail(&self.log)
         );
+    }
+}
+
+/// A program that is told by lines what to do, and answers with lines. Dropped, it is killed.
+pub(super) struct Conversation {
+    child: Child,
+    input: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    log: PathBuf,
+}
+
+impl Conversation {
+    /// The next line that it says.
+    pub(super) fn hear(&self, timeout: Duration) -> Result<String> {
+        self.lines.recv_timeout(timeout).map_err(|error| {
+            let what = match error {
+                mpsc::RecvTimeoutError::Timeout => {
+                    format!("no answer within {} s", timeout.as_secs())
+                }
+                mpsc::RecvTimeoutError::Disconnected => "it ended".into(),
+            };
+            anyhow!("{what} (all output: {})\n{}", self.log.display(), tail(&self.log))
+        })
+    }
+
+    /// Says a line, and waits for the answer.
+    pub(super) fn ask(&mut self, line: &str, timeout: Duration) -> Result<String> {
+        // One that has ended says why in its log, and does not answer.
+        let _ = writeln!(self.input, "{line}");
+        self.hear(timeout).with_context(|| format!("asked for `{line}`"))
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        kill_group(&mut self.child);
     }
 }
 

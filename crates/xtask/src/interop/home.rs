@@ -1,0 +1,166 @@
+//! Where a node lives: its data directory, its settings and its ports.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::FETCH_TIMEOUT;
+use super::peer::{Against, java};
+use super::place::Place;
+
+const CLUSTER_ID: &str = "mJ2nSfQfQ1y3h4v5w6x7yA";
+/// Every finalized feature is one that a broker must honestly support; these arrive later than
+/// the log, groups and metadata that the clients here use.
+const FEATURES_OFF: [&str; 4] =
+    ["transaction.version=0", "group.version=0", "share.version=0", "streams.version=0"];
+
+/// What a node of a cluster does.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Roles {
+    BrokerAndController,
+    Broker,
+}
+
+/// A data directory with the settings file of the node that owns it.
+///
+/// The ports are part of it: a quorum knows its voters by their addresses.
+pub(super) struct Home {
+    data: PathBuf,
+    properties: PathBuf,
+    bootstrap: String,
+    /// A quorum of one voter says so when it is formatted; fixed voters are in the settings.
+    is_alone: bool,
+}
+
+impl Home {
+    /// An empty one at `folder` for a node that is alone, replacing what an earlier run left there.
+    pub(super) fn alone(folder: &Path) -> Result<Home> {
+        let (broker, controller) = free_ports(1)?[0];
+        let quorum = format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}");
+        let lines = [both_listeners(broker, controller), quorum, replicas(1)];
+        Home::create(folder, 1, broker, &lines, true)
+    }
+
+    /// Empty ones below `folder` for the nodes 1, 2 and so on. The controllers are fixed voters.
+    pub(super) fn cluster<const N: usize>(folder: &Path, roles: [Roles; N]) -> Result<[Home; N]> {
+        let nodes = (1..).zip(roles.into_iter().zip(free_ports(N)?));
+        let voters: Vec<String> = nodes
+            .clone()
+            .filter(|(_, (roles, _))| *roles == Roles::BrokerAndController)
+            .map(|(id, (_, (_, controller)))| format!("{id}@127.0.0.1:{controller}"))
+            .collect();
+        let quorum = format!("controller.quorum.voters={}", voters.join(","));
+        let mut homes = Vec::new();
+        for (id, (roles, (broker, controller))) in nodes {
+            let listeners = match roles {
+                Roles::BrokerAndController => both_listeners(broker, controller),
+                Roles::Broker => broker_listener(broker),
+            };
+            let lines = [listeners, quorum.clone(), replicas(3)];
+            let folder = folder.join(format!("node-{id}"));
+            homes.push(Home::create(&folder, id, broker, &lines, false)?);
+        }
+        homes.try_into().ok().context("as many homes as roles")
+    }
+
+    fn create(
+        folder: &Path,
+        id: usize,
+        broker: u16,
+        lines: &[String],
+        is_alone: bool,
+    ) -> Result<Home> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        let data = folder.join("data");
+        let properties = folder.join("server.properties");
+        let text = format!(
+            "node.id={id}\n\
+             {}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             log.dirs={}\n\
+             group.initial.rebalance.delay.ms=0\n\
+             log.cleaner.backoff.ms=500\n",
+            lines.join("\n"),
+            data.display()
+        );
+        fs::write(&properties, text).with_context(|| format!("write {}", properties.display()))?;
+        Ok(Home { data, properties, bootstrap: format!("127.0.0.1:{broker}"), is_alone })
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(super) fn properties(&self) -> &Path {
+        &self.properties
+    }
+
+    /// Where the broker listens.
+    pub(super) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Makes the data directory a node's own, by the tool of whoever is to start on it.
+    pub(super) fn format(&self, place: &Place, by: &Against) -> Result<()> {
+        let mut command = match by {
+            Against::Kafka => {
+                let mut command = java(&place.fetch_kafka(FETCH_TIMEOUT)?);
+                command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]);
+                command.args(self.is_alone.then_some("--standalone"));
+                command.args(FEATURES_OFF.iter().flat_map(|feature| ["--feature", feature]));
+                command
+            }
+            Against::Strandline => {
+                let mut command = Command::new(place.strandline()?);
+                command.args(["storage", "format", "-t", CLUSTER_ID]);
+                command
+            }
+            Against::Address(_) => bail!("a running broker has its directories"),
+        };
+        let output = command.arg("--config").arg(&self.properties).output();
+        let output = output.with_context(|| format!("format a directory by {}", by.name()))?;
+        ensure!(
+            output.status.success(),
+            "{} does not format {}: {}",
+            by.name(),
+            self.data.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+}
+
+fn both_listeners(broker: u16, controller: u16) -> String {
+    format!(
+        "process.roles=broker,controller\n\
+         listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}"
+    )
+}
+
+fn broker_listener(broker: u16) -> String {
+    format!("process.roles=broker\nlisteners=PLAINTEXT://127.0.0.1:{broker}")
+}
+
+/// Internal topics are on so many brokers, and a majority of them must hold what is acknowledged.
+fn replicas(count: u16) -> String {
+    let minimum = count.div_ceil(2);
+    format!("offsets.topic.replication.factor={count}\nmin.insync.replicas={minimum}")
+}
+
+/// Two ports for each of so many nodes, for clients and for controllers, that were free a moment ago.
+fn free_ports(nodes: usize) -> Result<Vec<(u16, u16)>> {
+    // Held together, so that all are different.
+    let held: Vec<TcpListener> = (0..2 * nodes)
+        .map(|_| TcpListener::bind("127.0.0.1:0").context("find a free port"))
+        .collect::<Result<_>>()?;
+    let port = |listener: &TcpListener| anyhow::Ok(listener.local_addr()?.port());
+    held.chunks(2).map(|pair| Ok((port(&pair[0])?, port(&pair[1])?))).collect()
+}
