@@ -12,6 +12,7 @@ use crate::api::fetch::FetchSessions;
 use crate::dirs::Dirs;
 use crate::driver::controller::ControllerHandle;
 use crate::driver::groups::Groups;
+use crate::driver::moves::Moves;
 use crate::driver::quorum::QuorumHandle;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -27,6 +28,7 @@ pub(crate) struct Handles {
     pub(crate) quorum: QuorumHandle,
     pub(crate) dirs: Arc<Dirs>,
     pub(crate) partitions: Partitions,
+    pub(crate) moves: Moves,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) groups: Groups,

@@ -7,7 +7,6 @@ use strandline_config::TopicConfig;
 use strandline_types::{ErrorCode, PartitionId, TopicIdPartition, Uuid};
 
 use crate::cx::Cx;
-use crate::dirs::DirIndex;
 use crate::driver::partition::Partition;
 
 /// Clones share one registry.
@@ -23,7 +22,6 @@ pub(crate) struct Partitions {
 pub(crate) struct Held {
     pub(crate) partition: Arc<Partition>,
     pub(crate) config: Arc<TopicConfig>,
-    pub(crate) dir: DirIndex,
 }
 
 /// Why a partition cannot be served here.

@@ -12,14 +12,14 @@ use node::{Client, Node, Start};
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::{
     AddRaftVoterRequest, AllocateProducerIdsRequest, AlterConfigsRequest,
-    AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiVersionsRequest,
-    AssignReplicasToDirsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest,
-    BrokerRegistrationRequest, ControllerRegistrationRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
-    DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    ElectLeadersRequest, EndQuorumEpochRequest, EnvelopeRequest, FetchSnapshotRequest,
-    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterReplicaLogDirsRequest,
+    ApiVersionsRequest, AssignReplicasToDirsRequest, BeginQuorumEpochRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, ControllerRegistrationRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeQuorumRequest,
+    DescribeTopicPartitionsRequest, ElectLeadersRequest, EndQuorumEpochRequest, EnvelopeRequest,
+    FetchSnapshotRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
     ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, Message,
     MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
@@ -57,10 +57,11 @@ impl Sweep {
 
     fn topics(&mut self) {
         use strandline_wire::messages::{
-            create_partitions_request as grow, create_topics_request as create,
-            delete_records_request as delete, describe_log_dirs_request as dirs,
-            describe_producers_request as producers, describe_topic_partitions_request as describe,
-            list_offsets_request as list, offset_for_leader_epoch_request as epoch,
+            alter_replica_log_dirs_request as move_dirs, create_partitions_request as grow,
+            create_topics_request as create, delete_records_request as delete,
+            describe_log_dirs_request as dirs, describe_producers_request as producers,
+            describe_topic_partitions_request as describe, list_offsets_request as list,
+            offset_for_leader_epoch_request as epoch,
         };
         self.each(|version, _| {
             // An empty list stands for all topics in version 0.
@@ -139,6 +140,19 @@ impl Sweep {
                 ..Default::default()
             };
             DescribeLogDirsRequest { topics: Some(vec![topic]), ..Default::default() }
+        });
+        self.each(|_, _| {
+            let topic = move_dirs::AlterReplicaLogDirTopic {
+                name: TOPIC.into(),
+                partitions: vec![0],
+                ..Default::default()
+            };
+            let dir = move_dirs::AlterReplicaLogDir {
+                path: "nowhere".into(),
+                topics: vec![topic],
+                ..Default::default()
+            };
+            AlterReplicaLogDirsRequest { dirs: vec![dir], ..Default::default() }
         });
         self.each(|_, _| {
             let topic = producers::TopicRequest {

@@ -594,9 +594,9 @@ const QUOTAS: &[Setting] = &[
         .doc("Samples kept for the replication quota."),
     int("replication.quota.window.size.seconds").default("1").at_least(1).honoured()
         .doc("Length of a sample for the replication quota."),
-    int("alter.log.dirs.replication.quota.window.num").default("11").at_least(1).no_effect(reason::QUOTAS)
+    int("alter.log.dirs.replication.quota.window.num").default("11").at_least(1).honoured()
         .doc("Samples kept for the quota of moves between directories."),
-    int("alter.log.dirs.replication.quota.window.size.seconds").default("1").at_least(1).no_effect(reason::QUOTAS)
+    int("alter.log.dirs.replication.quota.window.size.seconds").default("1").at_least(1).honoured()
         .doc("Length of a sample for the quota of moves between directories."),
     int("controller.quota.window.num").default("11").at_least(1).no_effect(reason::QUOTAS)
         .doc("Samples kept for the quota of controller mutations."),
@@ -606,7 +606,7 @@ const QUOTAS: &[Setting] = &[
         .doc("Bytes per second that throttled replicas may read from this leader; set at run time only."),
     long("follower.replication.throttled.rate").default("9223372036854775807").at_least(0).cluster_wide().honoured()
         .doc("Bytes per second that throttled replicas on this follower may fetch; set at run time only."),
-    long("replica.alter.log.dirs.io.max.bytes.per.second").default("9223372036854775807").at_least(0).cluster_wide().no_effect(reason::QUOTAS)
+    long("replica.alter.log.dirs.io.max.bytes.per.second").default("9223372036854775807").at_least(0).cluster_wide().honoured()
         .doc("Bytes per second for moves between directories; set at run time only."),
     class("client.quota.callback.class").fatal(reason::PLUGIN_GUARD)
         .doc("Plugin that decides the quota of each client."),

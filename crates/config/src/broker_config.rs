@@ -170,9 +170,11 @@ pub struct ReplicationSettings {
     pub fetch_backoff_ms: i32,
     pub socket_timeout_ms: i32,
     pub selector: ReplicaSelector,
-    /// Of what this broker gives to followers, and of what it copies as one.
+    /// Of what this broker gives to followers, of what it copies as one, and of what it moves
+    /// between its log dirs.
     pub leader_throttle: ThrottleSettings,
     pub follower_throttle: ThrottleSettings,
+    pub moves_throttle: ThrottleSettings,
 }
 
 /// A limit, and over how long it is measured.
@@ -386,6 +388,14 @@ impl ReplicationSettings {
             selector: ReplicaSelector::of(values.text("replica.selector.class").as_deref()),
             leader_throttle: throttle("leader.replication.throttled.rate"),
             follower_throttle: throttle("follower.replication.throttled.rate"),
+            moves_throttle: ThrottleSettings::of(
+                values,
+                "replica.alter.log.dirs.io.max.bytes.per.second",
+                [
+                    "alter.log.dirs.replication.quota.window.num",
+                    "alter.log.dirs.replication.quota.window.size.seconds",
+                ],
+            ),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use log_dir::{Checkpoint, DirIdentity, FoundPartition, LogDir, LogDirOptions
 pub use open_files::OpenFiles;
 pub use partition::{
     Append, DeletedFiles, FileRange, LoadOptions, PartitionStore, ReadAnswer, ReadRequest, Records,
-    TimestampOffset,
+    Relocation, TimestampOffset,
 };
 pub use snapshot_files::{SnapshotFiles, SnapshotWriter};
 pub use tail_cache::TailCache;

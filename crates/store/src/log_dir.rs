@@ -19,7 +19,7 @@ use crate::format::offset_checkpoint::{self, Offsets};
 use crate::health::{DirState, Health};
 use crate::io::Io;
 use crate::open_files::OpenFiles;
-use crate::partition::{LoadOptions, PartitionStore, Shared};
+use crate::partition::{LoadOptions, PartitionStore, Relocation, Shared};
 use crate::summary::{self, Summary};
 use crate::tail_cache::TailCache;
 
@@ -441,6 +441,19 @@ impl LogDir {
         unique: Uuid,
     ) -> Result<PathBuf> {
         self.rename_partition(store, stray_dir_name(partition, unique)).await
+    }
+
+    /// Begins to copy a partition of another dir to this one.
+    ///
+    /// # Errors
+    /// When a disk refuses.
+    pub async fn begin_relocation(
+        &self,
+        from: Arc<PartitionStore>,
+        future_name: &str,
+    ) -> Result<Relocation> {
+        let path = self.shared.dir.join(future_name);
+        Relocation::begin(from, Arc::clone(&self.shared), path).await
     }
 
     async fn rename_partition(&self, store: &PartitionStore, name: String) -> Result<PathBuf> {

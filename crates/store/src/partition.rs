@@ -28,12 +28,14 @@ mod leftovers;
 mod load;
 mod lookup;
 mod read;
+mod relocate;
 mod segments;
 mod timestamp;
 
 pub use append::Append;
 pub use load::LoadOptions;
 pub use read::{FileRange, ReadAnswer, ReadRequest, Records};
+pub use relocate::Relocation;
 pub use segments::DeletedFiles;
 pub use timestamp::TimestampOffset;
 

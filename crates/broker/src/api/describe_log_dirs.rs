@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use strandline_types::ErrorCode;
+use strandline_types::{ErrorCode, TopicIdPartition};
 use strandline_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
@@ -10,6 +10,7 @@ use strandline_wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse}
 
 use crate::cx::Cx;
 use crate::dirs::{Dir, DirIndex};
+use crate::driver::moves::Move;
 use crate::partitions::Held;
 use crate::session::Hangup;
 
@@ -33,16 +34,22 @@ pub(crate) async fn handle(
     let asked: Vec<Held> = cx.handles.partitions.all().into_iter().filter(is_asked).collect();
     let version = cx.handles.image().features.metadata_version();
     let tells_of_cordons = version.supports_cordoned_directories();
+    let moves = cx.handles.moves.under_way();
     let mut response = DescribeLogDirsResponse::default();
     for (index, dir) in cx.handles.dirs.log_dirs() {
-        let mut result = describe(index, dir, &asked).await;
+        let mut result = describe(index, dir, &asked, &moves).await;
         result.is_cordoned = tells_of_cordons && dir.is_cordoned();
         response.results.push(result);
     }
     Ok(response)
 }
 
-async fn describe(index: DirIndex, dir: &Dir, asked: &[Held]) -> DescribeLogDirsResult {
+async fn describe(
+    index: DirIndex,
+    dir: &Dir,
+    asked: &[Held],
+    moves: &BTreeMap<TopicIdPartition, Move>,
+) -> DescribeLogDirsResult {
     let log_dir = dir.log.path().display().to_string();
     let space = match dir.is_usable() {
         true => dir.log.space().await.ok(),
@@ -53,15 +60,24 @@ async fn describe(index: DirIndex, dir: &Dir, asked: &[Held]) -> DescribeLogDirs
         return DescribeLogDirsResult { error_code, log_dir, ..Default::default() };
     };
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-    for held in asked.iter().filter(|held| held.dir == index) {
-        let name = held.partition.name();
-        topics.entry(name.topic.clone()).or_default().push(DescribeLogDirsPartition {
-            partition_index: name.partition.get(),
-            partition_size: held.partition.store().size_bytes() as i64,
-            // Nothing is being moved, so nothing lags behind.
-            offset_lag: 0,
-            ..Default::default()
-        });
+    for Held { partition, .. } in asked {
+        let name = partition.name();
+        let mut add = |replica| topics.entry(name.topic.clone()).or_default().push(replica);
+        let partition_index = name.partition.get();
+        if partition.dir() == index {
+            let partition_size = partition.store().size_bytes() as i64;
+            add(DescribeLogDirsPartition { partition_index, partition_size, ..Default::default() });
+        }
+        if let Some(coming) = moves.get(&partition.id()).filter(|it| it.to == index) {
+            let lag = partition.view().log_end.get() - coming.upto.get();
+            add(DescribeLogDirsPartition {
+                partition_index,
+                partition_size: coming.copied_bytes as i64,
+                offset_lag: lag.max(0),
+                is_future_key: true,
+                ..Default::default()
+            });
+        }
     }
     let topics = topics.into_iter().map(|(name, partitions)| DescribeLogDirsTopic {
         name,

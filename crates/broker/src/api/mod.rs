@@ -62,6 +62,7 @@ apis! {
     OffsetForLeaderEpoch => offset_for_leader_epoch(OffsetForLeaderEpochRequest) on Broker;
     DescribeConfigs => describe_configs(DescribeConfigsRequest) on Broker Controller;
     AlterConfigs => alter_configs(AlterConfigsRequest) on Broker Controller;
+    AlterReplicaLogDirs => alter_replica_log_dirs(AlterReplicaLogDirsRequest) on Broker;
     DescribeLogDirs => describe_log_dirs(DescribeLogDirsRequest) on Broker;
     CreatePartitions => create_partitions(CreatePartitionsRequest) on Broker Controller;
     DeleteGroups => delete_groups(DeleteGroupsRequest) on Broker;

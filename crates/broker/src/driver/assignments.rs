@@ -12,7 +12,7 @@ use strandline_wire::messages::assign_replicas_to_dirs_request::{
     DirectoryData, PartitionData, TopicData,
 };
 use strandline_wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::controller::ControllerHandle;
 
@@ -21,8 +21,17 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// One request carries this many partitions at most.
 const PARTITIONS_PER_REQUEST_MAX: usize = 2_000;
 
-/// A partition, and the id of the directory that it lies in.
-pub(crate) type Assignment = (TopicIdPartition, Uuid);
+/// A partition, and the id of the directory that it lies in or is about to.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) partition: TopicIdPartition,
+    pub(crate) directory: Uuid,
+    /// For whoever waits until the controller knows. Dropped when a later assignment of the
+    /// partition takes its place.
+    pub(crate) told: Option<oneshot::Sender<()>>,
+}
+
+type Batch = BTreeMap<TopicIdPartition, Assignment>;
 
 /// One request at a time; what is assigned meanwhile goes into the next one.
 pub(crate) struct Assignments {
@@ -46,20 +55,17 @@ impl Assignments {
                 waiting.push_back(next);
             }
             let count = waiting.len().min(PARTITIONS_PER_REQUEST_MAX);
-            let batch: BTreeMap<_, _> = waiting.drain(..count).collect();
+            let batch: Batch = waiting.drain(..count).map(|it| (it.partition, it)).collect();
             let again = self.send(batch).await;
             if !again.is_empty() {
-                waiting.extend(again);
+                waiting.extend(again.into_values());
                 self.clock.sleep(RETRY_PAUSE).await;
             }
         }
     }
 
     /// Gives what must be sent again.
-    async fn send(
-        &self,
-        batch: BTreeMap<TopicIdPartition, Uuid>,
-    ) -> BTreeMap<TopicIdPartition, Uuid> {
+    async fn send(&self, batch: Batch) -> Batch {
         let response: AssignReplicasToDirsResponse =
             match self.controller.ask(self.request(&batch)).await {
                 Ok(response) => response,
@@ -80,7 +86,10 @@ impl Assignments {
                 again
             }
             // Metadata of that version do not know directories.
-            ErrorCode::UNSUPPORTED_VERSION => BTreeMap::new(),
+            ErrorCode::UNSUPPORTED_VERSION => {
+                batch.into_values().for_each(settle);
+                Batch::new()
+            }
             error => {
                 tracing::warn!(%error, "AssignReplicasToDirs was refused");
                 batch
@@ -88,9 +97,9 @@ impl Assignments {
         }
     }
 
-    fn request(&self, batch: &BTreeMap<TopicIdPartition, Uuid>) -> AssignReplicasToDirsRequest {
+    fn request(&self, batch: &Batch) -> AssignReplicasToDirsRequest {
         let mut directories: BTreeMap<Uuid, BTreeMap<Uuid, Vec<PartitionData>>> = BTreeMap::new();
-        for (id, directory) in batch {
+        for (id, Assignment { directory, .. }) in batch {
             let partition_index = id.partition.get();
             let partition = PartitionData { partition_index, ..Default::default() };
             let topics = directories.entry(*directory).or_default();
@@ -119,10 +128,7 @@ impl Assignments {
 }
 
 /// What is done needs no more words, and neither does a partition that is not this broker's any more.
-fn unsettled(
-    mut batch: BTreeMap<TopicIdPartition, Uuid>,
-    response: AssignReplicasToDirsResponse,
-) -> BTreeMap<TopicIdPartition, Uuid> {
+fn unsettled(mut batch: Batch, response: AssignReplicasToDirsResponse) -> Batch {
     for topic in response.directories.into_iter().flat_map(|directory| directory.topics) {
         for partition in topic.partitions {
             let is_settled = matches!(
@@ -135,9 +141,17 @@ fn unsettled(
             if is_settled {
                 let topic_id = topic.topic_id;
                 let partition = PartitionId(partition.partition_index);
-                batch.remove(&TopicIdPartition { topic_id, partition });
+                let settled = batch.remove(&TopicIdPartition { topic_id, partition });
+                settled.into_iter().for_each(settle);
             }
         }
     }
     batch
+}
+
+fn settle(assignment: Assignment) {
+    if let Some(told) = assignment.told {
+        // Whoever waited may have gone.
+        let _ = told.send(());
+    }
 }

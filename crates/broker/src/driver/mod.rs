@@ -8,6 +8,7 @@ pub(crate) mod images;
 pub(crate) mod isr;
 pub(crate) mod lifecycle;
 pub(crate) mod links;
+pub(crate) mod moves;
 pub(crate) mod partition;
 pub(crate) mod quorum;
 pub(crate) mod registration;

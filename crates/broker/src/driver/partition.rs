@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::task::{Context, Waker};
 
 use strandline_log::{Admission, Deletion, EpochStart, Log, LogConfig, SyncPlan};
@@ -17,17 +19,19 @@ use strandline_replica::{
     DeleteRefusal, Effect, Event, FollowRefusal, IsrAnswer, IsrMember, Leadership, NextFetch,
     ProduceAnswer, ProduceRefusal, Replica, ReplicaConfig, Ticket, View,
 };
-use strandline_store::{PartitionStore, StoreFault};
+use strandline_store::{PartitionStore, Relocation, StoreFault};
 use strandline_types::{LeaderEpoch, NodeId, Now, Offset, TopicIdPartition, TopicPartition};
 use strandline_wire::records::InspectedBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fetchers::Inbox;
 use super::throttles::Throttles;
+use crate::dirs::DirIndex;
 use crate::metrics::{Metrics, Traffic};
 
 mod append;
 mod follow;
+mod moved;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -62,11 +66,11 @@ pub(crate) struct IsrProposal {
     pub(crate) in_sync: Vec<IsrMember>,
 }
 
-/// The checkpoints of a partition's directory are to be written, because the partition will go back
-/// behind what they say.
+/// The checkpoints of a directory are to be written, because a partition will go back behind what
+/// they say, or is about to be at home there.
 #[derive(Debug)]
 pub(crate) struct CheckpointWanted {
-    pub(crate) partition: TopicIdPartition,
+    pub(crate) dir: DirIndex,
     pub(crate) written: oneshot::Sender<Result<(), StoreFault>>,
 }
 
@@ -76,15 +80,29 @@ pub(crate) struct Partition {
     name: TopicPartition,
     id: TopicIdPartition,
     context: Arc<PartitionContext>,
-    store: Arc<PartitionStore>,
     core: Mutex<Core>,
-    view: RwLock<View>,
+    shown: RwLock<Shown>,
     waiters: waiters::Waiters,
     traffic: Traffic,
     throttled: throttled::Throttled,
     /// Held by a sync and by whoever takes files away: a file must not be opened for a sync just
     /// when it goes.
     files: tokio::sync::Mutex<()>,
+}
+
+/// What is looked at without the core's lock.
+struct Shown {
+    view: View,
+    home: Home,
+    /// The directory that a copy of the files is being made in.
+    moves_to: Option<DirIndex>,
+}
+
+/// Where a partition lies. It may move to another directory (KIP-113).
+#[derive(Clone)]
+pub(crate) struct Home {
+    pub(crate) dir: DirIndex,
+    pub(crate) store: Arc<PartitionStore>,
 }
 
 /// What the lock guards.
@@ -119,6 +137,8 @@ enum Chore {
     Delete(Deletion, oneshot::Sender<RetiredSegments>),
     /// Cut off what the leader does not have.
     Cut,
+    /// The rest of the way into another directory.
+    Move(Box<Relocation>, DirIndex, oneshot::Sender<Result<Home, StoreFault>>),
     /// Go on after a full disk.
     Resume,
     Close(oneshot::Sender<Result<(), StoreFault>>),
@@ -146,13 +166,13 @@ impl Partition {
         context: Arc<PartitionContext>,
         name: TopicPartition,
         id: TopicIdPartition,
-        store: Arc<PartitionStore>,
+        home: Home,
         log: Log,
         config: ReplicaConfig,
         checkpointed_high_watermark: Offset,
     ) -> Arc<Self> {
         let replica = Replica::new(context.node, config, log, checkpointed_high_watermark);
-        let view = RwLock::new(replica.view());
+        let shown = RwLock::new(Shown { view: replica.view(), home, moves_to: None });
         let core = Core {
             replica,
             work: VecDeque::new(),
@@ -171,9 +191,8 @@ impl Partition {
             name,
             id,
             context,
-            store,
             core: Mutex::new(core),
-            view,
+            shown,
             waiters: waiters::Waiters::default(),
             traffic: Traffic::default(),
             throttled: throttled::Throttled::default(),
@@ -194,13 +213,36 @@ impl Partition {
         &self.traffic
     }
 
-    pub(crate) fn store(&self) -> &Arc<PartitionStore> {
-        &self.store
+    pub(crate) fn store(&self) -> Arc<PartitionStore> {
+        self.home().store
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.shown().home.clone()
+    }
+
+    /// The directory that it lies in.
+    pub(crate) fn dir(&self) -> DirIndex {
+        self.shown().home.dir
+    }
+
+    /// Whether checkpoints of this directory speak of it: those of one that it moves to, too.
+    pub(crate) fn is_checkpointed_in(&self, dir: DirIndex) -> bool {
+        let shown = self.shown();
+        shown.home.dir == dir || shown.moves_to == Some(dir)
+    }
+
+    fn shown(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown_mut(&self) -> RwLockWriteGuard<'_, Shown> {
+        self.shown.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What readers may see now.
     pub(crate) fn view(&self) -> View {
-        *self.view.read().unwrap_or_else(PoisonError::into_inner)
+        self.shown().view
     }
 
     /// Looks at the log itself, which may be ahead of what readers see.
@@ -320,9 +362,7 @@ impl Partition {
     /// Publishing happens under the core's lock, or an older view could overwrite a newer one.
     fn publish(&self, core: &mut Core) -> waiters::Gained {
         let view = core.replica.view();
-        let mut shown = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *shown, view);
-        drop(shown);
+        let before = std::mem::replace(&mut self.shown_mut().view, view);
         if before == view {
             return waiters::Gained::default();
         }
@@ -387,7 +427,7 @@ impl Partition {
         let synced = {
             let _files = self.files.lock().await;
             let began = self.now().instant;
-            let synced = self.store.sync(&plan).await;
+            let synced = self.store().sync(&plan).await;
             let ended = self.now().instant;
             self.context.metrics.flushes.flushed(ended, ended.since(began));
             synced

@@ -20,8 +20,9 @@ use strandline_types::{
 };
 use tokio::sync::mpsc;
 
-use super::partition::{IsrProposal, Partition, PartitionContext};
+use super::partition::{Home, IsrProposal, Partition, PartitionContext};
 use super::throttles::Throttles;
+use crate::dirs::DirIndex;
 
 /// The tests say what time it is.
 pub(super) struct ManualClock(pub(super) AtomicI64);
@@ -200,7 +201,8 @@ impl Node {
     ) -> Arc<Partition> {
         let context = Arc::clone(&self.context);
         let replica = ReplicaConfig::default();
-        let partition = Partition::new(context, name, id, store, log, replica, Offset(0));
+        let home = Home { dir: DirIndex::at(0), store };
+        let partition = Partition::new(context, name, id, home, log, replica, Offset(0));
         partition.become_leader(Leadership {
             leader_epoch: LeaderEpoch(0),
             partition_epoch: 0,

@@ -20,15 +20,15 @@ use strandline_wire::messages::{
     AlterPartitionRequest, AlterPartitionResponse, AssignReplicasToDirsRequest,
     AssignReplicasToDirsResponse, alter_partition_response, assign_replicas_to_dirs_response,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::assignments::Assignments;
+use super::assignments::{Assignment, Assignments};
 use super::controller::{ControllerHandle, Reply};
 use super::isr::IsrProposals;
 use super::lifecycle::Lifecycle;
 use super::partition::Partition;
 use super::testing::Node;
-use crate::dirs::{DirIndex, Dirs};
+use crate::dirs::Dirs;
 use crate::handles::Identity;
 use crate::partitions::{Held, Partitions};
 
@@ -67,8 +67,8 @@ async fn proposing(dir: &Path) -> (Node, Arc<Partition>, Asked) {
     let mut node = Node::open(dir, LogConfig::default()).await;
     let partition = replicated(&node).await;
     let partitions = Partitions::default();
-    let (config, dir) = (Arc::default(), DirIndex::at(0));
-    partitions.insert(Held { partition: Arc::clone(&partition), config, dir });
+    let config = Arc::default();
+    partitions.insert(Held { partition: Arc::clone(&partition), config });
     let world = world();
     let (controller, asked) = ControllerHandle::answered_by_test(world.clone());
     let (_, nothing) = mpsc::unbounded_channel();
@@ -173,8 +173,12 @@ async fn directories_are_told_until_the_controller_knows_them() {
     let (controller, mut asked) = ControllerHandle::answered_by_test(world.clone());
     let (assignments, assigned) = mpsc::unbounded_channel();
     let [first, second] = [1_001, 1_002].map(Uuid::from_u128);
-    for (partition, dir) in [(0, first), (1, second), (2, first), (3, second)] {
-        assignments.send((id(partition), dir)).unwrap();
+    let mut answers = Vec::new();
+    for (partition, directory) in [(0, first), (1, first), (1, second), (2, first), (3, second)] {
+        let (told, answer) = oneshot::channel();
+        let partition = id(partition);
+        assignments.send(Assignment { partition, directory, told: Some(told) }).unwrap();
+        answers.push(answer);
     }
     let telling = Assignments {
         clock: Arc::clone(&world.clock),
@@ -232,6 +236,8 @@ async fn directories_are_told_until_the_controller_knows_them() {
     reply.send(Ok(Response::AssignReplicasToDirs(never))).unwrap();
     drop(assignments);
     assert!(asked.recv().await.is_none(), "there is no more to tell");
+    let told: Vec<_> = answers.iter_mut().map(|answer| answer.try_recv().is_ok()).collect();
+    assert_eq!(told, [true, false, true, true, true], "what was told later took a place");
 }
 
 /// No wait takes any time, but everybody else has a turn.

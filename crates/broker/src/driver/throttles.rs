@@ -1,5 +1,6 @@
-//! How fast replicas are copied that an administrator has throttled (KIP-73). All partitions of a
-//! broker share one limit for what it gives, and one for what it takes.
+//! How fast replicas are copied that an administrator has throttled (KIP-73), and moved between
+//! log dirs (KIP-113). All partitions of a
+//! broker share one limit for what it gives, one for what it takes, and one for what it moves.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use strandline_types::Instant;
 pub(crate) struct Throttles {
     pub(crate) leader: Throttle,
     pub(crate) follower: Throttle,
+    pub(crate) moves: Throttle,
 }
 
 pub(crate) struct Throttle(Mutex<Quota>);
@@ -20,13 +22,14 @@ impl Throttles {
     pub(crate) fn new(settings: &ReplicationSettings) -> Self {
         let leader = Throttle::new(&settings.leader_throttle);
         let follower = Throttle::new(&settings.follower_throttle);
-        Self { leader, follower }
+        Self { leader, follower, moves: Throttle::new(&settings.moves_throttle) }
     }
 
     /// Limits that were set at run time.
     pub(crate) fn set_limits(&self, settings: &ReplicationSettings) {
         self.leader.set_limit(&settings.leader_throttle);
         self.follower.set_limit(&settings.follower_throttle);
+        self.moves.set_limit(&settings.moves_throttle);
     }
 }
 

@@ -82,10 +82,9 @@ impl Upkeep {
     }
 
     async fn checkpoint_on_demand(self, mut wanted: mpsc::UnboundedReceiver<CheckpointWanted>) {
-        while let Some(CheckpointWanted { partition, written }) = wanted.recv().await {
-            let Some(held) = self.partitions.get(partition) else { continue };
+        while let Some(CheckpointWanted { dir, written }) = wanted.recv().await {
             // Whoever asked may have gone.
-            let _ = written.send(self.checkpoint_dir(held.dir).await);
+            let _ = written.send(self.checkpoint_dir(dir).await);
         }
     }
 
@@ -111,7 +110,7 @@ impl Upkeep {
         for held in self.partitions.all() {
             let segments = held.partition.retain().await;
             if !segments.is_empty() {
-                retired.entry(held.dir).or_default().push((held, segments));
+                retired.entry(held.partition.dir()).or_default().push((held, segments));
             }
         }
         for (dir, retired) in retired {
@@ -132,7 +131,7 @@ impl Upkeep {
         }
     }
 
-    async fn remove(&self, Held { partition, config, dir }: Held, segments: RetiredSegments) {
+    async fn remove(&self, Held { partition, config }: Held, segments: RetiredSegments) {
         let deleted = match partition.remove_segments(segments).await {
             Ok(deleted) => deleted,
             Err(fault) => {
@@ -142,6 +141,7 @@ impl Upkeep {
         };
         let wait = Duration::from_millis(config.file_delete_delay_ms.max(0) as u64);
         let (clock, dirs) = (Arc::clone(&self.world.clock), Arc::clone(&self.dirs));
+        let dir = partition.dir();
         self.world.spawn.spawn(
             Lane::Data,
             Box::pin(async move {
@@ -174,7 +174,7 @@ impl Upkeep {
         let _writing = checkpointing.lock().await;
         let mut offsets = Offsets::new();
         for held in self.partitions.all() {
-            if held.dir == dir {
+            if held.partition.is_checkpointed_in(dir) {
                 let offset = checkpointed(&held.partition, checkpoint);
                 offsets.insert(held.partition.name().clone(), offset);
             }
@@ -191,7 +191,9 @@ impl Upkeep {
                 Ok(DirState::Online) => {
                     tracing::info!(dir = %dir.log.path().display(), "there is room again");
                     let here = self.partitions.all();
-                    here.iter().filter(|it| it.dir == index).for_each(|it| it.partition.resume());
+                    here.iter()
+                        .filter(|it| it.partition.dir() == index)
+                        .for_each(|it| it.partition.resume());
                     self.room.notify_one();
                 }
                 Ok(_) => {}

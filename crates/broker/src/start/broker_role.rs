@@ -19,6 +19,7 @@ use crate::driver::groups::Groups;
 use crate::driver::images::Follower;
 use crate::driver::isr::IsrProposals;
 use crate::driver::lifecycle::Lifecycle;
+use crate::driver::moves::{Mover, Moves};
 use crate::driver::partition::{CheckpointWanted, PartitionContext};
 use crate::driver::replicas::{self, FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::throttles::Throttles;
@@ -30,6 +31,7 @@ use crate::session::Connections;
 /// What requests and a clean stop need of it.
 pub(super) struct BrokerRole {
     pub(super) partitions: Partitions,
+    pub(super) moves: Moves,
     pub(super) groups: Groups,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) upkeep: Upkeep,
@@ -42,6 +44,7 @@ pub(super) struct BrokerTasks {
     follower: Follower,
     proposals: IsrProposals,
     assignments: Assignments,
+    mover: Mover,
     checkpoints_wanted: mpsc::UnboundedReceiver<CheckpointWanted>,
 }
 
@@ -62,7 +65,8 @@ impl BrokerRole {
         let (assignments, assigned) = mpsc::unbounded_channel();
         let (checkpoints, checkpoints_wanted) = mpsc::unbounded_channel();
         let room = Arc::new(Notify::new());
-        let context = PartitionContext {
+        let moves = Moves::default();
+        let context = Arc::new(PartitionContext {
             node: config.node_id,
             clock: Arc::clone(&world.clock),
             spawn: Arc::clone(&world.spawn),
@@ -70,15 +74,19 @@ impl BrokerRole {
             checkpoints,
             metrics: Arc::clone(&node.metrics),
             throttles: Throttles::new(&config.replication),
-        };
+        });
         let replicas = Replicas::new(
             world.clone(),
             Arc::clone(&node.dirs),
             partitions.clone(),
-            Arc::new(context),
+            Arc::clone(&context),
             ReplicaSettings::of(config),
             found,
-            (assignments, Fetchers::new(world.clone(), config, broker_epoch.clone())),
+            (
+                assignments.clone(),
+                Fetchers::new(world.clone(), config, broker_epoch.clone()),
+                moves.clone(),
+            ),
         );
         let tasks = BrokerTasks {
             follower: Follower {
@@ -104,6 +112,14 @@ impl BrokerRole {
                 controller: control.controller.clone(),
                 assigned,
             },
+            mover: Mover {
+                world: world.clone(),
+                dirs: Arc::clone(&node.dirs),
+                partitions: partitions.clone(),
+                context,
+                moves: moves.clone(),
+                assignments,
+            },
             checkpoints_wanted,
         };
         let role = Self {
@@ -128,6 +144,7 @@ impl BrokerRole {
                 room,
             },
             partitions,
+            moves,
             applied,
         };
         (role, tasks)
@@ -138,6 +155,7 @@ impl BrokerRole {
         let (me, epoch) = (lifecycle.identity.node_id, lifecycle.broker_epoch.subscribe());
         Served {
             partitions: self.partitions.clone(),
+            moves: self.moves.clone(),
             groups: self.groups.clone(),
             producer_ids: ProducerIds::new(me, epoch),
             image: self.applied.clone(),
@@ -172,6 +190,7 @@ impl BrokerRole {
         spawn.spawn(Lane::Control, Box::pin(Arc::clone(&self.lifecycle).keep_alive()));
         spawn.spawn(Lane::Control, Box::pin(tasks.proposals.run()));
         spawn.spawn(Lane::Control, Box::pin(tasks.assignments.run()));
+        spawn.spawn(Lane::Data, Box::pin(tasks.mover.run()));
         self.upkeep.start(tasks.checkpoints_wanted);
         self.watch_dirs(node);
         Ok(())
@@ -189,7 +208,8 @@ impl BrokerRole {
                 let gone = states.wait_for(|state| *state == DirState::Offline).await.is_ok();
                 if gone {
                     tracing::error!(dir = path, "log directory is offline");
-                    for held in partitions.all().iter().filter(|held| held.dir == index) {
+                    for held in partitions.all().iter().filter(|held| held.partition.dir() == index)
+                    {
                         held.partition.take_offline();
                     }
                     if dirs.log_dirs().all(|(_, dir)| !dir.is_usable()) {

@@ -57,7 +57,7 @@ pub(super) async fn close(
     broker: Option<&BrokerRole>,
 ) -> Result<(), StoreFault> {
     let mut open = broker.map(|it| it.partitions.all()).unwrap_or_default();
-    open.retain(|held| node.dirs.get(held.dir).is_usable());
+    open.retain(|held| node.dirs.get(held.partition.dir()).is_usable());
     let mut closed = close_all(&node.world, open).await;
     let metadata = control.quorum.stop().await.transpose();
     let mut first_fault = None;
@@ -105,7 +105,7 @@ async fn close_all(world: &World, partitions: Vec<Held>) -> BTreeMap<DirIndex, C
     let mut dirs: BTreeMap<DirIndex, ClosedDir> = BTreeMap::new();
     while let Some((held, outcome)) = closed.recv().await {
         let name = held.partition.name().to_string();
-        dirs.entry(held.dir).or_default().add(name, outcome.map(Some));
+        dirs.entry(held.partition.dir()).or_default().add(name, outcome.map(Some));
     }
     dirs
 }

@@ -13,6 +13,7 @@ use super::{Fatal, StartError};
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::groups::Groups;
+use crate::driver::moves::Moves;
 use crate::handles::{Handles, Identity};
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -57,7 +58,7 @@ impl Node {
     pub(super) fn handles(&self, control: &Control, served: Served) -> Arc<Handles> {
         let fetch_sessions_max = self.config.network.fetch_session_slots.max(0) as usize;
         let entropy = Arc::clone(&self.world.entropy);
-        let Served { partitions, groups, producer_ids, image } = served;
+        let Served { partitions, moves, groups, producer_ids, image } = served;
         Arc::new(Handles {
             clock: Arc::clone(&self.world.clock),
             entropy: Arc::clone(&entropy),
@@ -67,6 +68,7 @@ impl Node {
             quorum: control.quorum.clone(),
             dirs: Arc::clone(&self.dirs),
             partitions,
+            moves,
             fetch_sessions: FetchSessions::new(fetch_sessions_max, entropy),
             producer_ids,
             groups,
@@ -79,6 +81,7 @@ impl Node {
 /// What the roles differ in, as far as requests see it.
 pub(super) struct Served {
     pub(super) partitions: Partitions,
+    pub(super) moves: Moves,
     pub(super) groups: Groups,
     pub(super) producer_ids: ProducerIds,
     pub(super) image: watch::Receiver<Arc<Image>>,
@@ -94,6 +97,7 @@ impl Served {
             groups: Groups::new(&node.world, &node.config, partitions.clone(), image.clone()),
             producer_ids: ProducerIds::new(node.config.node_id, no_epoch),
             partitions,
+            moves: Moves::default(),
             image,
         }
     }

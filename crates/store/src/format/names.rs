@@ -162,6 +162,13 @@ pub fn stray_dir_name(partition: &TopicPartition, unique: Uuid) -> String {
     marked_dir_name(partition, unique, "-stray")
 }
 
+/// The name under which a partition is copied from another log dir; `None` for a topic whose name
+/// leaves no room for it.
+pub fn future_dir_name(partition: &TopicPartition, unique: Uuid) -> Option<String> {
+    let name = marked_dir_name(partition, unique, "-future");
+    name.starts_with(&format!("{partition}.")).then_some(name)
+}
+
 fn marked_dir_name(partition: &TopicPartition, unique: Uuid, mark: &str) -> String {
     let id = format!("{:032x}", u128::from_be_bytes(unique.0));
     let mut name = partition.to_string();

@@ -37,6 +37,7 @@ use crate::cx::ListenerRole;
 use crate::dirs::{Dir, Dirs};
 use crate::driver::controller::ControllerHandle;
 use crate::driver::groups::Groups;
+use crate::driver::moves::Moves;
 use crate::driver::partition::{IsrProposal, PartitionContext};
 use crate::driver::quorum::{self, MetadataLogOptions, QuorumOptions};
 use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
@@ -142,6 +143,7 @@ impl TestNode {
             (
                 mpsc::unbounded_channel().0,
                 Fetchers::new(world.clone(), &config, broker_epoch.clone()),
+                Moves::default(),
             ),
         );
         replicas.begin_to_follow();
@@ -160,6 +162,7 @@ impl TestNode {
             quorum,
             dirs: Arc::clone(&dirs),
             partitions: partitions.clone(),
+            moves: Moves::default(),
             fetch_sessions: FetchSessions::new(10, Arc::clone(&world.entropy)),
             producer_ids: ProducerIds::new(NodeId(id), broker_epoch),
             groups: Groups::start(&world, &config, partitions.clone(), image.clone()),

@@ -24,7 +24,6 @@ use strandline_wire::messages::{
 };
 
 use super::*;
-use crate::dirs::DirIndex;
 use crate::driver::partition::Partition;
 use crate::driver::testing::Node;
 use crate::partitions::Held;
@@ -103,8 +102,8 @@ impl Coordinated {
         let name = TopicPartition { topic: CONSUMER_OFFSETS.into(), partition: PartitionId(0) };
         let partition = node.create_partition(name, id()).await;
         let partitions = Partitions::default();
-        let (config, dir) = (Arc::default(), DirIndex::at(0));
-        partitions.insert(Held { partition: Arc::clone(&partition), config, dir });
+        let config = Arc::default();
+        partitions.insert(Held { partition: Arc::clone(&partition), config });
         let runtime = tokio::runtime::Handle::current();
         let gate = Arc::new(Gate { held: Mutex::new(Some(Vec::new())), runtime });
         let world = World {

@@ -145,7 +145,7 @@ impl Partition {
     async fn do_chore(&self, chore: Chore) {
         match chore {
             Chore::WriteEpochs(epochs) => {
-                if let Err(fault) = self.store.write_epochs(&epochs).await {
+                if let Err(fault) = self.store().write_epochs(&epochs).await {
                     self.refused(fault).await;
                 }
             }
@@ -153,6 +153,10 @@ impl Partition {
                 if let Err(fault) = self.cut().await {
                     self.refused(fault).await;
                 }
+            }
+            Chore::Move(copy, dir, sender) => {
+                // Whoever moves it may have gone: then the next start looks again.
+                let _ = sender.send(self.arrive(*copy, dir).await);
             }
             Chore::Resume => self.go_on().await,
             Chore::Delete(deletion, sender) => self.begin_deletion(deletion, sender).await,
@@ -189,7 +193,7 @@ impl Partition {
     async fn write(&self, admitted: Vec<Admitted>) {
         let Some(upto) = admitted.last().map(|(plan, _)| plan.appended.next_offset) else { return };
         let appends = admitted.into_iter().map(stamped).collect();
-        match self.store.append(appends).await {
+        match self.store().append(appends).await {
             Ok(()) => self.step(Event::Written { upto }),
             Err(fault) => self.refused(fault).await,
         }
@@ -201,7 +205,7 @@ impl Partition {
 
     /// Whatever was written of the last appends is in the log; the rest never was.
     async fn disk_is_full(&self, fault: &StoreFault) {
-        let written = self.store.end();
+        let written = self.store().end();
         let now = self.now();
         let (after, refused) = {
             let mut core = self.core();
@@ -244,7 +248,7 @@ impl Partition {
         // The disk may have refused the epochs too.
         let epochs = self.with_log(|log| log.epochs().entries().to_vec());
         let ready = match cut {
-            Ok(()) => self.store.write_epochs(&epochs).await,
+            Ok(()) => self.store().write_epochs(&epochs).await,
             Err(fault) => Err(fault),
         };
         match ready {
@@ -267,7 +271,7 @@ impl Partition {
     /// Takes what the disk refused out of the log. Holds the token.
     async fn cut_back(&self) -> Result<(), StoreFault> {
         let _files = self.files.lock().await;
-        let snapshots = self.store.snapshots().await?;
+        let snapshots = self.store().snapshots().await?;
         let now = self.now();
         let recovery = {
             let mut core = self.core();
@@ -275,7 +279,7 @@ impl Partition {
             let log = core.replica.log();
             log.truncate_to(log.written_end(), snapshots, now.timestamp)
         };
-        let recovered = self.store.truncate(recovery).await;
+        let recovered = self.store().truncate(recovery).await;
         let mut core = self.core();
         core.is_cutting = false;
         core.replica.replace_log(recovered?.log);

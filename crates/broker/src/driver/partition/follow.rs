@@ -145,15 +145,15 @@ impl Partition {
         let now = self.now();
         let log = match cut {
             Cut::Truncate { to } => {
-                let snapshots = self.store.snapshots().await?;
+                let snapshots = self.store().snapshots().await?;
                 let recovery = self.with_log(|log| log.truncate_to(to, snapshots, now.timestamp));
-                self.store.truncate(recovery).await?.log
+                self.store().truncate(recovery).await?.log
             }
             Cut::StartOver { at } => {
                 let mut log = self.with_log(Clone::clone);
                 let plan = log.start_over_at(at, now.timestamp);
-                let deleted = self.store.start_over(plan).await?;
-                self.store.unlink(deleted).await?;
+                let deleted = self.store().start_over(plan).await?;
+                self.store().unlink(deleted).await?;
                 log
             }
         };
@@ -186,8 +186,8 @@ impl Partition {
         }
         let (written, done) = oneshot::channel();
         // Without a receiver the node is stopping.
-        let _ = self.context.checkpoints.send(CheckpointWanted { partition: self.id, written });
-        done.await.unwrap_or_else(|_| Err(StoreFault::Offline { path: self.store.path() }))
+        let _ = self.context.checkpoints.send(CheckpointWanted { dir: self.dir(), written });
+        done.await.unwrap_or_else(|_| Err(StoreFault::Offline { path: self.store().path() }))
     }
 
     /// What a checkpoint may say of this partition: nothing of what is just being cut off.

@@ -1,5 +1,7 @@
 //! Reads: the view names the readable range, the store turns it into bytes or a range of a file.
 
+use std::sync::Arc;
+
 use strandline_log::EpochEnd;
 use strandline_replica::{ReadRefusal, Reader, View};
 use strandline_store::{ReadRequest, Records, StoreFault, TimestampOffset};
@@ -89,7 +91,10 @@ impl Partition {
     }
 
     pub(crate) async fn read(&self, read: ReadAt) -> Result<FetchRead, ReadRefusal> {
-        let view = self.view();
+        let (view, store) = {
+            let shown = self.shown();
+            (shown.view, Arc::clone(&shown.home.store))
+        };
         if let Some(diverging) = self.diverging_epoch(&view, &read)? {
             return Ok(FetchRead::diverging(view, read.from, diverging));
         }
@@ -103,7 +108,7 @@ impl Partition {
             max_bytes: read.max_bytes,
             at_least_one_batch: read.at_least_one_batch,
         };
-        match self.store.read(request).await {
+        match store.read(request).await {
             Ok(Some(answer)) => {
                 let (records, next_offset) = (answer.records, answer.next_offset);
                 Ok(FetchRead { view, records, next_offset, diverging: None })
@@ -159,7 +164,7 @@ impl Partition {
             segments.map(|it| it.base_offset).filter(|&base| holds(base)).collect()
         });
         for segment in candidates {
-            let found = self.store.find_timestamp(segment, target, view.log_start).await;
+            let found = self.store().find_timestamp(segment, target, view.log_start).await;
             if let Some(found) = found.map_err(|fault| self.read_failed(&fault))? {
                 return self.visible(&view, found, reader, leader_epoch);
             }
@@ -180,7 +185,7 @@ impl Partition {
             Some((segment.base_offset, segment.offset_of_largest))
         });
         let Some((segment, last_offset)) = place else { return Ok(None) };
-        let found = self.store.largest_timestamp(segment, last_offset).await;
+        let found = self.store().largest_timestamp(segment, last_offset).await;
         match found.map_err(|fault| self.read_failed(&fault))? {
             Some(found) => self.visible(&view, found, reader, leader_epoch),
             None => Ok(None),

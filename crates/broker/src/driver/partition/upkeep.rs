@@ -63,7 +63,7 @@ impl Partition {
     ) -> Result<DeletedFiles, StoreFault> {
         let _files = self.files.lock().await;
         let log_start = self.view().log_start;
-        self.store
+        self.store()
             .delete(Deletion { roll: None, segments: retired.0, log_start, epochs: None })
             .await
     }
@@ -76,7 +76,7 @@ impl Partition {
     ) {
         let retired = RetiredSegments(deletion.segments.clone());
         let has_rolled = deletion.roll.is_some();
-        match self.store.delete(Deletion { segments: Vec::new(), ..deletion }).await {
+        match self.store().delete(Deletion { segments: Vec::new(), ..deletion }).await {
             Ok(nothing) => debug_assert!(nothing.is_empty()),
             // Only the epochs were refused, and recovery forgets those before the log's start anyway.
             Err(fault) if fault.is_full() && !has_rolled => {}
@@ -136,7 +136,7 @@ impl Partition {
             core.replica.plan_close()
         };
         let upto = plan.sync.as_ref().map(|sync| sync.upto);
-        self.store.close(plan).await?;
+        self.store().close(plan).await?;
         if let Some(upto) = upto {
             self.step(Event::Synced { upto });
         }
@@ -144,6 +144,6 @@ impl Partition {
     }
 
     fn offline(&self) -> StoreFault {
-        StoreFault::Offline { path: self.store.path() }
+        StoreFault::Offline { path: self.store().path() }
     }
 }

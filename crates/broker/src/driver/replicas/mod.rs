@@ -25,7 +25,8 @@ use tokio::sync::mpsc;
 
 use super::assignments::Assignment;
 use super::fetchers::Fetchers;
-use super::partition::{IsrProposal, Partition, PartitionContext};
+use super::moves::Moves;
+use super::partition::{Home, IsrProposal, Partition, PartitionContext};
 use super::quorum::metadata_partition;
 use crate::dirs::{DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
@@ -87,6 +88,7 @@ pub(crate) struct Replicas {
     defaults_changed: bool,
     assignments: mpsc::UnboundedSender<Assignment>,
     fetchers: Fetchers,
+    moves: Moves,
     opener: Opener,
     /// What no metadata have claimed yet.
     found: Found,
@@ -121,7 +123,7 @@ impl Replicas {
         context: Arc<PartitionContext>,
         settings: ReplicaSettings,
         found: FoundOnDisk,
-        (assignments, fetchers): (mpsc::UnboundedSender<Assignment>, Fetchers),
+        (assignments, fetchers, moves): (mpsc::UnboundedSender<Assignment>, Fetchers, Moves),
     ) -> Self {
         let FoundOnDisk { partitions: found, checkpoints } = found;
         let opener = Opener {
@@ -140,6 +142,7 @@ impl Replicas {
             defaults_changed: false,
             assignments,
             fetchers,
+            moves,
             opener,
             found,
             waiting: Vec::new(),
@@ -248,6 +251,17 @@ impl Replicas {
     ) -> Result<(), StoreFault> {
         let log_dir = &self.dirs.get(dir).log;
         match kind {
+            PartitionDir::Future(partition) => {
+                let topic = self.applied.topics.by_name(&partition.topic);
+                let id = topic.map(|topic| TopicIdPartition {
+                    topic_id: topic.id,
+                    partition: partition.partition,
+                });
+                // What is nobody's copy is a person's business.
+                let Some(held) = id.and_then(|id| self.partitions.get(id)) else { return Ok(()) };
+                log_dir.remove_dir(&log_dir.path().join(name)).await?;
+                self.moves.request(&held.partition, dir);
+            }
             PartitionDir::Live(partition) if *partition != metadata_partition() => {
                 let config = Arc::clone(&self.default_log_config);
                 let options = self.opener.load_options(dir, partition, config);
@@ -259,7 +273,7 @@ impl Replicas {
             }
             PartitionDir::Deleted => log_dir.remove_dir(&log_dir.path().join(name)).await?,
             // A person's business, or the quorum's.
-            PartitionDir::Live(_) | PartitionDir::Future(_) | PartitionDir::Stray => {}
+            PartitionDir::Live(_) | PartitionDir::Stray => {}
         }
         Ok(())
     }
@@ -272,10 +286,13 @@ impl Replicas {
         (config, log_config): (Arc<TopicConfig>, Arc<LogConfig>),
         load: &mut DirLoad,
     ) -> Option<Opening> {
-        let name = TopicPartition { topic: topic.name.to_string(), partition }.to_string();
+        let name = TopicPartition { topic: topic.name.to_string(), partition };
+        let preferred = self.moves.take_preference(&name);
+        let name = name.to_string();
         let (dir, found) = match self.claim(&name, topic.id, &assigned).await {
             Some((dir, found)) => (dir, Some(found)),
-            None => (self.dir_for(&assigned, load)?, None),
+            None if self.was_being_moved(&name) => return None,
+            None => (self.dir_for(&assigned, preferred, load)?, None),
         };
         *load.entry(dir).or_default() += 1;
         Some(Opening { topic, partition, assigned, config, log_config, dir, found })
@@ -308,11 +325,29 @@ impl Replicas {
         Some(claimed)
     }
 
+    /// A copy in the making is here, and what it was made of is not: that lies in a directory that
+    /// has failed, whatever the metadata were told of where it would be.
+    fn was_being_moved(&self, name: &str) -> bool {
+        let copies = format!("{name}.");
+        let mut named_so = self.found.range(copies.clone()..);
+        let is_copy =
+            |(_, found): &(DirIndex, FoundPartition)| matches!(found.kind, PartitionDir::Future(_));
+        named_so
+            .by_ref()
+            .take_while(|(found, _)| found.starts_with(&copies))
+            .any(|(_, found)| found.iter().any(is_copy))
+    }
+
     /// Where to begin a partition that lies nowhere: in the directory that the controller named, or
-    /// the one with the fewest partitions of those that are not cordoned; what a person sends to a
+    /// the one that a person named, or the one with the fewest partitions of those that are not cordoned; what a person sends to a
     /// broker that is cordoned as a whole has to lie somewhere. Nowhere, if it may lie in a directory
     /// that has failed: an empty log must not take the place of that one.
-    fn dir_for(&self, assigned: &PartitionImage, load: &DirLoad) -> Option<DirIndex> {
+    fn dir_for(
+        &self,
+        assigned: &PartitionImage,
+        preferred: Option<DirIndex>,
+        load: &DirLoad,
+    ) -> Option<DirIndex> {
         let is_usable = |dir: &DirIndex| self.dirs.get(*dir).is_usable();
         let unassigned = [Uuid::ZERO, Uuid::ONE];
         let named = assigned.directory(self.node_id).filter(|id| !unassigned.contains(id));
@@ -324,6 +359,9 @@ impl Replicas {
         if has_failed_dir && (named.is_some() || was_there_at_start) {
             return None;
         }
+        if let Some(dir) = preferred.filter(is_usable) {
+            return Some(dir);
+        }
         let usable = load.iter().filter(|(dir, _)| is_usable(dir));
         usable
             .min_by_key(|(dir, held)| (self.dirs.get(**dir).is_cordoned(), **held))
@@ -333,7 +371,7 @@ impl Replicas {
     fn dir_load(&self) -> DirLoad {
         let mut load: DirLoad = self.dirs.log_dirs().map(|(dir, _)| (dir, 0)).collect();
         for held in self.partitions.all() {
-            *load.entry(held.dir).or_default() += 1;
+            *load.entry(held.partition.dir()).or_default() += 1;
         }
         load
     }
@@ -395,19 +433,20 @@ impl Replicas {
             && assigned.directory(self.node_id) != Some(lies_in)
         {
             // Without a receiver the node is stopping.
-            let _ = self.assignments.send((id, lies_in));
+            let _ =
+                self.assignments.send(Assignment { partition: id, directory: lies_in, told: None });
         }
         let partition = Partition::new(
             Arc::clone(&self.context),
             name,
             id,
-            store,
+            Home { dir, store },
             log,
             self.replica_config(&config),
             high_watermark,
         );
         self.throttle(&partition, &config);
-        self.partitions.insert(Held { partition: Arc::clone(&partition), config, dir });
+        self.partitions.insert(Held { partition: Arc::clone(&partition), config });
         self.assign(&partition, &assigned, cluster);
     }
 
@@ -471,34 +510,19 @@ impl Replicas {
 
     /// Gone for clients at once; its files a little later.
     async fn delete(&self, id: TopicIdPartition) {
-        let Some(Held { partition, config, dir }) = self.partitions.remove(id) else { return };
-        let closed = partition.close().await;
-        partition.set_fetcher(None);
-        let dirs = Arc::clone(&self.dirs);
-        let log_dir = &dirs.get(dir).log;
-        let unique = random_uuid(&*self.world.entropy);
-        let renamed = match closed {
-            Ok(_) => log_dir.delete_partition(partition.store(), partition.name(), unique).await,
-            Err(fault) => Err(fault),
-        };
-        let path = match renamed {
-            Ok(path) => path,
-            Err(fault) => {
-                tracing::error!(partition = %partition.name(), %fault, "cannot delete a partition");
-                return;
+        let Some(held) = self.partitions.remove(id) else { return };
+        let closed = held.partition.close().await;
+        held.partition.set_fetcher(None);
+        match closed {
+            // A move that was under way has arrived before the files were closed.
+            Ok(_) => {
+                delete_files(&self.world, &self.dirs, &held.partition.home(), &held).await;
             }
-        };
-        let wait = Duration::from_millis(config.file_delete_delay_ms.max(0) as u64);
-        let clock = Arc::clone(&self.world.clock);
-        self.world.spawn.spawn(
-            Lane::Data,
-            Box::pin(async move {
-                clock.sleep(wait).await;
-                if let Err(fault) = dirs.get(dir).log.remove_dir(&path).await {
-                    tracing::error!(path = %path.display(), %fault, "cannot remove a deleted partition");
-                }
-            }),
-        );
+            Err(fault) => {
+                let partition = held.partition.name();
+                tracing::error!(%partition, %fault, "cannot delete a partition");
+            }
+        }
     }
 
     fn reconfigure(&self, image: &Image, topic: &Topic) {
@@ -535,6 +559,31 @@ impl Replicas {
             lag_time_max: self.settings.lag_time_max,
         }
     }
+}
+
+/// Files that are no partition any more are out of the way at once, and go a little later.
+pub(super) async fn delete_files(world: &World, dirs: &Arc<Dirs>, home: &Home, held: &Held) {
+    let partition = held.partition.name();
+    let log_dir = &dirs.get(home.dir).log;
+    let unique = random_uuid(&*world.entropy);
+    let path = match log_dir.delete_partition(&home.store, partition, unique).await {
+        Ok(path) => path,
+        Err(fault) => {
+            tracing::error!(%partition, %fault, "cannot delete a partition");
+            return;
+        }
+    };
+    let wait = Duration::from_millis(held.config.file_delete_delay_ms.max(0) as u64);
+    let (clock, dirs, dir) = (Arc::clone(&world.clock), Arc::clone(dirs), home.dir);
+    world.spawn.spawn(
+        Lane::Data,
+        Box::pin(async move {
+            clock.sleep(wait).await;
+            if let Err(fault) = dirs.get(dir).log.remove_dir(&path).await {
+                tracing::error!(path = %path.display(), %fault, "cannot remove a deleted partition");
+            }
+        }),
+    );
 }
 
 fn tell_of_broker(partition: &Partition, broker: NodeId, cluster: &Cluster) {

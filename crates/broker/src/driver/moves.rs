@@ -1,0 +1,261 @@
+//! Moves partitions between the log dirs of this node (KIP-113), one after another.
+//!
+//! A copy is made beside the partition in use. When it has nearly everything the controller is told
+//! where the partition will be; once it knows, the rest is copied while no append is under
+//! way, and the copy takes the partition's place. Before that the old files are the partition, after
+//! it the new ones are, and at no moment neither. That a copy's directory is there is also how the next
+//! start knows that a move was under way; it begins anew.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strandline_ports::{World, random_uuid, timeout};
+use strandline_store::format::names::future_dir_name;
+use strandline_store::{Relocation, StoreFault};
+use strandline_types::{Offset, TopicIdPartition, TopicPartition, Uuid};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::assignments::Assignment;
+use super::partition::{Partition, PartitionContext};
+use super::replicas::delete_files;
+use crate::dirs::{DirIndex, Dirs};
+use crate::partitions::{Held, Partitions};
+
+/// What is copied between two looks at the limit, and at whether the move is still wanted.
+const PIECE_BYTES: u32 = 1024 * 1024;
+/// How long a step waits for the metadata, for a limit or for room before the next look.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Partitions that this node does not hold and that somebody has named a directory for.
+const PREFERENCES_MAX: usize = 10_000;
+
+/// What is to be moved. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Moves(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    moves: BTreeMap<TopicIdPartition, Move>,
+    next_turn: u64,
+    /// Where partitions are to be made that come to this node.
+    preferred: BTreeMap<TopicPartition, DirIndex>,
+}
+
+/// One move, and how far it has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Move {
+    pub(crate) to: DirIndex,
+    pub(crate) copied_bytes: u64,
+    /// Everything before is copied.
+    pub(crate) upto: Offset,
+    /// The lowest is next. Another one for the same partition is another move.
+    turn: u64,
+}
+
+impl Moves {
+    /// The partition is to lie there. Whatever was under way to another directory is called off.
+    pub(crate) fn request(&self, partition: &Partition, to: DirIndex) {
+        let mut state = self.state();
+        let id = partition.id();
+        if partition.dir() == to {
+            state.moves.remove(&id);
+        } else if state.moves.get(&id).is_none_or(|known| known.to != to) {
+            let turn = state.take_turn();
+            state.moves.insert(id, Move { to, copied_bytes: 0, upto: Offset::ZERO, turn });
+        }
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    /// A partition that is not here yet is to be made there.
+    pub(crate) fn prefer(&self, partition: TopicPartition, to: DirIndex) {
+        let mut state = self.state();
+        if state.preferred.len() < PREFERENCES_MAX || state.preferred.contains_key(&partition) {
+            state.preferred.insert(partition, to);
+        }
+    }
+
+    /// Where the partition is to be made, if somebody said so.
+    pub(crate) fn take_preference(&self, partition: &TopicPartition) -> Option<DirIndex> {
+        self.state().preferred.remove(partition)
+    }
+
+    pub(crate) fn under_way(&self) -> BTreeMap<TopicIdPartition, Move> {
+        self.state().moves.clone()
+    }
+
+    fn next(&self) -> Option<(TopicIdPartition, Move)> {
+        let state = self.state();
+        state.moves.iter().min_by_key(|(_, it)| it.turn).map(|(id, it)| (*id, *it))
+    }
+
+    fn is_current(&self, id: TopicIdPartition, job: Move) -> bool {
+        self.state().moves.get(&id).is_some_and(|it| it.turn == job.turn)
+    }
+
+    fn progress(&self, id: TopicIdPartition, job: Move, copy: &Relocation) {
+        let mut state = self.state();
+        if let Some(known) = state.moves.get_mut(&id).filter(|it| it.turn == job.turn) {
+            (known.copied_bytes, known.upto) = (copy.copied_bytes(), copy.upto());
+        }
+    }
+
+    fn end(&self, id: TopicIdPartition, job: Move) {
+        let mut state = self.state();
+        if state.moves.get(&id).is_some_and(|it| it.turn == job.turn) {
+            state.moves.remove(&id);
+        }
+    }
+
+    /// The others first.
+    fn put_off(&self, id: TopicIdPartition, job: Move) {
+        let mut state = self.state();
+        let turn = state.take_turn();
+        if let Some(known) = state.moves.get_mut(&id).filter(|it| it.turn == job.turn) {
+            known.turn = turn;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_turn(&mut self) -> u64 {
+        self.next_turn += 1;
+        self.next_turn
+    }
+}
+
+/// Carries the moves out.
+pub(crate) struct Mover {
+    pub(crate) world: World,
+    pub(crate) dirs: Arc<Dirs>,
+    pub(crate) partitions: Partitions,
+    pub(crate) context: Arc<PartitionContext>,
+    pub(crate) moves: Moves,
+    pub(crate) assignments: mpsc::UnboundedSender<Assignment>,
+}
+
+impl Mover {
+    /// Runs as long as the node.
+    pub(crate) async fn run(self) {
+        loop {
+            let Some((id, job)) = self.moves.next() else {
+                self.moves.0.changed.notified().await;
+                continue;
+            };
+            match self.carry_out(id, job).await {
+                Ok(()) => self.moves.end(id, job),
+                Err(fault) if fault.is_full() => {
+                    tracing::warn!(%fault, "a move between log directories waits for room");
+                    self.moves.put_off(id, job);
+                    self.world.clock.sleep(LOOK_EVERY).await;
+                }
+                Err(fault) => {
+                    tracing::error!(%fault, "cannot move a partition to another log directory");
+                    self.moves.end(id, job);
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&self, id: TopicIdPartition, job: Move) -> Result<(), StoreFault> {
+        let Some(held) = self.partitions.get(id) else { return Ok(()) };
+        let partition = Arc::clone(&held.partition);
+        let unique = random_uuid(&*self.world.entropy);
+        let Some(future) = future_dir_name(partition.name(), unique) else { return Ok(()) };
+        let dirs = Arc::clone(&self.dirs);
+        let (from, target) = (partition.dir(), dirs.get(job.to));
+        let Some(target_id) = target.id else { return Ok(()) };
+        partition.set_moves_to(Some(job.to));
+        let mut has_told = false;
+        let outcome = match target.log.begin_relocation(partition.store(), &future).await {
+            Ok(mut copy) => {
+                match self.copy(&held, job, target_id, &mut copy, &mut has_told).await {
+                    Ok(true) => partition.move_to(copy, job.to).await.map(Some),
+                    Ok(false) => Ok(None),
+                    Err(fault) => Err(fault),
+                }
+            }
+            Err(fault) => Err(fault),
+        };
+        if let Ok(Some(old)) = outcome {
+            let (name, to) = (partition.name(), target.log.path().display());
+            tracing::info!(partition = %name, %to, "moved to another log directory");
+            // Where the new directory fails just now, the old files stay for a person to look at.
+            if target.is_usable() {
+                delete_files(&self.world, &dirs, &old, &held).await;
+            }
+            return Ok(());
+        }
+        partition.set_moves_to(None);
+        if let Some(stays) = dirs.get(from).id.filter(|_| has_told) {
+            // Without a receiver the node is stopping.
+            let _ =
+                self.assignments.send(Assignment { partition: id, directory: stays, told: None });
+        }
+        let leftover = target.log.remove_dir(&target.log.path().join(future)).await;
+        outcome.and(leftover)
+    }
+
+    /// Copies until next to nothing is missing, and the controller knows that the partition will be
+    /// there: were it told later, a crash in between would leave two logs of which it names the
+    /// wrong one. False when the move is not wanted any more.
+    async fn copy(
+        &self,
+        held: &Held,
+        job: Move,
+        target: Uuid,
+        copy: &mut Relocation,
+        has_told: &mut bool,
+    ) -> Result<bool, StoreFault> {
+        let partition = &held.partition;
+        let id = partition.id();
+        let mut telling: Option<oneshot::Receiver<()>> = None;
+        loop {
+            let is_held = |it: Held| Arc::ptr_eq(&it.partition, partition);
+            let is_there = self.partitions.get(id).is_some_and(is_held);
+            if !self.moves.is_current(id, job) || !is_there || partition.view().is_offline {
+                return Ok(false);
+            }
+            let now = self.world.clock.now().instant;
+            if let Some(until) = self.context.throttles.moves.exceeded_until(now) {
+                self.world.clock.sleep_until(until.min(now + LOOK_EVERY)).await;
+                continue;
+            }
+            let copied = copy.advance(PIECE_BYTES).await?;
+            self.context.throttles.moves.record(now, copied.into());
+            self.moves.progress(id, job, copy);
+            if copied > 0 && copy.missing_bytes() > PIECE_BYTES.into() {
+                continue;
+            }
+            *has_told = true;
+            let answer = telling.get_or_insert_with(|| self.tell(id, target));
+            match timeout(&*self.world.clock, now + LOOK_EVERY, answer).await {
+                Ok(Ok(())) => return Ok(true),
+                // Told otherwise since, or the node is stopping.
+                Ok(Err(_)) => {
+                    telling = None;
+                    self.world.clock.sleep(LOOK_EVERY).await;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Tells the controller where the partition will be.
+    fn tell(&self, partition: TopicIdPartition, directory: Uuid) -> oneshot::Receiver<()> {
+        let (told, answer) = oneshot::channel();
+        // Without a receiver the node is stopping.
+        let _ = self.assignments.send(Assignment { partition, directory, told: Some(told) });
+        answer
+    }
+}

@@ -1,0 +1,298 @@
+//! A copy of a partition in another log dir, made while the partition is in use (KIP-113).
+//!
+//! The files are copied as they are: segments only grow at their end, so what was copied stays right
+//! until the log is cut, and then the copy begins anew. The copy lies in a directory of its own whose
+//! name says that it is none yet; only when it is whole and durable does it take the partition's
+//! name. A crash leaves the one or the other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strandline_log::EpochStart;
+use strandline_ports::{File, OpenMode};
+use strandline_types::Offset;
+use strandline_wire::records::{BatchHeader, HEADER_BYTES};
+
+use super::{PartitionStore, PendingIndexes, Shared, StoredSegment, log_of};
+use crate::fault::{Context, Result, StoreFault};
+use crate::format::names::{FileKind, OffsetFile};
+use crate::format::{leader_epochs, partition_metadata};
+
+/// See the module text.
+pub struct Relocation {
+    source: Arc<PartitionStore>,
+    target: Arc<Shared>,
+    /// Where the copy lies while it is none yet.
+    path: PathBuf,
+    generation: u32,
+    segments: BTreeMap<Offset, Copied>,
+    /// Everything before is copied.
+    upto: Offset,
+}
+
+/// How far one segment is copied.
+struct Copied {
+    file: Arc<dyn File>,
+    bytes: u32,
+    /// Where the batch begins whose header has not been seen yet.
+    next_batch: u32,
+    /// Its indexes too, and all of it is durable.
+    is_finished: bool,
+}
+
+/// A piece of a segment to be copied.
+struct Piece {
+    base_offset: Offset,
+    from: u32,
+    len: u32,
+}
+
+impl Relocation {
+    pub(crate) async fn begin(
+        source: Arc<PartitionStore>,
+        target: Arc<Shared>,
+        path: PathBuf,
+    ) -> Result<Self> {
+        let generation = source.state().generation;
+        let (segments, upto) = (BTreeMap::new(), Offset::ZERO);
+        let relocation = Self { source, target, path, generation, segments, upto };
+        relocation.make_dir().await?;
+        Ok(relocation)
+    }
+
+    /// Everything before this offset is copied.
+    pub fn upto(&self) -> Offset {
+        self.upto
+    }
+
+    pub fn copied_bytes(&self) -> u64 {
+        self.segments.values().map(|copied| u64::from(copied.bytes)).sum()
+    }
+
+    /// How much the copy lacks now.
+    pub fn missing_bytes(&self) -> u64 {
+        self.source.size_bytes().saturating_sub(self.copied_bytes())
+    }
+
+    /// Copies some more, at most `max_bytes`, and gives how many those were: 0 when the copy has
+    /// everything.
+    ///
+    /// # Errors
+    /// When a disk refuses.
+    pub async fn advance(&mut self, max_bytes: u32) -> Result<u32> {
+        if self.generation != self.source.state().generation {
+            self.begin_anew().await?;
+        }
+        let stored = self.source.state().segments.clone();
+        self.follow_retention(&stored).await?;
+        loop {
+            let Some(piece) = self.next_piece(&stored, max_bytes).await? else { return Ok(0) };
+            if piece.len == 0 {
+                self.finish_segment(piece.base_offset).await?;
+                continue;
+            }
+            return self.copy(&piece).await;
+        }
+    }
+
+    /// Brings the copy to the last byte and makes it durable. Nothing may be written to the
+    /// partition meanwhile.
+    ///
+    /// # Errors
+    /// When a disk refuses.
+    pub async fn complete(&mut self, epochs: &[EpochStart]) -> Result<()> {
+        self.source.write_pending_indexes().await?;
+        while self.advance(u32::MAX).await? > 0 {}
+        let active = self.segments.last_key_value().map(|(base_offset, _)| *base_offset);
+        if let Some(active) = active {
+            self.finish_segment(active).await?;
+        }
+        for offset in self.source.snapshots().await? {
+            self.copy_small(OffsetFile::live(offset, FileKind::ProducerSnapshot)).await?;
+        }
+        let path = self.path.join(leader_epochs::FILE_NAME);
+        let written = self.target.io.replace(&path, leader_epochs::encode(epochs)).await;
+        self.target.judge(written)?;
+        self.upto = self.source.end();
+        let synced = self.target.io.sync_dir(&self.path).await;
+        self.target.judge(synced)
+    }
+
+    /// Gives the copy the partition's name. From here on it is the partition, whatever happens: a
+    /// disk that fails afterwards takes the directory offline, and nothing else.
+    ///
+    /// # Errors
+    /// When the disk refuses the name.
+    pub async fn take_over(self, name: &str) -> Result<Arc<PartitionStore>> {
+        let path = self.target.dir.join(name);
+        let renamed = self.target.io.rename(&self.path, &path).await;
+        self.target.judge(renamed)?;
+        let synced = self.target.io.sync_dir(&self.target.dir).await;
+        if let Err(fault) = self.target.judge(synced) {
+            tracing::error!(%fault, "the new name of a partition may not be durable");
+        }
+        let store = PartitionStore::new(self.target, &path, 0);
+        {
+            let source = self.source.state();
+            let mut state = store.state();
+            state.segments.clone_from(&source.segments);
+            state.end = source.end;
+            state.pending = PendingIndexes {
+                offset: source.pending.offset.clone(),
+                time: source.pending.time.clone(),
+            };
+            state.is_closing = source.is_closing;
+            state.is_unnamed = false;
+            state.dir_synced_upto =
+                source.segments.last().map_or(source.end, |it| it.base_offset + 1);
+        }
+        Ok(store)
+    }
+
+    async fn make_dir(&self) -> Result<()> {
+        let path = self.path.clone();
+        let made = self.target.io.run(move |disk| disk.create_dir_all(&path)).await;
+        self.target.judge(made.context("create", &self.path))?;
+        self.copy_file(partition_metadata::FILE_NAME).await
+    }
+
+    /// The log was cut, and what was copied may be what went.
+    async fn begin_anew(&mut self) -> Result<()> {
+        self.generation = self.source.state().generation;
+        self.segments.clear();
+        self.upto = Offset::ZERO;
+        let path = self.path.clone();
+        let removed = self.target.io.run(move |disk| disk.remove_dir_all(&path)).await;
+        self.target.judge(removed.context("remove", &self.path))?;
+        self.make_dir().await
+    }
+
+    /// Segments that have gone are no part of the copy either.
+    async fn follow_retention(&mut self, stored: &[StoredSegment]) -> Result<()> {
+        let is_there = |base: &Offset| stored.iter().any(|segment| segment.base_offset == *base);
+        let gone: Vec<Offset> =
+            self.segments.keys().copied().filter(|base| !is_there(base)).collect();
+        let mut paths = Vec::new();
+        for base_offset in gone {
+            self.segments.remove(&base_offset);
+            let kinds = FileKind::OF_SEGMENT.into_iter();
+            paths.extend(kinds.map(|kind| self.file_path(OffsetFile::live(base_offset, kind))));
+        }
+        let removed = self.target.io.remove_files(paths).await;
+        self.target.judge(removed)
+    }
+
+    /// What comes next; without bytes, a segment that is copied to its end and has a successor.
+    async fn next_piece(
+        &mut self,
+        stored: &[StoredSegment],
+        max_bytes: u32,
+    ) -> Result<Option<Piece>> {
+        for (at, segment) in stored.iter().enumerate() {
+            let base_offset = segment.base_offset;
+            if !self.segments.contains_key(&base_offset) {
+                let file = self.create(OffsetFile::live(base_offset, FileKind::Log)).await?;
+                let copied = Copied { file, bytes: 0, next_batch: 0, is_finished: false };
+                self.segments.insert(base_offset, copied);
+            }
+            let copied = &self.segments[&base_offset];
+            let from = copied.bytes;
+            let len = (segment.size_bytes - from).min(max_bytes);
+            let has_successor = at + 1 < stored.len();
+            if len > 0 || (has_successor && !copied.is_finished) {
+                return Ok(Some(Piece { base_offset, from, len }));
+            }
+        }
+        self.upto = self.source.end();
+        Ok(None)
+    }
+
+    async fn copy(&mut self, piece: &Piece) -> Result<u32> {
+        let key = log_of(piece.base_offset);
+        let Some(file) = self.source.existing_file(key).await? else { return Ok(0) };
+        let (from, len) = (piece.from, piece.len);
+        let read = self.source.io().run(move |_| {
+            let mut bytes = vec![0; len as usize];
+            let count = file.read_at(from.into(), &mut bytes)?;
+            bytes.truncate(count);
+            Ok(bytes)
+        });
+        let read: std::io::Result<Vec<u8>> = read.await;
+        let mut bytes = self.source.judge(read.context("read", &self.source.file_path(key)))?;
+        if self.generation != self.source.state().generation {
+            // It may have been cut while it was read: the next step begins anew.
+            return Ok(piece.len);
+        }
+        if bytes.len() < len as usize {
+            return Err(StoreFault::Corrupt {
+                path: self.source.file_path(key),
+                position: u64::from(from) + bytes.len() as u64,
+                reason: "the file is shorter than its segment".into(),
+            });
+        }
+        let Some(copied) = self.segments.get_mut(&piece.base_offset) else { return Ok(0) };
+        let (kept, upto) = walk(&bytes, from, &mut copied.next_batch);
+        bytes.truncate(kept);
+        let count = kept as u32;
+        let written = copied.file.write_at(from.into(), vec![Bytes::from(bytes)]).await;
+        copied.bytes += count;
+        let file = OffsetFile::live(piece.base_offset, FileKind::Log);
+        self.target.judge(written.context("write", &self.file_path(file)))?;
+        self.upto = upto.unwrap_or(self.upto);
+        Ok(count)
+    }
+
+    /// Copies the indexes of a segment that will not grow, and makes all of it durable.
+    async fn finish_segment(&mut self, base_offset: Offset) -> Result<()> {
+        for kind in [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex] {
+            self.copy_small(OffsetFile::live(base_offset, kind)).await?;
+        }
+        let Some(copied) = self.segments.get_mut(&base_offset) else { return Ok(()) };
+        copied.is_finished = true;
+        let synced = copied.file.sync().await;
+        let path = self.file_path(OffsetFile::live(base_offset, FileKind::Log));
+        self.target.judge(synced.context("sync", &path))
+    }
+
+    async fn copy_small(&self, file: OffsetFile) -> Result<()> {
+        self.copy_file(&file.name()).await
+    }
+
+    /// Durably. A file that is not there is not missed.
+    async fn copy_file(&self, name: &str) -> Result<()> {
+        let read = self.source.io().read_whole(&self.source.path().join(name)).await;
+        let Some(bytes) = self.source.judge(read)? else { return Ok(()) };
+        let path = self.path.join(name);
+        let written = self.target.io.write_unsynced(&path, bytes).await;
+        let file = self.target.judge(written)?;
+        self.target.judge(file.sync().await.context("sync", &path))
+    }
+
+    async fn create(&self, file: OffsetFile) -> Result<Arc<dyn File>> {
+        let opened = self.target.io.open(&self.file_path(file), OpenMode::Create).await;
+        self.target.judge(opened)
+    }
+
+    fn file_path(&self, file: OffsetFile) -> PathBuf {
+        self.path.join(file.name())
+    }
+}
+
+/// Looks for the batches that begin in a piece: how much of it to keep, so that the next piece does
+/// not begin within a header, and the offset before which everything is there.
+fn walk(bytes: &[u8], from: u32, next_batch: &mut u32) -> (usize, Option<Offset>) {
+    let mut upto = None;
+    while let Some(at) = next_batch.checked_sub(from).map(|at| at as usize) {
+        let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) else { break };
+        let Some(header) = BatchHeader::parse(rest) else {
+            // A piece that is all within one header cannot be shortened.
+            return (if at > 0 { at } else { bytes.len() }, upto);
+        };
+        upto = Some(header.base_offset());
+        let size = (header.length().max(0) as u32).saturating_add(12).max(HEADER_BYTES as u32);
+        *next_batch = next_batch.saturating_add(size);
+    }
+    (bytes.len(), upto)
+}

@@ -1,0 +1,59 @@
+//! A partition is copied to another log dir while it grows, rolls and is cut.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::sync::Arc;
+
+use common::{DIR_NAME, Node, Options, open_dir, values};
+use strandline_types::Offset;
+
+#[tokio::test]
+async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
+    for piece in [50, 700, 100_000] {
+        let home = tempfile::tempdir().unwrap();
+        let (from, to) = (home.path().join("from"), home.path().join("to"));
+        let mut node = Node::create(&from, Options::default()).await;
+        let mut all = values(0, 60, 100);
+        for some in all.chunks(3) {
+            node.append_values(some, 1000).await;
+        }
+        let target = open_dir(&to, &Options::default()).await;
+        let future = format!("{DIR_NAME}.0123-future");
+        let mut copy = target.begin_relocation(Arc::clone(&node.store), &future).await.unwrap();
+        for round in 0..40 {
+            copy.advance(piece).await.unwrap();
+            assert!(copy.upto() <= Offset(all.len() as i64));
+            if round == 20 {
+                // Everything from here on was never committed, and other records come.
+                all.truncate(45);
+                node.truncate(Offset(45), 2000).await;
+            }
+            let more = [format!("after round {round}")];
+            node.append_values(&more, 3000 + round).await;
+            all.extend(more);
+        }
+        copy.complete(node.log.epochs().entries()).await.unwrap();
+        assert_eq!((copy.upto(), copy.missing_bytes()), (Offset(all.len() as i64), 0));
+        let moved = copy.take_over(DIR_NAME).await.unwrap();
+        assert!(!to.join(future).exists());
+        for entry in fs::read_dir(from.join(DIR_NAME)).unwrap() {
+            let name = entry.unwrap().file_name();
+            let [ours, copied] = [&from, &to].map(|dir| fs::read(dir.join(DIR_NAME).join(&name)));
+            assert!(ours.unwrap() == copied.unwrap(), "{name:?} with pieces of {piece}");
+        }
+        // The copy goes on where the log was.
+        node.store = moved;
+        let more = values(60, 30, 100);
+        for some in more.chunks(3) {
+            node.append_values(some, 9000).await;
+        }
+        all.extend(more);
+        let expected: Vec<_> = all.into_iter().enumerate().map(|(i, it)| (i as i64, it)).collect();
+        assert_eq!(node.read_all(u32::MAX).await, expected, "pieces of {piece}");
+        drop((node, target));
+        let (node, _) = Node::open(&to, Options::default()).await.unwrap();
+        assert_eq!(node.read_all(u32::MAX).await, expected, "pieces of {piece}, after a crash");
+    }
+}
