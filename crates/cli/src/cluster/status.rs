@@ -1,11 +1,11 @@
 //! How the cluster is: who is there, what is in trouble, what moves, and what to do about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strandline_client::admin::{ConfigResource, Quorum, QuorumReplica};
+use strandline_client::admin::{ClusterNode, ConfigResource, Quorum, QuorumReplica};
 use strandline_client::{Admin, ClientError, Partition};
 use strandline_types::{NodeId, TopicPartition};
 
@@ -263,32 +263,43 @@ impl Status {
     /// What a person can do, the most urgent first.
     fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();
-        let fenced: Vec<NodeId> =
-            self.view.cluster.nodes.iter().filter(|it| it.is_fenced).map(|it| it.id).collect();
-        if self.count(Trouble::Offline) > 0 {
-            steps.push(
-                "start the brokers of the offline partitions: nobody can read or write these"
-                    .to_owned(),
-            );
+        let offline = self.troubles.iter().filter(|(it, _, _)| *it == Trouble::Offline);
+        let missed: BTreeSet<NodeId> = offline.flat_map(|(_, _, it)| it.replicas.clone()).collect();
+        if !missed.is_empty() {
+            let missed = nodes(&missed.into_iter().collect::<Vec<_>>());
+            steps.push(format!("start the brokers that have the offline partitions ({missed}): nobody can read or write these"));
         }
-        let held = self.held();
-        for id in fenced {
-            steps.push(match held.get(&id).map_or(0, |it| it.replicas) {
-                0 => format!("broker {id} is fenced and holds nothing: start it, or `strandline cluster unregister {id}`"),
-                _ => format!("broker {id} is fenced: start it, look at its log, or `strandline cluster drain {id}`"),
-            });
-        }
+        let (brokers, held) = (&self.view.cluster.nodes, self.held());
+        steps.extend(brokers.iter().filter_map(|node| self.step_of(node, &held)));
         if let Err(error) = &self.quorum {
             steps.push(format!("see whether a majority of the controllers is up: {error}"));
         }
-        let is_slow = !self.troubles.is_empty() && steps.is_empty();
-        if is_slow && self.view.moving.is_empty() {
+        let is_explained =
+            brokers.iter().any(|node| node.is_fenced) || !self.view.moving.is_empty();
+        if !self.troubles.is_empty() && !is_explained {
             steps.push("look at the logs of the brokers whose replicas are not in sync; they catch up by themselves when nothing keeps them".into());
         }
         if steps.is_empty() && self.view.moving.is_empty() && self.is_lopsided(&held) {
             steps.push("some brokers hold much more than others: `strandline cluster rebalance --dry-run` shows what would even it out".into());
         }
         steps
+    }
+
+    fn step_of(&self, node: &ClusterNode, held: &BTreeMap<NodeId, Held>) -> Option<String> {
+        let (id, (cordoned, dirs)) = (node.id, self.view.cordons(node.id));
+        let is_empty = held.get(&id).is_none_or(|it| it.replicas == 0);
+        match (node.is_fenced, is_empty) {
+            (true, true) => Some(format!(
+                "broker {id} is fenced and holds nothing: start it, or `strandline cluster unregister {id}`"
+            )),
+            (true, false) => Some(format!(
+                "broker {id} is fenced: start it, look at its log, or `strandline cluster drain {id}`"
+            )),
+            (false, true) if dirs > 0 && cordoned == dirs => Some(format!(
+                "broker {id} is cordoned and holds nothing: stop it for good, or `strandline cluster uncordon {id}`"
+            )),
+            (false, _) => None,
+        }
     }
 
     /// Whether some broker that takes partitions has less than half of what another has.
