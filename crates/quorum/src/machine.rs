@@ -89,9 +89,17 @@ impl Quorum {
             return;
         }
         match self.election.leader {
-            Some(leader) if leader == self.config.me.id => {
-                // Voting for somebody else in an epoch that it led would make a second leader.
+            // Voting for somebody else in an epoch that it led would make a second leader.
+            Some(leader) if leader == self.config.me.id && !self.may_stand() => {
                 self.role = Role::Resigned;
+                self.arm_turn(now, Timer::Election, effects);
+            }
+            // A voter goes on to the next epoch, and stands at once. If somebody leads by now, the
+            // answers to its pre-vote name the leader, which may be a second away from its next try
+            // to reach a node that was down.
+            Some(leader) if leader == self.config.me.id => {
+                let next = LeaderEpoch(self.election.epoch.0 + 1);
+                self.become_unattached(now, next, effects);
                 self.arm_turn(now, Timer::Election, effects);
             }
             Some(_) => self.start_following(now, effects),

@@ -333,6 +333,30 @@ fn a_vote_goes_to_one_candidate_with_a_good_log() {
 }
 
 #[test]
+fn a_leader_that_comes_back_learns_at_once_who_leads() {
+    let mut world = started(&[1, 2, 3], &[1, 2, 3]);
+    world.crash(1);
+    world.note("the next one leads, and tries ever more seldom to tell the one that is gone");
+    world.run(Duration::from_secs(10));
+    world.trace.clear();
+    world.start(1);
+    world.run(Duration::from_millis(10));
+    check(&world, &expect![[r#"
+        10009 1: starts
+        10009 1: persist epoch 2
+        10009 1: unattached -> prospective, epoch 2
+        10009 1: to 2: pre-vote epoch 2, log 3@1?
+        10009 1: to 3: pre-vote epoch 2, log 3@1?
+        10010 2: denies
+        10010 3: denies
+        10011 1: prospective -> follower, epoch 2
+        10011 1: persist epoch 2 leader 2
+        10013 1: append 1 fetched
+        10013 1: committed 4
+    "#]]);
+}
+
+#[test]
 fn who_has_lost_its_disk_makes_no_leader_before_it_has_caught_up() {
     let mut world = started(&[1, 2, 3], &[1, 2, 3]);
     world.trace.clear();
@@ -373,78 +397,65 @@ fn who_has_lost_its_disk_makes_no_leader_before_it_has_caught_up() {
             4209  2: refuses: this node does not lead the quorum
             -- with it, the empty one catches up
             5009  1: starts
-            5009  1: resigned -> unattached, epoch 2
             5009  1: persist epoch 2
-            5300  1: refuses: the epoch is over
-            5301  3: follower -> unattached, epoch 2
-            5301  3: persist epoch 2
-            5302  2: refuses: the epoch is not known here yet
-            5324  2: refuses: the epoch is not known here yet
-            5366  1: refuses: this node does not lead the quorum
-            5448  2: refuses: the epoch is not known here yet
-            5610  2: refuses: the epoch is not known here yet
-            5639  2: follower -> prospective, epoch 1
-            5639  2: to 1: pre-vote epoch 1, log 3@1?
-            5639  2: to 3: pre-vote epoch 1, log 3@1?
-            5640  1: refuses: the epoch is over
-            5640  3: refuses: the epoch is over
-            5641  2: prospective -> unattached, epoch 2
-            5641  2: persist epoch 2
-            5932  2: refuses: this node does not lead the quorum
-            6574  2: refuses: this node does not lead the quorum
-            6996  1: unattached -> prospective, epoch 2
-            6996  1: to 2: pre-vote epoch 2, log 3@1?
-            6996  1: to 3: pre-vote epoch 2, log 3@1?
-            6997  2: grants
-            6997  3: denies
-            6998  1: prospective -> candidate, epoch 3
-            6998  1: persist epoch 3 voted 1
-            6998  1: to 2: vote epoch 3, log 3@1?
-            6998  1: to 3: vote epoch 3, log 3@1?
-            6999  2: persist epoch 3 voted 1
-            6999  2: grants
-            6999  3: persist epoch 3
-            6999  3: denies
-            7000  1: candidate -> leader, epoch 3
-            7000  1: persist epoch 3 leader 1
-            7000  1: append LeaderChange(by [1, 2]) at 3@3
-            7000  1: to 2: I lead epoch 3
-            7000  1: to 3: I lead epoch 3
-            7000  2: refuses: this node does not lead the quorum
-            7001  2: unattached -> follower, epoch 3
-            7001  2: persist epoch 3 leader 1 voted 1
-            7001  3: unattached -> follower, epoch 3
-            7001  3: persist epoch 3 leader 1
-            7003  2: append 1 fetched
-            7003  3: append 2 fetched
+            5009  1: unattached -> prospective, epoch 2
+            5009  1: to 2: pre-vote epoch 2, log 3@1?
+            5009  1: to 3: pre-vote epoch 2, log 3@1?
+            5010  2: follower -> unattached, epoch 2
+            5010  2: persist epoch 2
+            5010  2: grants
+            5010  3: follower -> unattached, epoch 2
+            5010  3: persist epoch 2
+            5010  3: denies
+            5011  1: prospective -> candidate, epoch 3
+            5011  1: persist epoch 3 voted 1
+            5011  1: to 2: vote epoch 3, log 3@1?
+            5011  1: to 3: vote epoch 3, log 3@1?
+            5011  2: refuses: this node does not lead the quorum
+            5012  2: persist epoch 3 voted 1
+            5012  2: grants
+            5012  3: persist epoch 3
+            5012  3: denies
+            5013  1: candidate -> leader, epoch 3
+            5013  1: persist epoch 3 leader 1
+            5013  1: append LeaderChange(by [1, 2]) at 3@3
+            5013  1: to 2: I lead epoch 3
+            5013  1: to 3: I lead epoch 3
+            5013  2: refuses: this node does not lead the quorum
+            5014  2: unattached -> follower, epoch 3
+            5014  2: persist epoch 3 leader 1 voted 1
+            5014  3: unattached -> follower, epoch 3
+            5014  3: persist epoch 3 leader 1
+            5016  2: append 1 fetched
+            5016  3: append 2 fetched
             -- and when its old votes are no use to anybody, it counts again
-            7004  1: committed 4
-            7004  1: ready to lead epoch 3
-            7005  2: committed 4
-            7005  3: committed 4
-            7005  3: may vote again
+            5017  1: committed 4
+            5017  1: ready to lead epoch 3
+            5018  2: committed 4
+            5018  3: committed 4
+            5018  3: may vote again
             -- so the next leader may go
-            11003 1: crashes
-            12755 3: follower -> prospective, epoch 3
-            12755 3: to 1: pre-vote epoch 3, log 4@3?
-            12755 3: to 2: pre-vote epoch 3, log 4@3?
-            12756 2: denies
-            12761 2: follower -> prospective, epoch 3
-            12761 2: to 1: pre-vote epoch 3, log 4@3?
-            12761 2: to 3: pre-vote epoch 3, log 4@3?
-            12762 3: grants
-            12763 2: prospective -> candidate, epoch 4
-            12763 2: persist epoch 4 voted 2
-            12763 2: to 1: vote epoch 4, log 4@3?
-            12763 2: to 3: vote epoch 4, log 4@3?
-            12764 3: prospective -> unattached, epoch 4
-            12764 3: persist epoch 4 voted 2
-            12764 3: grants
-            12765 2: candidate -> leader, epoch 4
-            12765 2: persist epoch 4 leader 2
-            12765 2: append LeaderChange(by [2, 3]) at 4@4
-            12765 2: to 1: I lead epoch 4
-            12765 2: to 3: I lead epoch 4
+            9016  1: crashes
+            10740 2: follower -> prospective, epoch 3
+            10740 2: to 1: pre-vote epoch 3, log 4@3?
+            10740 2: to 3: pre-vote epoch 3, log 4@3?
+            10741 3: denies
+            10750 3: follower -> prospective, epoch 3
+            10750 3: to 1: pre-vote epoch 3, log 4@3?
+            10750 3: to 2: pre-vote epoch 3, log 4@3?
+            10751 2: grants
+            10752 3: prospective -> candidate, epoch 4
+            10752 3: persist epoch 4 voted 3
+            10752 3: to 1: vote epoch 4, log 4@3?
+            10752 3: to 2: vote epoch 4, log 4@3?
+            10753 2: prospective -> unattached, epoch 4
+            10753 2: persist epoch 4 voted 3
+            10753 2: grants
+            10754 3: candidate -> leader, epoch 4
+            10754 3: persist epoch 4 leader 3
+            10754 3: append LeaderChange(by [2, 3]) at 4@4
+            10754 3: to 1: I lead epoch 4
+            10754 3: to 2: I lead epoch 4
         "#]],
     );
 }
