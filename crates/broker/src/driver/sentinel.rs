@@ -17,7 +17,9 @@ use tokio::sync::mpsc;
 
 use super::links::Links;
 
-/// A broker that cannot be reached, for whatever reason, is tried again after this.
+/// A broker that cannot be reached, for whatever reason, is tried again after this; the pause
+/// doubles up to the next.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How often an active controller that does not fence a broker at once is told again.
 const TELL_AGAIN: Duration = Duration::from_millis(100);
@@ -89,15 +91,20 @@ impl Sentinel {
     }
 
     async fn keep_connected(&mut self, incarnation: Incarnation, address: &HostPort) {
-        let mut was_connected = false;
+        let (mut was_connected, mut pause) = (false, FIRST_PAUSE);
         loop {
             match self.links.connection(address).await {
                 Ok(connection) => {
-                    was_connected = true;
+                    (was_connected, pause) = (true, FIRST_PAUSE);
                     connection.closed().await;
                 }
                 Err(CallError::Refused { .. }) if was_connected => self.tell(incarnation).await,
-                Err(_) => self.world.clock.sleep(RETRY_PAUSE).await,
+                // The system closes what a dead process had open one by one, and its port may be the
+                // last: until then the next connection is made, and reset.
+                Err(_) => {
+                    self.world.clock.sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_PAUSE);
+                }
             }
         }
     }
