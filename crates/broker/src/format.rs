@@ -9,31 +9,79 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use strandline_config::{BrokerConfig, Listener};
+use strandline_config::{BrokerConfig, HostPort, Listener};
 use strandline_metadata::{MetadataVersion, Record};
 use strandline_ports::{Disk, Entropy, OpenMode, both, random_uuid};
-use strandline_quorum::{Endpoint, Membership, VoterSet};
+use strandline_quorum::{Endpoint, Membership, Voter, VoterSet};
 use strandline_store::format::FormatError;
 use strandline_store::format::meta_properties::{self, MetaProperties};
-use strandline_types::{LeaderEpoch, Timestamp, Uuid};
+use strandline_types::{LeaderEpoch, NodeId, Timestamp, Uuid};
 use strandline_wire::messages::FeatureLevelRecord;
 use thiserror::Error;
 
 use crate::driver::quorum::{
-    BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, FORGOTTEN_FILE, METADATA_DIR, Snapshot, voter,
+    BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, FORGOTTEN_FILE, JOINING_FILE, METADATA_DIR, Snapshot, voter,
 };
 use crate::features;
 
 /// How the metadata quorum begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Founding<'a> {
-    /// This node is its first and only voter. `host_name` stands in for a controller listener
-    /// without a host.
-    Alone { host_name: &'a str },
+    /// With these voters; where this node is one of them, its directory gets the id that they know.
+    Voters(&'a FirstVoters),
     /// Its voters are fixed by `controller.quorum.voters`, or this node joins one that exists.
     ByOthers,
     /// The same, and this node is one of those voters and has lost its disk.
     Forgotten,
+    /// This node joins one that exists, and becomes one of its voters by itself when that helps.
+    Joining,
+}
+
+/// The voters that a quorum begins with; they may change later (`kraft.version` 1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FirstVoters(VoterSet);
+
+impl FirstVoters {
+    /// This node alone.
+    ///
+    /// # Errors
+    /// When a controller listener has no port that stays.
+    pub fn alone(config: &BrokerConfig, entropy: &dyn Entropy) -> Result<Self> {
+        let listeners = config.advertised_controller_listeners.iter();
+        let endpoints: Result<_> = listeners.map(endpoint).collect();
+        Ok(Self(VoterSet::new([voter(config.node_id, random_uuid(entropy), endpoints?)])))
+    }
+
+    /// These controllers, by their directories; `None` when a node is among them twice.
+    pub fn together(
+        config: &BrokerConfig,
+        controllers: impl IntoIterator<Item = (NodeId, HostPort, Uuid)>,
+    ) -> Option<Self> {
+        let listener = config.controller_listener_names.first().cloned().unwrap_or_default();
+        let one = |(id, HostPort { host, port }, directory_id)| {
+            voter(id, directory_id, vec![Endpoint { listener: listener.clone(), host, port }])
+        };
+        let listed: Vec<Voter> = controllers.into_iter().map(one).collect();
+        let count = listed.len();
+        let voters = VoterSet::new(listed);
+        (voters.len() == count).then_some(Self(voters))
+    }
+
+    /// Whether there is only one.
+    pub fn is_one(&self) -> bool {
+        self.0.len() == 1
+    }
+}
+
+impl Founding<'_> {
+    /// What the node has to remember, beside its metadata log.
+    fn note(self) -> Option<&'static str> {
+        match self {
+            Self::Voters(_) | Self::ByOthers => None,
+            Self::Forgotten => Some(FORGOTTEN_FILE),
+            Self::Joining => Some(JOINING_FILE),
+        }
+    }
 }
 
 /// What a log dir is.
@@ -162,40 +210,40 @@ pub async fn format(
     let mut planned = Vec::with_capacity(unformatted.len());
     for path in unformatted {
         let has_metadata_log = path == Path::new(&config.metadata_log_dir);
-        let founder = match founding {
-            Founding::Alone { host_name } if has_metadata_log => {
-                Some(endpoints(config, host_name)?)
-            }
-            Founding::Alone { .. } | Founding::ByOthers | Founding::Forgotten => None,
+        let voters = match founding {
+            Founding::Voters(FirstVoters(voters)) if has_metadata_log => Some(voters),
+            _ => None,
         };
+        let own_voter = voters.and_then(|voters| voters.get(config.node_id));
+        let directory_id = own_voter.map(|voter| voter.key.directory_id);
         let identity = MetaProperties {
             cluster_id: cluster_id.to_owned(),
             node_id: config.node_id,
-            directory_id: Some(random_uuid(entropy)),
+            directory_id: Some(directory_id.unwrap_or_else(|| random_uuid(entropy))),
         };
-        planned.push((FormattedDir { path, identity, has_metadata_log }, founder));
+        planned.push((FormattedDir { path, identity, has_metadata_log }, voters));
     }
     let mut formatted = Vec::with_capacity(planned.len());
-    for (dir, founder) in planned {
-        if founding == Founding::Forgotten && dir.has_metadata_log {
-            // Before the directory is anybody's: from then on it must not vote.
+    for (dir, voters) in planned {
+        if let Some(note) = founding.note().filter(|_| dir.has_metadata_log) {
+            // Before the directory is anybody's: one that has forgotten its votes must not give any.
             disk.create_dir_all(&dir.path).map_err(|source| io_failure(&dir.path, source))?;
-            let note = Staged::write(disk, &dir.path, FORGOTTEN_FILE, Bytes::new()).await?;
+            let note = Staged::write(disk, &dir.path, note, Bytes::new()).await?;
             publish(disk, &[note])?;
         }
-        format_dir(disk, &dir.path, &dir.identity, founder, now).await?;
+        format_dir(disk, &dir.path, &dir.identity, voters, now).await?;
         formatted.push(dir);
     }
     Ok(formatted)
 }
 
-/// Formats one directory; `founder` is where the quorum's first voter listens, if that is who
-/// lives here.
+/// Formats one directory; `voters` are the quorum's first ones, where a metadata log lives that
+/// begins with them.
 pub(crate) async fn format_dir(
     disk: &dyn Disk,
     dir: &Path,
     identity: &MetaProperties,
-    founder: Option<Vec<Endpoint>>,
+    voters: Option<&VoterSet>,
     now: Timestamp,
 ) -> Result<()> {
     disk.create_dir_all(dir).map_err(|source| io_failure(dir, source))?;
@@ -203,12 +251,10 @@ pub(crate) async fn format_dir(
     let properties = Staged::write(disk, dir, meta_properties::FILE_NAME, identity.encode().into());
     let metadata_dir = dir.join(METADATA_DIR);
     let first = async {
-        let Some(endpoints) = founder else { return Ok(None) };
+        let Some(voters) = voters.cloned() else { return Ok(None) };
         // Its name is synced with that of the bootstrap file.
         disk.create_dir_all(&metadata_dir).map_err(|source| io_failure(&metadata_dir, source))?;
-        let directory_id = identity.directory_id.unwrap_or(Uuid::ZERO);
-        let founder = voter(identity.node_id, directory_id, endpoints);
-        let membership = Membership { kraft_version: 1, voters: VoterSet::new([founder]) };
+        let membership = Membership { kraft_version: 1, voters };
         let (name, content) = (BOOTSTRAP_SNAPSHOT.name(), first_snapshot(membership, now));
         Staged::write(disk, &metadata_dir, &name, content).await.map(Some)
     };
@@ -237,7 +283,7 @@ fn refuse_strangers(disk: &dyn Disk, dir: &Path) -> Result<()> {
         disk,
         dir,
         "",
-        &[BOOTSTRAP_FILE, METADATA_DIR, FORGOTTEN_FILE, ".lock", "lost+found"],
+        &[BOOTSTRAP_FILE, METADATA_DIR, FORGOTTEN_FILE, JOINING_FILE, ".lock", "lost+found"],
     )?;
     let within = format!("{METADATA_DIR}/");
     refuse_others(disk, &dir.join(METADATA_DIR), &within, &[&BOOTSTRAP_SNAPSHOT.name()])
@@ -278,17 +324,12 @@ fn first_snapshot(membership: Membership, now: Timestamp) -> Bytes {
     snapshot.encode(LeaderEpoch(0), now).concat().into()
 }
 
-fn endpoints(config: &BrokerConfig, host_name: &str) -> Result<Vec<Endpoint>> {
-    config.advertised_controller_listeners.iter().map(|it| endpoint(it, host_name)).collect()
-}
-
-fn endpoint(listener: &Listener, host_name: &str) -> Result<Endpoint> {
-    let address = &listener.address;
-    if address.port == 0 {
+fn endpoint(listener: &Listener) -> Result<Endpoint> {
+    let HostPort { host, port } = listener.address.clone();
+    if port == 0 {
         return Err(FormatFailure::NoPort(listener.name.clone()));
     }
-    let host = if address.host.is_empty() { host_name } else { &address.host };
-    Ok(Endpoint { listener: listener.name.clone(), host: host.to_owned(), port: address.port })
+    Ok(Endpoint { listener: listener.name.clone(), host, port })
 }
 
 const TEMPORARY_SUFFIX: &str = ".tmp";

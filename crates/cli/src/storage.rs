@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
-use strandline_broker::format::{self, DirState, FormatFailure, FormattedDir, FoundDir, Founding};
-use strandline_config::BrokerConfig;
-use strandline_ports::real::{RealClock, RealDisk, RealEntropy, WriteBudget};
-use strandline_ports::{Clock, random_uuid};
-use strandline_types::Uuid;
+use strandline_broker::format::{
+    self, DirState, FirstVoters, FormatFailure, FormattedDir, FoundDir, Founding,
+};
+use strandline_config::{BrokerConfig, HostPort, Voter};
+use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, WriteBudget};
+use strandline_ports::{Clock, Net, random_uuid};
+use strandline_types::{NodeId, Uuid};
 
 use crate::configuration::{ConfigurationArgs, warning_lines};
 use crate::failure::Failure;
@@ -31,13 +33,8 @@ pub(crate) enum StorageVerb {
         #[arg(long, value_name = "ID", short = 't')]
         cluster_id: Option<Uuid>,
 
-        /// Found a metadata quorum with this node as its only voter
-        #[arg(long, conflicts_with = "no_initial_controllers")]
-        standalone: bool,
-
-        /// Join a metadata quorum that exists
-        #[arg(long)]
-        no_initial_controllers: bool,
+        #[command(flatten)]
+        quorum: QuorumArgs,
 
         /// Leave directories alone that are formatted already
         #[arg(long)]
@@ -56,6 +53,54 @@ pub(crate) enum StorageVerb {
     RandomUuid,
 }
 
+/// How the metadata quorum begins.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub(crate) struct QuorumArgs {
+    /// Found a metadata quorum with this node as its only voter
+    #[arg(long, short = 's')]
+    standalone: bool,
+
+    /// Join a metadata quorum that exists
+    #[arg(long, short = 'N')]
+    no_initial_controllers: bool,
+
+    /// Found a metadata quorum together: the same list, with a new directory id for each, on all nodes
+    #[arg(
+        long,
+        short = 'I',
+        value_name = "ID@HOST:PORT:DIRECTORY_ID",
+        value_delimiter = ',',
+        value_parser = initial_controller
+    )]
+    initial_controllers: Vec<InitialController>,
+}
+
+/// One of several controllers that found a quorum together.
+#[derive(Clone, Debug)]
+struct InitialController {
+    id: NodeId,
+    address: HostPort,
+    directory_id: Uuid,
+}
+
+fn initial_controller(text: &str) -> Result<InitialController, String> {
+    let parsed = || {
+        let (voter, directory_id) = text.trim().rsplit_once(':')?;
+        let Voter { id, address } = Voter::parse(voter)?;
+        let directory_id: Uuid = directory_id.parse().ok()?;
+        let is_whole = id.get() >= 0 && !address.host.is_empty() && address.port > 0;
+        (is_whole && !directory_id.is_zero()).then_some(InitialController {
+            id,
+            address,
+            directory_id,
+        })
+    };
+    parsed().ok_or_else(|| {
+        "it must be ID@HOST:PORT:DIRECTORY_ID; `strandline storage random-uuid` prints an id".into()
+    })
+}
+
 pub(crate) fn run(verb: StorageVerb, output: &Output) -> Result<ExitCode, Failure> {
     match verb {
         StorageVerb::RandomUuid => {
@@ -63,20 +108,10 @@ pub(crate) fn run(verb: StorageVerb, output: &Output) -> Result<ExitCode, Failur
             output.done(&format!("{id}\n"), &json!({ "uuid": id.to_string() }))
         }
         StorageVerb::Info { configuration } => info(&load(&configuration)?, output),
-        StorageVerb::Format {
-            configuration,
-            cluster_id,
-            standalone,
-            no_initial_controllers,
-            ignore_formatted,
-        } => {
-            let config = load(&configuration)?;
-            let founding = match (standalone, no_initial_controllers) {
-                (true, _) => founds_alone(&config)?,
-                (_, true) => Start::Joins,
-                _ => start_of(&config)?,
-            };
-            let formatted = format_dirs(&config, cluster_id, founding, ignore_formatted)?;
+        StorageVerb::Format { configuration, cluster_id, quorum, ignore_formatted } => {
+            let config = load(&configuration)?.with_controllers_at(&RealNet.host_name());
+            let start = start_of(&config, &quorum)?;
+            let formatted = format_dirs(&config, cluster_id, &start, ignore_formatted)?;
             report_formatted(&formatted, &configuration, output)
         }
     }
@@ -135,18 +170,34 @@ fn info(config: &BrokerConfig, output: &Output) -> Result<ExitCode, Failure> {
 }
 
 /// How this node's metadata quorum begins.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
-    /// With this node alone.
-    Alone,
+    /// With these voters.
+    With(FirstVoters),
     /// With the fixed voters of the configuration, of which this is the only one.
     OnlyFixedVoter,
     /// Elsewhere.
     Joins,
 }
 
-fn start_of(config: &BrokerConfig) -> Result<Start, Failure> {
+impl Start {
+    /// Whether nobody else has to know the cluster's id.
+    fn is_alone(&self) -> bool {
+        match self {
+            Self::With(voters) => voters.is_one(),
+            Self::OnlyFixedVoter => true,
+            Self::Joins => false,
+        }
+    }
+}
+
+fn start_of(config: &BrokerConfig, asked: &QuorumArgs) -> Result<Start, Failure> {
     let quorum = &config.quorum;
+    if asked.no_initial_controllers {
+        return Ok(Start::Joins);
+    }
+    if asked.standalone || !asked.initial_controllers.is_empty() {
+        return founds(config, asked).map(Start::With);
+    }
     if let [voter] = &quorum.voters[..]
         && voter.id == config.node_id
     {
@@ -156,47 +207,64 @@ fn start_of(config: &BrokerConfig) -> Result<Start, Failure> {
         return Ok(Start::Joins);
     }
     match &quorum.bootstrap_servers[..] {
-        [server] if config.is_own_controller(server) => Ok(Start::Alone),
+        [server] if config.is_own_controller(server) => alone(config).map(Start::With),
         _ => Err(Failure::misuse("`controller.quorum.bootstrap.servers` names other nodes too").next(
-            "say --standalone to found a quorum with this node, or --no-initial-controllers to join theirs",
+            "say --standalone to found a quorum with this node, --initial-controllers to found one together, or --no-initial-controllers to join theirs",
         )),
     }
 }
 
-fn founds_alone(config: &BrokerConfig) -> Result<Start, Failure> {
+/// Dynamic voters, as asked for.
+fn founds(config: &BrokerConfig, asked: &QuorumArgs) -> Result<FirstVoters, Failure> {
+    let option = if asked.standalone { "--standalone" } else { "--initial-controllers" };
+    if !config.quorum.voters.is_empty() {
+        let what = format!(
+            "{option} founds a quorum of dynamic voters, but `controller.quorum.voters` fixes them"
+        );
+        let next = format!("remove `controller.quorum.voters`, or {option}");
+        return Err(Failure::misuse(what).next(next));
+    }
+    if !asked.standalone {
+        return together(config, &asked.initial_controllers);
+    }
     if !config.roles.controller {
         let what = "--standalone needs the controller role in `process.roles`";
         return Err(Failure::misuse(what));
     }
-    if !config.quorum.voters.is_empty() {
-        let what = "--standalone founds a quorum of dynamic voters, but `controller.quorum.voters` fixes them";
-        return Err(
-            Failure::misuse(what).next("remove `controller.quorum.voters`, or --standalone")
-        );
-    }
-    Ok(Start::Alone)
+    alone(config)
 }
 
-/// Whether a bootstrap server is this node's own controller listener.
+fn alone(config: &BrokerConfig) -> Result<FirstVoters, Failure> {
+    FirstVoters::alone(config, &RealEntropy).map_err(|failure| cannot_format(&failure))
+}
+
+fn together(
+    config: &BrokerConfig,
+    controllers: &[InitialController],
+) -> Result<FirstVoters, Failure> {
+    let parts = |it: &InitialController| (it.id, it.address.clone(), it.directory_id);
+    FirstVoters::together(config, controllers.iter().map(parts))
+        .ok_or_else(|| Failure::misuse("--initial-controllers names a node twice"))
+}
+
 fn format_dirs(
     config: &BrokerConfig,
     cluster_id: Option<Uuid>,
-    start: Start,
+    start: &Start,
     ignore_formatted: bool,
 ) -> Result<Vec<FormattedDir>, Failure> {
     let disk = RealDisk::new(WriteBudget::default());
-    let cluster_id = match (cluster_id, cluster_already_there(&disk, config)?, start) {
-        (Some(id), _, _) => id.to_string(),
-        (None, Some(id), _) => id,
-        (None, None, Start::Alone | Start::OnlyFixedVoter) => random_uuid(&RealEntropy).to_string(),
-        (None, None, Start::Joins) => {
+    let cluster_id = match (cluster_id, cluster_already_there(&disk, config)?) {
+        (Some(id), _) => id.to_string(),
+        (None, Some(id)) => id,
+        (None, None) if start.is_alone() => random_uuid(&RealEntropy).to_string(),
+        (None, None) => {
             return Err(Failure::misuse("a node that is not alone needs the id of its cluster")
                 .next("add --cluster-id; `strandline storage info` on another node prints it"));
         }
     };
-    let host_name = host_name();
     let founding = match start {
-        Start::Alone => Founding::Alone { host_name: &host_name },
+        Start::With(voters) => Founding::Voters(voters),
         Start::OnlyFixedVoter | Start::Joins => Founding::ByOthers,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -206,20 +274,22 @@ fn format_dirs(
     let node = (config, format::directories(config));
     let work =
         format::format(&disk, &RealEntropy, now, node, &cluster_id, founding, ignore_formatted);
-    runtime.block_on(work).map_err(|failure| {
-        let told = Failure::new("cannot format the directories").because(&failure);
-        match failure {
-            FormatFailure::AlreadyFormatted { .. } => {
-                told.next("add --ignore-formatted to format only the others")
-            }
-            FormatFailure::Foreign { .. } => {
-                told.next("give this node other directories, or the same --cluster-id and node.id")
-            }
-            FormatFailure::NotEmpty { .. } => told.next("choose an empty directory"),
-            FormatFailure::NoPort(_) => told.next("give the controller listener a fixed port"),
-            _ => told,
+    runtime.block_on(work).map_err(|failure| cannot_format(&failure))
+}
+
+fn cannot_format(failure: &FormatFailure) -> Failure {
+    let told = Failure::new("cannot format the directories").because(failure);
+    match failure {
+        FormatFailure::AlreadyFormatted { .. } => {
+            told.next("add --ignore-formatted to format only the others")
         }
-    })
+        FormatFailure::Foreign { .. } => {
+            told.next("give this node other directories, or the same --cluster-id and node.id")
+        }
+        FormatFailure::NotEmpty { .. } => told.next("choose an empty directory"),
+        FormatFailure::NoPort(_) => told.next("give the controller listener a fixed port"),
+        _ => told,
+    }
 }
 
 /// The cluster of a directory of this node that was formatted before.
@@ -234,12 +304,6 @@ fn cluster_already_there(
         }
         _ => None,
     }))
-}
-
-/// What others may call this machine, where the configuration does not say.
-fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
 fn report_formatted(

@@ -164,7 +164,7 @@ fn a_quorum_is_founded_only_on_purpose() {
         expect![[r#"
         exit 2
         error: `controller.quorum.bootstrap.servers` names other nodes too
-        next: say --standalone to found a quorum with this node, or --no-initial-controllers to join theirs
+        next: say --standalone to found a quorum with this node, --initial-controllers to found one together, or --no-initial-controllers to join theirs
     "#]],
     );
     check(
@@ -213,6 +213,57 @@ fn a_quorum_is_founded_only_on_purpose() {
     "#]],
     );
     assert!(!dir.join("p").exists());
+}
+
+#[test]
+fn controllers_that_found_a_quorum_together_know_each_others_directories() {
+    const FIRST: &str = "JEXY6aqzQY-32P5TStzaFg";
+    const SECOND: &str = "MvDxzVmcRsaTz33bUuRU6A";
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path();
+    let servers = "controller.quorum.bootstrap.servers=127.0.0.1:9093,127.0.0.1:9193";
+    let format = ["storage", "format", "--set", "log.dirs=a,b", "--set", servers, "-t", CLUSTER];
+    let both = format!("1@127.0.0.1:9093:{FIRST},2@127.0.0.1:9193:{SECOND}");
+    let formatted = json(dir, &with(&format, &["--json", "--initial-controllers", &both]));
+    assert_eq!(formatted["formatted"][0]["directoryId"], FIRST);
+    assert_ne!(formatted["formatted"][1]["directoryId"], FIRST, "b holds no metadata log");
+    assert!(dir.join("a/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint").exists());
+
+    let alone = ["storage", "format", "--set", "log.dirs=c", "--set", servers, "-t", CLUSTER];
+    for (list, told) in [
+        (format!("1@127.0.0.1:9093:{FIRST},1@127.0.0.1:9193:{SECOND}"), "names a node twice"),
+        ("1@127.0.0.1:9093".to_owned(), "it must be ID@HOST:PORT:DIRECTORY_ID"),
+        (String::new(), "it must be ID@HOST:PORT:DIRECTORY_ID"),
+    ] {
+        let output = strandline(dir, &with(&alone, &["--initial-controllers", &list]));
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains(told), "{err}");
+    }
+    let two_ways =
+        strandline(dir, &with(&alone, &["--standalone", "--initial-controllers", &both]));
+    assert_eq!(two_ways.status.code(), Some(2));
+    check(
+        dir,
+        &with(&alone[..6], &["--initial-controllers", &both]),
+        expect![[r#"
+            exit 2
+            error: a node that is not alone needs the id of its cluster
+            next: add --cluster-id; `strandline storage info` on another node prints it
+        "#]],
+    );
+    let fixed = "controller.quorum.voters=1@127.0.0.1:9093";
+    let fixed = ["storage", "format", "--set", "log.dirs=c", "--set", fixed, "-t", CLUSTER];
+    check(
+        dir,
+        &with(&fixed, &["--initial-controllers", &both]),
+        expect![[r#"
+            exit 2
+            error: --initial-controllers founds a quorum of dynamic voters, but `controller.quorum.voters` fixes them
+            next: remove `controller.quorum.voters`, or --initial-controllers
+        "#]],
+    );
+    assert!(!dir.join("c").exists());
 }
 
 #[test]

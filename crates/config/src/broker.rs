@@ -316,8 +316,9 @@ const METADATA_QUORUM: &[Setting] = &[
         .doc("Addresses through which the metadata quorum is found."),
     list("controller.quorum.voters").default("").check(Check::Voters).honoured()
         .doc("The fixed voters of the metadata quorum, as id@host:port."),
-    boolean("controller.quorum.auto.join.enable").default("false").no_effect(reason::JOIN)
-        .doc("Whether a controller joins the voters by itself."),
+    boolean("controller.quorum.auto.join.enable").default("false").honoured()
+        .doc("Whether a controller that is no voter becomes one by itself. Where nothing is set, one that \
+            formatted itself to join a quorum does so once, when that helps."),
     int("controller.quorum.election.timeout.ms").default("1000").at_least(0).honoured()
         .doc("How long a candidate waits for votes."),
     int("controller.quorum.election.backoff.max.ms").default("1000").at_least(0).honoured()

@@ -61,6 +61,8 @@ pub struct QuorumSettings {
     /// Fixed voters; empty for a dynamic quorum.
     pub voters: Vec<Voter>,
     pub bootstrap_servers: Vec<HostPort>,
+    /// A controller that is no voter becomes one by itself.
+    pub auto_join: bool,
     pub election_timeout_ms: i32,
     pub election_backoff_max_ms: i32,
     pub fetch_timeout_ms: i32,
@@ -244,15 +246,30 @@ const fn unless_negative(n: i32) -> Option<i32> {
 }
 
 impl BrokerConfig {
+    /// With this host name where the settings do not say where controllers are reached.
+    #[must_use]
+    pub fn with_controllers_at(mut self, host_name: &str) -> Self {
+        for told in &mut self.advertised_controller_listeners {
+            if told.address.host.is_empty() {
+                told.address.host = String::from(host_name);
+            }
+        }
+        self
+    }
+
     /// Whether this address, by which the quorum is to be found, is this node's own.
     pub fn is_own_controller(&self, server: &HostPort) -> bool {
         let is_loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
+        let is_everywhere = |host: &str| matches!(host, "" | "0.0.0.0" | "::");
         self.advertised_controller_listeners.iter().any(|listener| {
             let own = &listener.address;
+            let bound = self.listeners.iter().find(|bound| bound.name == listener.name);
+            let hears_loopback = is_loopback(&own.host)
+                || bound.is_some_and(|bound| is_everywhere(&bound.address.host));
             own.port == server.port
                 && (own.host == server.host
                     || own.host.is_empty()
-                    || is_loopback(&own.host) && is_loopback(&server.host))
+                    || hears_loopback && is_loopback(&server.host))
         })
     }
 }
@@ -264,6 +281,7 @@ impl QuorumSettings {
         Self {
             voters: voters.iter().filter_map(|text| Voter::parse(text)).collect(),
             bootstrap_servers: servers.iter().filter_map(|text| HostPort::parse(text)).collect(),
+            auto_join: values.boolean("controller.quorum.auto.join.enable"),
             election_timeout_ms: values.int("controller.quorum.election.timeout.ms"),
             election_backoff_max_ms: values.int("controller.quorum.election.backoff.max.ms"),
             fetch_timeout_ms: values.int("controller.quorum.fetch.timeout.ms"),

@@ -5,7 +5,6 @@ pub(crate) const RUNTIME: &str = "the runtime sizes its own threads and queues";
 pub(crate) const BETWEEN_BROKERS: &str = "connections between brokers have limits of their own";
 pub(crate) const DIR_FAILURE: &str = "the controller is told of a failed directory by heartbeats";
 pub(crate) const AT_ONCE: &str = "a partition is led again as soon as that is allowed";
-pub(crate) const JOIN: &str = "voters are added by AddRaftVoter";
 pub(crate) const STABLE: &str = "only released versions and features are offered";
 pub(crate) const LISTENERS: &str = "all listeners open together, once the node is ready";
 pub(crate) const CONNECTION_RATE: &str = "new connections are limited by number, not by rate";

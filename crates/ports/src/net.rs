@@ -21,6 +21,10 @@ pub trait Net: Send + Sync {
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> Connecting<'a>;
     /// Port 0 takes any free one.
     fn listen<'a>(&'a self, host: &'a str, port: u16) -> Listening<'a>;
+    /// What other machines call this one.
+    fn host_name(&self) -> String {
+        "localhost".to_owned()
+    }
 }
 
 pub trait Listener: Send + Sync {

@@ -43,17 +43,20 @@ impl Quorum {
             VoterChange::Remove { key } => {
                 self.append_voters(now, voters.without(key.id), Some(ticket), effects);
             }
-            VoterChange::Update { key, endpoints, kraft_versions } => {
-                let voter = Voter { key, endpoints, kraft_versions };
-                if voters.get(key.id) == Some(&voter) {
-                    return self.reply(ticket, ReplyBody::Empty, effects);
+            VoterChange::Update { voter, .. } => {
+                // Nothing depends on it: who asked need not wait for it to commit.
+                if voters.lists_otherwise(&voter) {
+                    self.append_voters(now, voters.with(voter), None, effects);
                 }
-                self.append_voters(now, voters.with(voter), Some(ticket), effects);
+                self.reply(ticket, ReplyBody::Empty, effects);
             }
         }
     }
 
     fn check_change(&self, change: &VoterChange) -> Result<(), Refusal> {
+        if let VoterChange::Update { epoch, .. } = change {
+            self.check_leads(*epoch)?;
+        }
         let Role::Leader(leading) = &self.role else {
             return Err(Refusal::NotLeaderOrFollower);
         };
@@ -71,33 +74,37 @@ impl Quorum {
                 if voters.get(voter.key.id).is_some() {
                     return Err(Refusal::DuplicateVoter);
                 }
-                let speaks_it = voter.kraft_versions.contains(membership.kraft_version);
-                if !speaks_it
-                    || voter.key.id.0 < 0
-                    || voter.key.directory_id.is_zero()
-                    || voter.endpoints.is_empty()
-                {
-                    return Err(Refusal::InvalidRequest);
-                }
+                self.check_voter(voter)
             }
             VoterChange::Remove { key } => {
-                if voters.get(key.id).is_none_or(|voter| voter.key != *key) {
-                    return Err(Refusal::VoterNotFound);
-                }
-                if voters.len() == 1 {
-                    return Err(Refusal::InvalidRequest);
-                }
+                // The last voter is none that can be removed.
+                let may_go = voters.lists(*key) && voters.len() > 1;
+                if may_go { Ok(()) } else { Err(Refusal::VoterNotFound) }
             }
-            VoterChange::Update { key, endpoints, kraft_versions } => {
-                if voters.get(key.id).is_none_or(|voter| voter.key != *key) {
-                    return Err(Refusal::VoterNotFound);
-                }
-                if !kraft_versions.contains(membership.kraft_version) || endpoints.is_empty() {
-                    return Err(Refusal::InvalidRequest);
-                }
+            VoterChange::Update { voter, .. } => {
+                self.check_voter(voter)?;
+                if voters.lists(voter.key) { Ok(()) } else { Err(Refusal::VoterNotFound) }
             }
         }
-        Ok(())
+    }
+
+    /// Whether this could be a voter: the others must be able to reach it, and it must understand
+    /// what the quorum writes.
+    fn check_voter(&self, voter: &Voter) -> Result<(), Refusal> {
+        let Voter { key, endpoints, kraft_versions } = voter;
+        let listener = self.config.endpoints.first().map(|it| &it.listener);
+        let is_reachable =
+            endpoints.iter().any(|it| listener.is_none_or(|one| *one == it.listener));
+        let level = self.log.membership().kraft_version;
+        if is_reachable
+            && kraft_versions.contains(level)
+            && key.id.0 >= 0
+            && !key.directory_id.is_zero()
+        {
+            Ok(())
+        } else {
+            Err(Refusal::InvalidRequest)
+        }
     }
 
     /// Appends the new voter's record once it holds all that is committed: a voter with an empty

@@ -13,7 +13,10 @@ pub struct Config {
     /// stands until it holds what a leader has committed.
     pub has_forgotten: bool,
     /// Where this node's controller listeners can be reached; told to followers by a new leader.
+    /// The first is of the listener by which the nodes of the quorum reach each other.
     pub endpoints: Vec<Endpoint>,
+    /// Whether it becomes a voter without being asked to.
+    pub join: Join,
     /// How many bootstrap servers the driver can reach by index: an observer asks them for the
     /// leader as long as it knows no voter.
     pub bootstrap_servers: u32,
@@ -41,6 +44,17 @@ pub struct Config {
     pub retention_max_age: Duration,
 }
 
+/// When a node that is no voter asks to become one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Join {
+    Never,
+    /// Whenever it is none: `controller.quorum.auto.join.enable`.
+    Always,
+    /// Once, and when the quorum can lose one more voter for it, or soon will: two voters survive
+    /// the loss of neither, so the second waits for a third.
+    OnceItHelps,
+}
+
 impl Config {
     /// Kafka's defaults for the node `me`.
     pub fn new(me: ReplicaKey) -> Self {
@@ -48,6 +62,7 @@ impl Config {
             me,
             has_forgotten: false,
             endpoints: Vec::new(),
+            join: Join::Never,
             bootstrap_servers: 0,
             election_timeout: Duration::from_millis(1000),
             fetch_timeout: Duration::from_millis(2000),

@@ -1,5 +1,6 @@
 //! What happens to a node, and what it wants done.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -53,6 +54,8 @@ pub enum Timer {
     ParkedFetch,
     /// Leader: a new voter did not catch up.
     AddVoter,
+    /// Follower: ask the leader again for its own place among the voters.
+    OwnVoter,
     /// A snapshot by time.
     Snapshot,
 }
@@ -94,6 +97,8 @@ pub enum Event {
     },
     /// The pieces of [`Effect::InstallSnapshot`] made no snapshot; everything is as before.
     SnapshotRefused,
+    /// The controllers that the metadata name, voters or not ([`crate::Join::OnceItHelps`]).
+    Controllers(BTreeSet<NodeId>),
     /// Give up leadership: the node is about to stop.
     Resign,
 }
@@ -185,6 +190,8 @@ pub enum Effect {
     Remembered {
         after: Option<WriteId>,
     },
+    /// This node is a voter, and that has committed: [`crate::Join::OnceItHelps`] is done.
+    Joined,
     /// This node leads and has committed in its epoch: its state may decide from now on.
     LeaderReady {
         epoch: LeaderEpoch,

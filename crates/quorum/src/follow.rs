@@ -12,12 +12,17 @@ use crate::{
 };
 
 impl Quorum {
+    /// Questions about this node's own place among the voters go beside the others.
+    fn awaits_answer(&self) -> bool {
+        self.in_flight.values().any(|request| *request != InFlight::ChangeVoter)
+    }
+
     /// The next request to the leader, unless one is under way.
     pub(crate) fn fetch_next(&mut self, effects: &mut Vec<Effect>) {
         let (Role::Follower(following), Some(leader)) = (&self.role, self.election.leader) else {
             return;
         };
-        if self.installing || !self.in_flight.is_empty() {
+        if self.installing || self.awaits_answer() {
             return;
         }
         let replica = self.config.me;
@@ -51,7 +56,7 @@ impl Quorum {
 
     /// A node without a leader asks any peer: the refusal tells who leads.
     pub(crate) fn find_leader(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if !self.in_flight.is_empty() {
+        if self.awaits_answer() {
             return;
         }
         let mut peers: Vec<Peer> = self
@@ -154,19 +159,29 @@ impl Quorum {
             effects.push(Effect::AppendFetched { write, request, batches: usable });
         }
         self.commit(high_watermark.min(self.log.end_offset()), effects);
-        self.remember(now, high_watermark, effects);
+        let is_whole = self.is_whole(high_watermark);
+        if let Role::Follower(following) = &mut self.role {
+            following.is_whole = is_whole;
+        }
+        if is_whole {
+            self.remember(now, effects);
+        }
+        self.tend_own_voter(now, effects);
         self.maybe_take_snapshot(now, effects);
         self.fetch_next(effects);
     }
 
+    /// Whether this node holds all that is committed, given what the leader says of that. Before it
+    /// has committed in its own epoch, a leader does not know either.
+    fn is_whole(&self, high_watermark: Offset) -> bool {
+        self.log.end_offset() >= high_watermark
+            && self.log.epoch_before(high_watermark) == self.election.epoch
+    }
+
     /// A node that lost its disk counts again once it holds what is committed, and no vote that it
     /// may have given before is counted any more.
-    fn remember(&mut self, now: Now, high_watermark: Offset, effects: &mut Vec<Effect>) {
-        let Some(until) = self.forgotten_until else { return };
-        // Before it has committed in its own epoch, a leader does not know how far the log is committed.
-        let is_whole = self.log.end_offset() >= high_watermark
-            && self.log.epoch_before(high_watermark) == self.election.epoch;
-        if is_whole && now.instant >= until {
+    fn remember(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.forgotten_until.is_some_and(|until| now.instant >= until) {
             self.forgotten_until = None;
             let after = self.unless_durable(self.last_write);
             effects.push(Effect::Remembered { after });

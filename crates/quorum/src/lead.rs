@@ -11,7 +11,8 @@ use crate::role::{
 };
 use crate::{
     BeginQuorumEpoch, ControlRecord, Effect, Election, EndQuorumEpoch, Fetch, FetchReply,
-    LeaderChange, Peer, Quorum, Refusal, ReplicaKey, ReplyBody, Request, SnapshotId, Ticket, Timer,
+    LeaderChange, Membership, Peer, Quorum, Refusal, ReplicaKey, ReplyBody, Request, SnapshotId,
+    Ticket, Timer,
 };
 
 impl Quorum {
@@ -43,10 +44,15 @@ impl Quorum {
             voters: keys(&|_| true),
             granting_voters: keys(&|id| ballot.granted.contains(&id)),
         })];
-        let membership = self.log.membership();
-        if membership.kraft_version > 0 && !self.log.membership_is_replicated() {
-            records.push(ControlRecord::KraftVersion(membership.kraft_version));
-            records.push(ControlRecord::Voters(membership.voters.clone()));
+        let Membership { kraft_version, voters } = self.log.membership();
+        // It listens elsewhere than the log says: the others must know before they look for it. The
+        // voters stay the same, so this is no second change of them beside one that is open.
+        let moved = self.own_voter().filter(|mine| voters.lists_otherwise(mine));
+        if *kraft_version > 0 && (moved.is_some() || !self.log.membership_is_replicated()) {
+            records.push(ControlRecord::KraftVersion(*kraft_version));
+            let voters = voters.clone();
+            records
+                .push(ControlRecord::Voters(moved.into_iter().fold(voters, |it, me| it.with(me))));
         }
         self.append_control(records, effects);
         self.arm_leader_timers(now, effects);
@@ -133,6 +139,7 @@ impl Quorum {
         }
         self.answer_parked(now, effects);
         self.maybe_take_snapshot(now, effects);
+        self.note_joined(effects);
         self.complete_change(now, effects);
     }
 

@@ -25,6 +25,7 @@ mod describe;
 mod elect;
 mod event;
 mod follow;
+mod join;
 mod lead;
 mod log_view;
 mod machine;
@@ -33,7 +34,7 @@ mod role;
 mod snapshot;
 mod voters;
 
-pub use config::{Config, Random};
+pub use config::{Config, Join, Random};
 pub use describe::{Description, ReplicaDescription};
 pub use event::{
     ControlRecord, Effect, Event, LeaderChange, Peer, RequestId, Ticket, Timer, WriteId,

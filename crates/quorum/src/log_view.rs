@@ -148,13 +148,24 @@ impl LogView {
         self.memberships.last().map_or(&self.base, |(_, membership)| membership)
     }
 
-    /// The membership that the current one replaced.
-    pub(crate) fn previous_membership(&self) -> Option<&Membership> {
-        match self.memberships.as_slice() {
-            [] => None,
-            [_] => Some(&self.base),
-            [.., (_, previous), _] => Some(previous),
+    /// The membership that the records below `end_offset` make.
+    pub(crate) fn membership_before(&self, end_offset: Offset) -> &Membership {
+        let below = self.memberships.partition_point(|(offset, _)| *offset < end_offset);
+        below.checked_sub(1).map_or(&self.base, |last| &self.memberships[last].1)
+    }
+
+    /// The offset of the record that put the present voters into force, and what was before; `None`
+    /// when the log does not say. That one of them listens elsewhere now makes no other voters.
+    pub(crate) fn last_change_of_voters(&self) -> Option<(Offset, &Membership)> {
+        let current = &self.membership().voters;
+        let mut since = None;
+        for (offset, membership) in self.memberships.iter().rev() {
+            if !membership.voters.has_voters_of(current) {
+                return Some((since?, membership));
+            }
+            since = Some(*offset);
         }
+        (!self.base.voters.has_voters_of(current)).then_some((since?, &self.base))
     }
 
     /// The offset of the record that made the current membership; `None` when the log did not.

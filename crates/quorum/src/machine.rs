@@ -1,6 +1,6 @@
 //! The machine: one node's state, the dispatch of events, and the changes of role.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -9,8 +9,8 @@ use strandline_types::{Instant, LeaderEpoch, NodeId, Now, Offset};
 use crate::log_view::LogView;
 use crate::role::{Following, InFlight, Role};
 use crate::{
-    Config, Effect, Election, Event, Membership, Peer, Random, Recovered, Refusal, ReplicaKey,
-    Reply, ReplyBody, Request, RequestId, Response, RoleName, Ticket, Timer, WriteId,
+    Config, Effect, Election, Event, Join, Membership, Peer, Random, Recovered, Refusal,
+    ReplicaKey, Reply, ReplyBody, Request, RequestId, Response, RoleName, Ticket, Timer, WriteId,
 };
 
 /// One node of the quorum.
@@ -30,6 +30,10 @@ pub struct Quorum {
     pub(crate) retries: u32,
     /// It lost its disk, and votes given before may be counted until then.
     pub(crate) forgotten_until: Option<Instant>,
+    /// Whether it still has to become a voter by itself, and when.
+    pub(crate) join: Join,
+    /// Controllers that the metadata name, voters or not.
+    pub(crate) controllers: BTreeSet<NodeId>,
     /// A copied snapshot is being made this node's log: nothing may be appended or led meanwhile.
     pub(crate) installing: bool,
     /// New record bytes when a snapshot was last asked for; `None` when the newest answer is taken.
@@ -60,6 +64,8 @@ impl Quorum {
         let forgotten_until = config.has_forgotten.then(|| now.instant + config.vote_lifetime());
         let mut quorum = Self {
             forgotten_until,
+            join: config.join,
+            controllers: BTreeSet::new(),
             config,
             random: Random::new(seed),
             election,
@@ -134,6 +140,10 @@ impl Quorum {
                 self.on_snapshot_installed(now, snapshot, membership, effects);
             }
             Event::SnapshotRefused => self.on_snapshot_refused(now, effects),
+            Event::Controllers(ids) => {
+                self.controllers = ids;
+                self.tend_own_voter(now, effects);
+            }
             Event::Resign => self.on_resign(now, effects),
         }
         self.check_step(&epoch_before, high_watermark_before);
@@ -154,6 +164,7 @@ impl Quorum {
             Timer::BeginQuorumEpoch => self.on_begin_quorum_epoch_due(now, effects),
             Timer::ParkedFetch => self.answer_parked(now, effects),
             Timer::AddVoter => self.on_add_voter_timeout(effects),
+            Timer::OwnVoter => self.on_own_voter_due(now, effects),
             Timer::Snapshot => self.on_snapshot_due(now, effects),
         }
     }
@@ -186,10 +197,12 @@ impl Quorum {
     ) {
         // Answers to questions of an earlier role say nothing any more.
         let Some(request) = self.in_flight.remove(&id) else { return };
+        // That this node leads is what a peer remembers of a disk that is lost.
+        let tells_leader = response.leader.is_some_and(|leader| leader != self.config.me.id);
         if response.epoch > self.election.epoch
             || (response.epoch == self.election.epoch
                 && self.election.leader.is_none()
-                && response.leader.is_some())
+                && tells_leader)
         {
             self.learn(now, response.epoch, response.leader, effects);
             return;
@@ -205,7 +218,10 @@ impl Quorum {
                 self.on_fetch_snapshot_response(now, id, snapshot, position, response, effects);
             }
             InFlight::FindLeader => self.retry_later(now, effects),
-            InFlight::BeginQuorumEpoch { .. } | InFlight::EndQuorumEpoch => {}
+            InFlight::BeginQuorumEpoch { .. }
+            | InFlight::EndQuorumEpoch
+            // What came of it stands in the log.
+            | InFlight::ChangeVoter => {}
         }
     }
 
@@ -230,7 +246,9 @@ impl Quorum {
             | InFlight::FetchSnapshot { .. }
             | InFlight::FindLeader => self.retry_later(now, effects),
             // Its own timer repeats it; a resigned leader asks once.
-            InFlight::BeginQuorumEpoch { .. } | InFlight::EndQuorumEpoch => {}
+            InFlight::BeginQuorumEpoch { .. }
+            | InFlight::EndQuorumEpoch
+            | InFlight::ChangeVoter => {}
         }
     }
 
@@ -332,6 +350,7 @@ impl Quorum {
             Timer::BeginQuorumEpoch,
             Timer::ParkedFetch,
             Timer::AddVoter,
+            Timer::OwnVoter,
         ] {
             self.cancel(timer, effects);
         }
@@ -471,9 +490,10 @@ impl Quorum {
         if self.forgotten_until.is_some() {
             return false;
         }
-        self.is_voter()
-            || (!self.membership_is_committed()
-                && self.log.previous_membership().is_some_and(|old| old.voters.contains(me)))
+        let removed_me = |(at, before): (Offset, &Membership)| {
+            at >= self.high_watermark && before.voters.contains(me)
+        };
+        self.is_voter() || self.log.last_change_of_voters().is_some_and(removed_me)
     }
 
     pub(crate) fn is_sole_voter(&self) -> bool {
@@ -518,6 +538,11 @@ impl Quorum {
 
     pub fn log_end(&self) -> Offset {
         self.log.end_offset()
+    }
+
+    /// Who votes behind the records below `end_offset`, which lies within the log.
+    pub fn membership_before(&self, end_offset: Offset) -> &Membership {
+        self.log.membership_before(end_offset)
     }
 
     /// The voters as the latest record says, committed or not.

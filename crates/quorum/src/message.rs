@@ -1,12 +1,11 @@
 //! What nodes say to each other: the meaning of KRaft's requests and answers, without their bytes.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use strandline_types::{ErrorCode, LeaderEpoch, NodeId, Offset};
 
-use crate::{
-    ControlRecord, Endpoint, EpochStart, KraftVersionRange, ReplicaKey, SnapshotId, Voter,
-};
+use crate::{ControlRecord, Endpoint, EpochStart, ReplicaKey, SnapshotId, Voter};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
@@ -73,9 +72,28 @@ pub struct FetchSnapshot {
 /// AddRaftVoter, RemoveRaftVoter, UpdateRaftVoter.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum VoterChange {
-    Add { voter: Voter, ack_when_committed: bool },
-    Remove { key: ReplicaKey },
-    Update { key: ReplicaKey, endpoints: Vec<Endpoint>, kraft_versions: KraftVersionRange },
+    Add {
+        voter: Voter,
+        ack_when_committed: bool,
+    },
+    Remove {
+        key: ReplicaKey,
+    },
+    /// Asked of the leader of `epoch`.
+    Update {
+        epoch: LeaderEpoch,
+        voter: Voter,
+    },
+}
+
+impl fmt::Display for VoterChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { voter, .. } => write!(f, "add voter {}", voter.key),
+            Self::Remove { key } => write!(f, "remove voter {key}"),
+            Self::Update { voter, .. } => write!(f, "update voter {}", voter.key),
+        }
+    }
 }
 
 /// Why a request was not carried out.

@@ -151,7 +151,12 @@ pub(crate) enum PendingChange {
 pub(crate) struct Following {
     /// A fetch of this tenure has succeeded: the leader is alive, so no pre-vote is granted.
     pub(crate) has_fetched: bool,
+    /// It held all that was committed when it last fetched.
+    pub(crate) is_whole: bool,
     pub(crate) snapshot: Option<Download>,
+    /// The change of voters, by its offset, that this node's last question about its own place was
+    /// based on. The same question is not asked again before its time.
+    pub(crate) asked_at: Option<Option<Offset>>,
 }
 
 /// A snapshot being copied from the leader.
@@ -178,6 +183,8 @@ pub(crate) enum InFlight {
     },
     /// An observer or lonely node asks anybody who leads.
     FindLeader,
+    /// A follower asks for its own place among the voters.
+    ChangeVoter,
 }
 
 pub(crate) const OBSERVER_SESSION: Duration = Duration::from_secs(300);

@@ -105,9 +105,24 @@ impl VoterSet {
         })
     }
 
+    /// Whether both sets are the same voters, wherever they listen.
+    pub(crate) fn has_voters_of(&self, other: &Self) -> bool {
+        self.iter().map(|voter| voter.key).eq(other.iter().map(|voter| voter.key))
+    }
+
     /// How many voters decide.
     pub fn majority(&self) -> usize {
         self.0.len() / 2 + 1
+    }
+
+    /// Whether it names exactly this voter.
+    pub(crate) fn lists(&self, key: ReplicaKey) -> bool {
+        self.get(key.id).is_some_and(|listed| listed.key == key)
+    }
+
+    /// Whether it has this voter, and says something else of it.
+    pub(crate) fn lists_otherwise(&self, voter: &Voter) -> bool {
+        self.get(voter.key.id).is_some_and(|listed| listed.key == voter.key && listed != voter)
     }
 
     pub(crate) fn with(&self, voter: Voter) -> Self {

@@ -8,8 +8,9 @@ mod net;
 
 use std::time::Duration;
 
-use net::{Weather, World, key, voter};
-use strandline_quorum::{Random, VoterChange};
+use net::{Weather, World};
+use strandline_quorum::{Join, Random, VoterChange, VoterSet};
+use strandline_types::NodeId;
 
 const STORM: Weather = Weather {
     delay_min: Duration::from_micros(200),
@@ -23,12 +24,31 @@ struct Plan {
     nodes: i32,
     voters: &'static [i32],
     changes_voters: bool,
+    /// Disks are lost, and nodes move; whoever is no voter joins by itself.
+    replaces_nodes: bool,
+    join: Join,
     rounds: u32,
 }
 
-const THREE: Plan = Plan { nodes: 3, voters: &[1, 2, 3], changes_voters: false, rounds: 60 };
-const FIVE: Plan = Plan { nodes: 5, voters: &[1, 2, 3, 4, 5], changes_voters: false, rounds: 60 };
-const CHANGING: Plan = Plan { nodes: 5, voters: &[1, 2, 3], changes_voters: true, rounds: 80 };
+const THREE: Plan = Plan {
+    nodes: 3,
+    voters: &[1, 2, 3],
+    changes_voters: false,
+    replaces_nodes: false,
+    join: Join::Never,
+    rounds: 60,
+};
+const FIVE: Plan = Plan { nodes: 5, voters: &[1, 2, 3, 4, 5], ..THREE };
+const CHANGING: Plan = Plan { nodes: 5, changes_voters: true, rounds: 80, ..THREE };
+const REPLACING: Plan = Plan { replaces_nodes: true, join: Join::Always, ..CHANGING };
+/// One founder; the others know only where it is.
+const GROWING: Plan = Plan {
+    voters: &[1],
+    changes_voters: false,
+    replaces_nodes: true,
+    join: Join::OnceItHelps,
+    ..THREE
+};
 
 /// What a run was and did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -47,8 +67,15 @@ fn run(plan: &Plan, seed: u64) -> Outcome {
     world.tell_all = false;
     let mut dice = Random::new(seed ^ 0x5eed);
     world.snapshot_entries = 20 + dice.below(100);
+    world.join = plan.join;
+    if plan.replaces_nodes {
+        world.bootstrap = (1..=plan.nodes).collect();
+    }
     for id in 1..=plan.nodes {
-        world.start(id);
+        if plan.join == Join::OnceItHelps && !plan.voters.contains(&id) {
+            world.newcomer(id);
+        }
+        start(&mut world, plan, id);
     }
     let mut value = 0;
     for _ in 0..plan.rounds {
@@ -66,6 +93,9 @@ fn run(plan: &Plan, seed: u64) -> Outcome {
     heal(&mut world, plan);
     let last_value = value;
     world.run_until(|world| world.leader().is_some_and(|id| is_stable(world, id)));
+    if plan.join != Join::Never {
+        world.run_until(|world| world.leader().is_some_and(|id| all_vote(world, plan, id)));
+    }
     let leader = world.leader().unwrap();
     world.append(leader, &[last_value]);
     world.run_until(|world| {
@@ -95,12 +125,25 @@ fn is_stable(world: &World, leader: i32) -> bool {
             .all(|node| node.quorum.as_ref().is_some_and(|other| other.epoch() == quorum.epoch()))
 }
 
+fn start(world: &mut World, plan: &Plan, id: i32) {
+    world.start(id);
+    let controllers: Vec<i32> = (1..=plan.nodes).collect();
+    world.tell_controllers(id, &controllers);
+}
+
+/// Every node is a voter by its present disk, at its present address, as all know.
+fn all_vote(world: &World, plan: &Plan, leader: i32) -> bool {
+    let voters = &world.quorum(leader).membership().voters;
+    is_stable(world, leader)
+        && (1..=plan.nodes).all(|id| voters.get(NodeId(id)) == Some(&world.voter(id)))
+}
+
 fn mischief(world: &mut World, dice: &mut Random, plan: &Plan) {
     let id = 1 + dice.below(plan.nodes as u64) as i32;
     let other = 1 + dice.below(plan.nodes as u64) as i32;
     match dice.below(20) {
         0..=4 if world.is_up(id) => world.crash(id),
-        0..=8 if !world.is_up(id) => world.start(id),
+        0..=8 if !world.is_up(id) => start(world, plan, id),
         9..=10 => {
             world.cut.insert((id, other));
         }
@@ -109,17 +152,32 @@ fn mischief(world: &mut World, dice: &mut Random, plan: &Plan) {
         15 if world.is_up(id) => world.resign(id),
         16..=17 if plan.changes_voters => change(world, dice, id),
         18 => world.weather.lost = dice.below(200),
+        19 if plan.replaces_nodes && world.is_up(id) => {
+            if dice.below(2) == 0 {
+                world.move_house(id);
+            } else if world.may_lose_disk(id) {
+                world.lose_disk(id);
+            }
+            let controllers: Vec<i32> = (1..=plan.nodes).collect();
+            world.tell_controllers(id, &controllers);
+        }
         _ => {}
     }
 }
 
 fn change(world: &mut World, dice: &mut Random, id: i32) {
     let Some(leader) = world.leader() else { return };
-    let is_voter = world.quorum(leader).membership().voters.contains(key(id));
-    let change = if is_voter {
-        VoterChange::Remove { key: key(id) }
+    let key = world.key(id);
+    let voters = &world.quorum(leader).membership().voters;
+    let change = if voters.contains(key) {
+        let left = VoterSet::new(voters.iter().filter(|voter| voter.key != key).cloned());
+        if !world.survives(&left, key) {
+            // Whoever takes out living voters until most of the others are dead ends the quorum.
+            return;
+        }
+        VoterChange::Remove { key }
     } else {
-        VoterChange::Add { voter: voter(id), ack_when_committed: dice.below(2) == 0 }
+        VoterChange::Add { voter: world.voter(id), ack_when_committed: dice.below(2) == 0 }
     };
     world.change_voter(leader, change);
 }
@@ -129,7 +187,7 @@ fn heal(world: &mut World, plan: &Plan) {
     world.weather.lost = 0;
     for id in 1..=plan.nodes {
         if !world.is_up(id) {
-            world.start(id);
+            start(world, plan, id);
         }
     }
 }
@@ -177,6 +235,16 @@ fn five_voters_in_a_storm() {
 #[test]
 fn voters_come_and_go_in_a_storm() {
     check(&CHANGING, 150);
+}
+
+#[test]
+fn disks_are_lost_and_nodes_move_in_a_storm() {
+    check(&REPLACING, 100);
+}
+
+#[test]
+fn one_founder_grows_to_three_in_a_storm() {
+    check(&GROWING, 100);
 }
 
 #[test]

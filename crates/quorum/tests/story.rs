@@ -6,46 +6,11 @@ mod net;
 
 use std::time::Duration;
 
-use expect_test::{Expect, expect};
-use net::{CALM, World, key, voter};
-use strandline_quorum::{ReplicaKey, Request, Vote, VoterChange};
+use expect_test::expect;
+use net::key;
+use net::tell::{check, followers, settle, started, world};
+use strandline_quorum::{ReplicaKey, Request, Vote};
 use strandline_types::{LeaderEpoch, NodeId, Offset};
-
-fn world(voters: &[i32]) -> World {
-    World::new(7, voters, CALM)
-}
-
-fn started(voters: &[i32], nodes: &[i32]) -> World {
-    let mut world = world(voters);
-    world.tell_all = false;
-    for id in nodes {
-        world.start(*id);
-    }
-    world.run_until(|world| world.leader().is_some_and(|id| caught_up(world, id)));
-    world.tell_all = true;
-    world
-}
-
-/// All running nodes know everything to be committed.
-fn caught_up(world: &World, leader: i32) -> bool {
-    let end = world.quorum(leader).log_end();
-    world.nodes.values().filter_map(|node| node.quorum.as_ref()).all(|quorum| {
-        quorum.high_watermark() == end && quorum.epoch() == world.quorum(leader).epoch()
-    })
-}
-
-fn settle(world: &mut World) {
-    world.run_until(|world| world.leader().is_some_and(|id| caught_up(world, id)));
-}
-
-fn check(world: &World, story: &Expect) {
-    story.assert_eq(&world.trace);
-}
-
-fn followers(world: &World) -> Vec<i32> {
-    let leader = world.leader().unwrap();
-    world.nodes.keys().copied().filter(|id| *id != leader).collect()
-}
 
 #[test]
 fn a_single_voter_leads_at_once() {
@@ -496,7 +461,7 @@ fn a_killed_leader_is_replaced() {
     let mut world = started(&[1, 2, 3], &[1, 2, 3]);
     let leader = world.leader().unwrap();
     world.crash(leader);
-    world.run_until(|world| world.leader().is_some_and(|id| caught_up(world, id)));
+    settle(&mut world);
     check(
         &world,
         &expect![[r#"
@@ -677,82 +642,6 @@ fn a_slow_follower_gets_a_snapshot() {
             96    2: committed 41
             98    2: append 1 fetched
             98    2: committed 43
-        "#]],
-    );
-}
-
-#[test]
-fn a_voter_is_added_and_another_removed() {
-    let mut world = started(&[1], &[1]);
-    world.note("2 fetches as an observer first");
-    world.start(2);
-    world.run(Duration::from_millis(100));
-    world.change_voter(1, VoterChange::Add { voter: voter(2), ack_when_committed: true });
-    settle(&mut world);
-    world.change_voter(1, VoterChange::Add { voter: voter(2), ack_when_committed: true });
-    world.note("the leader itself is removed");
-    world.change_voter(1, VoterChange::Remove { key: key(1) });
-    world.run(Duration::from_millis(5000));
-    world.change_voter(2, VoterChange::Remove { key: key(2) });
-    check(
-        &world,
-        &expect![[r#"
-            -- 2 fetches as an observer first
-            0     2: starts
-            1     1: refuses: the epoch is over
-            2     2: unattached -> follower, epoch 1
-            2     2: persist epoch 1 leader 1
-            4     2: append 1 fetched
-            4     2: committed 3
-            100   1: is asked to add voter 2
-            100   1: append Voters[1, 2] at 3@1
-            101   2: append 1 fetched
-            102   1: committed 4
-            102   1: answers: done
-            103   2: committed 4
-            103   1: is asked to add voter 2
-            103   1: refuses: the node is a voter already
-            103   1: answers: the node is a voter already
-            -- the leader itself is removed
-            103   1: is asked to remove voter 1
-            103   1: append Voters[2] at 4@1
-            105   2: append 1 fetched
-            106   1: leader -> resigned, epoch 1
-            106   1: committed 5
-            106   1: answers: done
-            106   1: to 2: epoch 1 ends, preferred [2]
-            106   1: refuses: this node does not lead the quorum
-            107   2: follower -> leader, epoch 2
-            107   2: persist epoch 2 leader 2
-            107   2: append LeaderChange(by [2]) at 5@2
-            107   2: committed 6
-            107   2: ready to lead epoch 2
-            108   1: resigned -> follower, epoch 2
-            108   1: persist epoch 2 leader 2
-            110   1: append 1 fetched
-            110   1: committed 6
-            5103  2: is asked to remove voter 2
-            5103  2: refuses: the request contradicts itself or what the quorum knows
-            5103  2: answers: the request contradicts itself or what the quorum knows
-        "#]],
-    );
-}
-
-#[test]
-fn a_new_voter_that_never_catches_up_is_refused() {
-    let mut world = started(&[1], &[1]);
-    world.change_voter(1, VoterChange::Add { voter: voter(2), ack_when_committed: true });
-    world.change_voter(1, VoterChange::Add { voter: voter(3), ack_when_committed: true });
-    world.run(Duration::from_secs(31));
-    check(
-        &world,
-        &expect![[r#"
-            0     1: is asked to add voter 2
-            0     1: is asked to add voter 3
-            0     1: refuses: another change is under way, or this one took too long
-            0     1: answers: another change is under way, or this one took too long
-            30000 1: refuses: another change is under way, or this one took too long
-            30000 1: answers: another change is under way, or this one took too long
         "#]],
     );
 }

@@ -215,6 +215,7 @@ impl ControllerTask {
                 }
             }
             MetadataEvent::Leading { epoch } => self.lead(epoch)?,
+            MetadataEvent::Appended { next_offset } => self.next_offset = next_offset,
             MetadataEvent::NotLeading { .. } => self.resign(),
             MetadataEvent::TakeSnapshot { id } => self.take_snapshot(id)?,
         }

@@ -16,6 +16,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,8 +27,8 @@ use strandline_metadata::FeatureRange;
 use strandline_ports::watch;
 use strandline_ports::{Lane, World};
 use strandline_quorum::{
-    Config, ControlRecord, Description, Endpoint, Membership, Quorum, Recovered, ReplicaKey, Reply,
-    Request, SnapshotId, VoterSet,
+    Config, ControlRecord, Description, Endpoint, Join, Membership, Quorum, Recovered, ReplicaKey,
+    Reply, Request, SnapshotId, VoterSet,
 };
 use strandline_store::format::names;
 use strandline_store::{
@@ -52,6 +53,8 @@ pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
 pub(crate) const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
 /// Says that a voter's disk was replaced: it has forgotten its votes.
 pub(crate) const FORGOTTEN_FILE: &str = ".strandline-forgotten";
+/// Says that this node was formatted to join a quorum, and has not become one of its voters yet.
+pub(crate) const JOINING_FILE: &str = ".strandline-joining";
 /// The snapshot before all records, which names the founding voters.
 pub(crate) const BOOTSTRAP_SNAPSHOT: names::SnapshotId =
     names::SnapshotId { end: Offset::ZERO, epoch: LeaderEpoch(0) };
@@ -74,7 +77,7 @@ pub(crate) struct QuorumOptions {
     pub(crate) cluster_id: String,
     /// The first of `controller.listener.names`: by it the nodes of the quorum reach each other.
     pub(crate) listener: String,
-    /// `controller.quorum.bootstrap.servers`
+    /// `controller.quorum.bootstrap.servers`, without this node itself.
     pub(crate) bootstrap_servers: Vec<HostPort>,
     /// How this node connects to the others.
     pub(crate) connections: ConnectionConfig,
@@ -107,6 +110,11 @@ pub(crate) enum MetadataEvent {
     /// This node leads and everything before its epoch has been told: decide from here on.
     Leading {
         epoch: LeaderEpoch,
+    },
+    /// The quorum has written a record of its own while this node leads: the next ones come to stand
+    /// here.
+    Appended {
+        next_offset: Offset,
     },
     /// It does not any more.
     NotLeading {
@@ -232,6 +240,11 @@ impl QuorumHandle {
         }))
     }
 
+    /// The controllers that the metadata name.
+    pub(crate) fn controllers(&self, ids: BTreeSet<NodeId>) {
+        self.send(Command::Controllers(ids));
+    }
+
     /// What DescribeQuorum tells; `None` when the quorum has stopped.
     pub(crate) async fn describe(&self) -> Option<Description> {
         let (done, answer) = oneshot::channel();
@@ -272,6 +285,8 @@ pub(crate) struct StartedQuorum {
     pub(crate) events: mpsc::UnboundedReceiver<MetadataEvent>,
     /// Resolves when the disk failed and the quorum has stopped for good.
     pub(crate) fault: oneshot::Receiver<StoreFault>,
+    /// It is to become a voter when that helps, and wants to know of other controllers.
+    pub(crate) joins_once: bool,
 }
 
 /// Opens the metadata in `dir` and starts the quorum's task. A sole voter leads at once; the events
@@ -285,13 +300,20 @@ pub(crate) async fn start(
     mut options: QuorumOptions,
 ) -> Result<StartedQuorum, OpenError> {
     let now = world.clock.now();
-    let static_voters = static_membership(&options.static_voters);
     let listener = options.listener;
-    let found =
-        open::find(dir, options.log, static_voters.as_ref(), options.supported, now).await?;
+    let unknown = !options.bootstrap_servers.is_empty();
+    // Who votes is in the settings, or to be learned from those who know.
+    let settings = static_membership(&options.static_voters)
+        .or(unknown.then(|| Membership { kraft_version: 0, voters: VoterSet::default() }));
+    let found = open::find(dir, options.log, settings.as_ref(), options.supported, now).await?;
     check_directory(options.core.me, &found.recovered)?;
     let forgotten = dir.path().join(FORGOTTEN_FILE);
     options.core.has_forgotten = dir.io().read_whole(&forgotten).await?.is_some();
+    let joining = dir.path().join(JOINING_FILE);
+    if options.core.join == Join::Never && dir.io().read_whole(&joining).await?.is_some() {
+        options.core.join = Join::OnceItHelps;
+    }
+    let joins_once = options.core.join == Join::OnceItHelps;
     if options.core.has_forgotten {
         tracing::warn!("this voter's disk was replaced: it does not vote before it has caught up");
     }
@@ -323,7 +345,8 @@ pub(crate) async fn start(
     };
     let peers = Peers {
         cluster_id: options.cluster_id.into(),
-        links: Links::new(world.clone(), options.connections),
+        links: Links::new(world.clone(), options.connections.clone()),
+        changes: Links::new(world.clone(), options.connections),
     };
     let task = Task::new(task::Parts {
         world: world.clone(),
@@ -338,9 +361,10 @@ pub(crate) async fn start(
         bootstrap_servers: options.bootstrap_servers,
         listener,
         forgotten,
+        joining,
     });
     world.spawn.spawn(Lane::Control, Box::pin(task.run(effects, fault_out)));
-    Ok(StartedQuorum { handle, events, fault })
+    Ok(StartedQuorum { handle, events, fault, joins_once })
 }
 
 /// Nobody else can tell a sole voter what it has lost.

@@ -41,8 +41,9 @@ pub(super) async fn bind(world: &World, config: &BrokerConfig) -> Result<Bound, 
 }
 
 impl Bound {
-    /// The configuration with the ports that were left open in it, as others are to be told.
-    pub(super) fn settle(&self, mut config: BrokerConfig) -> BrokerConfig {
+    /// The configuration with what was left open in it, ports and hosts, as others are to be told.
+    pub(super) fn settle(&self, config: BrokerConfig, host_name: &str) -> BrokerConfig {
+        let mut config = config.with_controllers_at(host_name);
         let told = config.advertised_listeners.iter_mut();
         for told in told.chain(&mut config.advertised_controller_listeners) {
             let Some(bound) = self.0.iter().find(|it| it.config.name == told.name) else {

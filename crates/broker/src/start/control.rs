@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use strandline_metadata::{Controller, Record};
-use strandline_ports::Lane;
+use strandline_metadata::{Controller, Image, Record};
+use strandline_ports::{Lane, watch};
 use strandline_quorum::{Endpoint, ReplicaKey};
+use strandline_types::NodeId;
 
 use super::node::Node;
 use super::settings::{advertised, controller_settings, quorum_options, to_controller};
@@ -35,12 +39,16 @@ impl Control {
         let me = ReplicaKey { id: identity.node_id, directory_id };
         let endpoints = endpoints(advertised(&config.advertised_controller_listeners));
         let options = quorum_options(config, me, endpoints, &identity.cluster_id);
-        let StartedQuorum { handle: quorum, events, fault } =
+        let StartedQuorum { handle: quorum, events, fault, joins_once } =
             quorum::start(world, &dir.log, options).await?;
         let core = Controller::new(controller_settings(config, &identity.cluster_id, bootstrap));
         let connections = to_controller(config);
         let (controller, task) =
             ControllerTask::new(world.clone(), core, quorum.clone(), events, connections);
+        if joins_once {
+            let telling = tell_controllers(quorum.clone(), controller.watch_image());
+            world.spawn.spawn(Lane::Control, Box::pin(telling));
+        }
         let fatal = node.fatal.clone();
         world.spawn.spawn(
             Lane::Control,
@@ -76,6 +84,23 @@ impl Control {
             controller: self.controller.clone(),
             identity: node.identity.clone(),
             listeners: advertised(&node.config.advertised_controller_listeners),
+        }
+    }
+}
+
+/// Tells the quorum which controllers there are: this node joins its voters when that helps.
+async fn tell_controllers(quorum: QuorumHandle, mut images: watch::Receiver<Arc<Image>>) {
+    let mut told = BTreeSet::new();
+    loop {
+        let image = Arc::clone(&images.borrow_and_update());
+        let registered = image.cluster.controllers().map(|it| NodeId(it.controller_id));
+        let registered: BTreeSet<NodeId> = registered.collect();
+        if registered != told {
+            quorum.controllers(registered.clone());
+            told = registered;
+        }
+        if images.changed().await.is_err() {
+            return;
         }
     }
 }

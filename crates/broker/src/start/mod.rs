@@ -125,7 +125,7 @@ impl Broker {
         let began = world.clock.now().instant;
         let mut bound = bind(&world, &config).await?;
         let metrics_listener = bind_metrics(&world, &config).await?;
-        let config = Arc::new(bound.settle(config));
+        let config = Arc::new(bound.settle(config, &world.net.host_name()));
         let learned = founding::learn(&world, &config, &bound).await;
         let opened = open_dirs::open(&world, &config, learned).await?;
         let OpenedDirs { dirs, metadata_dir, cluster_id, previous_epoch, found } = opened;

@@ -17,7 +17,7 @@ use strandline_types::{BrokerEpoch, NodeId, Uuid};
 use super::founding::Learned;
 use crate::dirs::{Dir, DirIndex, Dirs};
 use crate::driver::replicas::FoundOnDisk;
-use crate::format::{self, FormatFailure, Founding};
+use crate::format::{self, FirstVoters, FormatFailure, Founding};
 
 /// Recently appended batches that are kept for readers, over all partitions.
 const TAIL_CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -82,15 +82,12 @@ pub(super) async fn open(
         return Err(failure);
     }
     let previous_epoch = previous_epoch(opening.usable());
-    let is_voter = config.quorum.voters.iter().any(|voter| voter.id == config.node_id);
-    let founding = match &learned {
-        Some(learned) if is_voter && !learned.is_founder => Founding::Forgotten,
-        Some(_) => Founding::ByOthers,
-        // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
-        None if agreed.is_none() && config.quorum.voters.is_empty() => {
-            Founding::Alone { host_name: "localhost" }
-        }
-        None => Founding::ByOthers,
+    // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
+    let is_alone = learned.is_none() && agreed.is_none() && config.quorum.voters.is_empty();
+    let alone = is_alone.then(|| FirstVoters::alone(config, &*world.entropy)).transpose()?;
+    let founding = match &alone {
+        Some(alone) => Founding::Voters(alone),
+        None => learned.as_ref().map_or(Founding::ByOthers, |learned| by_others(config, learned)),
     };
     let learned = learned.map(|learned| learned.cluster_id);
     let cluster_id = agreed.or(learned);
@@ -103,6 +100,21 @@ pub(super) async fn open(
     let metadata_dir =
         dirs.by_path(Path::new(&config.metadata_log_dir)).expect("it is one of the paths opened");
     Ok(OpenedDirs { dirs, metadata_dir, cluster_id, previous_epoch, found })
+}
+
+/// How a node becomes part of a cluster that others began, or begin together with it.
+fn by_others(config: &BrokerConfig, learned: &Learned) -> Founding<'static> {
+    const AUTO_JOIN: &str = "controller.quorum.auto.join.enable";
+    let is_voter = config.quorum.voters.iter().any(|voter| voter.id == config.node_id);
+    if is_voter && !learned.is_founder {
+        return Founding::Forgotten;
+    }
+    let is_dynamic = config.roles.controller && config.quorum.voters.is_empty();
+    if is_dynamic && !config.layers.fixed.contains_key(AUTO_JOIN) {
+        Founding::Joining
+    } else {
+        Founding::ByOthers
+    }
 }
 
 impl Opening<'_> {

@@ -8,7 +8,7 @@ use strandline_config::{BrokerConfig, HostPort, Listener};
 use strandline_metadata::Record;
 use strandline_metadata::controller::ControllerSettings;
 use strandline_ports::Lane;
-use strandline_quorum::{Config as QuorumConfig, Endpoint, ReplicaKey};
+use strandline_quorum::{Config as QuorumConfig, Endpoint, Join, ReplicaKey};
 
 use crate::driver::lifecycle::Advertised;
 use crate::driver::quorum::{MetadataLogOptions, QuorumOptions};
@@ -36,7 +36,12 @@ pub(super) fn quorum_options(
     core.snapshot_max_interval = metadata.snapshot_after_ms.map_or(Duration::ZERO, millis);
     core.retention_max_bytes = metadata.retention_bytes.max(0) as u64;
     core.retention_max_age = millis(metadata.retention_ms);
-    core.bootstrap_servers = quorum.bootstrap_servers.len() as u32;
+    let servers = quorum.bootstrap_servers.iter();
+    let others: Vec<_> = servers.filter(|it| !config.is_own_controller(it)).cloned().collect();
+    core.bootstrap_servers = others.len() as u32;
+    if quorum.auto_join {
+        core.join = Join::Always;
+    }
     let name = config.controller_listener_names.first().cloned().unwrap_or_default();
     let voter = |voter: &strandline_config::Voter| {
         let listener = name.clone();
@@ -53,7 +58,7 @@ pub(super) fn quorum_options(
         supported: features::SUPPORTED,
         cluster_id: cluster_id.to_owned(),
         listener: name.clone(),
-        bootstrap_servers: quorum.bootstrap_servers.clone(),
+        bootstrap_servers: others,
         connections: ConnectionConfig {
             client_id: format!("raft-client-{}", config.node_id),
             connect_timeout: millis(quorum.request_timeout_ms),

@@ -27,6 +27,11 @@ pub struct RealNet;
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 impl Net for RealNet {
+    fn host_name(&self) -> String {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        if name.is_empty() { "localhost".to_owned() } else { name }
+    }
+
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> Boxed<'a, Arc<dyn Conn>> {
         Box::pin(async move {
             let stream = TcpStream::connect((host, port)).await?;

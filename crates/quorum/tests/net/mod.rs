@@ -4,33 +4,25 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 mod disk;
+mod identity;
 mod safety;
-mod tell;
+pub mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strandline_quorum::{
-    Config, Effect, Endpoint, Event, FetchReply, FetchResponse, FetchSnapshotResponse,
-    KraftVersionRange, Membership, Peer, Quorum, Random, ReplicaKey, Reply, ReplyBody, Request,
-    RequestId, Response, ResponseBody, RoleName, SnapshotFacts, SnapshotId, Ticket, Timer, Voter,
-    VoterChange, VoterSet, WriteId,
+    Config, Effect, Event, FetchReply, FetchResponse, FetchSnapshotResponse, Join, Membership,
+    Peer, Quorum, Random, ReplicaKey, Reply, ReplyBody, Request, RequestId, Response, ResponseBody,
+    RoleName, SnapshotFacts, SnapshotId, Ticket, Timer, Voter, VoterChange, VoterSet, WriteId,
 };
-use strandline_types::{Instant, NodeId, Now, Offset, Timestamp, Uuid};
+use strandline_types::{Instant, NodeId, Now, Offset, Timestamp};
 
 pub use disk::{Disk, Entry, Kind};
 use disk::{Op, batches_of};
+use identity::Identities;
+pub use identity::{key, voter};
 use safety::Safety;
-
-pub fn key(id: i32) -> ReplicaKey {
-    ReplicaKey::new(NodeId(id), Uuid::from_u128(id as u128))
-}
-
-pub fn voter(id: i32) -> Voter {
-    let endpoint =
-        Endpoint { listener: "CONTROLLER".into(), host: format!("host{id}"), port: 9093 };
-    Voter { key: key(id), endpoints: vec![endpoint], kraft_versions: KraftVersionRange::OURS }
-}
 
 pub struct Node {
     pub quorum: Option<Quorum>,
@@ -101,6 +93,10 @@ pub struct World {
     pub installs: usize,
     /// Nodes that lost their disks, and know it.
     pub forgetful: BTreeSet<i32>,
+    identities: Identities,
+    pub join: Join,
+    /// Whom nodes ask that know no voter.
+    pub bootstrap: Vec<i32>,
     /// The log was cut, or a control record came into it.
     recheck: bool,
 }
@@ -131,6 +127,9 @@ impl World {
             truncations: 0,
             installs: 0,
             forgetful: BTreeSet::new(),
+            identities: Identities::default(),
+            join: Join::Never,
+            bootstrap: Vec::new(),
             recheck: false,
         }
     }
@@ -149,10 +148,15 @@ impl World {
         assert!(node.quorum.is_none(), "node {id} runs already");
         node.incarnation += 1;
         node.view = node.durable.clone();
-        let recovered = node.view.recovered(&self.base, &self.safety.snapshots);
-        node.applied = recovered.snapshots.last().map_or(Offset::ZERO, |s| s.id.end_offset);
-        let mut config = Config::new(key(id));
-        config.endpoints = voter(id).endpoints;
+        let view = node.view.clone();
+        let recovered = view.recovered(&self.base_of(id), &self.safety.snapshots);
+        self.node(id).applied =
+            recovered.snapshots.last().map_or(Offset::ZERO, |s| s.id.end_offset);
+        let Voter { key, endpoints, .. } = self.voter(id);
+        let mut config = Config::new(key);
+        config.endpoints = endpoints;
+        config.join = self.join;
+        config.bootstrap_servers = self.bootstrap.len() as u32;
         config.has_forgotten = self.forgetful.contains(&id);
         if self.snapshot_entries != u64::MAX {
             config.snapshot_max_new_record_bytes = self.snapshot_entries * 100;
@@ -174,8 +178,12 @@ impl World {
         let node = self.node(id);
         node.quorum = None;
         node.waiting.clear();
-        for (_, op) in node.writes.drain(..).take(keep) {
+        let lost = node.writes.split_off(keep);
+        for (_, op) in node.writes.drain(..) {
             node.durable.apply(&op);
+        }
+        for (_, op) in lost {
+            self.safety.forgot(id, &op);
         }
         self.say(id, "crashes");
     }
@@ -263,14 +271,10 @@ impl World {
         }
     }
 
-    /// Crashes, and comes back with an empty disk.
-    pub fn replace_disk(&mut self, id: i32) {
-        self.crash(id);
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.durable = Disk::default();
-        }
-        self.forgetful.insert(id);
-        self.start(id);
+    /// The metadata name these controllers.
+    pub fn tell_controllers(&mut self, id: i32, controllers: &[i32]) {
+        let ids = controllers.iter().map(|id| NodeId(*id)).collect();
+        self.step(id, Event::Controllers(ids));
     }
 
     pub fn resign(&mut self, id: i32) {
@@ -458,7 +462,7 @@ impl World {
         let Some(quorum) = &node.quorum else { return };
         self.safety.check_node(id, quorum, &node.view);
         if std::mem::take(&mut self.recheck) {
-            let recovered = node.view.recovered(&self.base, &self.safety.snapshots);
+            let recovered = node.view.recovered(&self.base_of(id), &self.safety.snapshots);
             let last = recovered.memberships.last().map(|(_, membership)| membership);
             let found = last.unwrap_or(&recovered.base_membership);
             assert_eq!(quorum.membership(), found, "machine and disk agree on who votes");
@@ -529,7 +533,10 @@ impl World {
                 self.values.remove(&ticket);
             }
             Effect::Send { after, to, id: request_id, request } => {
-                let Peer::Node(to) = to else { return false };
+                let to = match to {
+                    Peer::Node(to) => to,
+                    Peer::Bootstrap(index) => NodeId(self.bootstrap[index as usize]),
+                };
                 let unanswered = Event::Unanswered { id: request_id };
                 let tell = Happening::Tell { node: id, incarnation, event: unanswered };
                 // A refused connection is noticed at once.
@@ -582,6 +589,7 @@ impl World {
             | Effect::Cancel { .. }
             | Effect::LeaderChanged { .. }
             | Effect::Remembered { .. }
+            | Effect::Joined
             | Effect::LeaderReady { .. } => {}
         }
         false
@@ -604,17 +612,14 @@ impl World {
         }
         let entries = self.nodes[&id].view.read(from, end_offset);
         let is_leader = self.quorum(id).role() == RoleName::Leader;
-        let voters: Vec<i32> =
-            self.quorum(id).membership().voters.ids().map(|voter| voter.0).collect();
+        let voters: Vec<ReplicaKey> =
+            self.quorum(id).membership().voters.iter().map(|voter| voter.key).collect();
         let extends = self.safety.committed(from, &entries);
         if extends && is_leader {
             let holders = voters
                 .iter()
-                .filter(|voter| {
-                    self.nodes.get(voter).is_some_and(|node| {
-                        entries.last().is_none_or(|last| node.durable.holds(last))
-                    })
-                })
+                .filter_map(|voter| self.disk_of(*voter))
+                .filter(|disk| entries.last().is_none_or(|last| disk.holds(last)))
                 .count();
             assert!(
                 holders > voters.len() / 2,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::Hasher;
 
-use strandline_quorum::{ControlRecord, Membership, Quorum, RoleName, SnapshotFacts, SnapshotId};
+use strandline_quorum::{
+    ControlRecord, Election, Membership, Quorum, RoleName, SnapshotFacts, SnapshotId,
+};
 use strandline_types::{LeaderEpoch, Offset, Timestamp};
 
 use super::disk::{Disk, Entry, Kind, Op};
@@ -54,6 +56,14 @@ impl Safety {
             let known = self.written.entry(slot).or_insert((entry.clone(), history));
             assert_eq!(known, &(entry.clone(), history), "log matching");
             previous = Some(entry.epoch);
+        }
+    }
+
+    /// A leadership that never became durable was told to nobody: its epoch may begin otherwise.
+    pub fn forgot(&mut self, id: i32, op: &Op) {
+        let Op::Persist(Election { epoch, leader: Some(leader), .. }) = op else { return };
+        if leader.0 == id {
+            self.written.retain(|(_, of), _| of != epoch);
         }
     }
 

@@ -1,9 +1,13 @@
-//! Effects as lines of a story. Timers, fetches and empty answers are too many to tell.
+//! Stories: worlds that begin in order, and effects as lines. Timers, fetches and empty answers are
+//! too many to tell.
 
+use expect_test::Expect;
 use strandline_quorum::{
     ControlRecord, Effect, Election, FetchReply, Peer, Reply, ReplyBody, Request, VoterChange,
     VoterSet,
 };
+
+use super::{CALM, World};
 
 pub fn effect(effect: &Effect) -> Option<String> {
     Some(match effect {
@@ -26,6 +30,7 @@ pub fn effect(effect: &Effect) -> Option<String> {
             format!("keep chunk of {id:?} from {position}")
         }
         Effect::Remembered { .. } => "may vote again".into(),
+        Effect::Joined => "has joined the voters".into(),
         Effect::InstallSnapshot { id } => format!("install snapshot {id:?}"),
         Effect::LeaderChanged { .. } | Effect::Arm { .. } | Effect::Cancel { .. } => return None,
     })
@@ -75,7 +80,8 @@ fn question(request: &Request) -> Option<String> {
             let preferred: Vec<i32> = end.preferred.iter().map(|key| key.id.0).collect();
             format!("epoch {} ends, preferred {preferred:?}", end.epoch)
         }
-        Request::Fetch(_) | Request::FetchSnapshot(_) | Request::ChangeVoter(_) => return None,
+        Request::ChangeVoter(asked) => change(asked),
+        Request::Fetch(_) | Request::FetchSnapshot(_) => return None,
     })
 }
 
@@ -109,7 +115,7 @@ pub fn change(change: &VoterChange) -> String {
     match change {
         VoterChange::Add { voter, .. } => format!("add voter {}", voter.key.id),
         VoterChange::Remove { key } => format!("remove voter {}", key.id),
-        VoterChange::Update { key, .. } => format!("update voter {}", key.id),
+        VoterChange::Update { voter, .. } => format!("update voter {}", voter.key.id),
     }
 }
 
@@ -119,4 +125,40 @@ pub fn verdict(reply: &Reply) -> String {
         (None, ReplyBody::Vote { granted }) => format!("granted {granted}"),
         (None, _) => "done".into(),
     }
+}
+
+pub fn world(voters: &[i32]) -> World {
+    World::new(7, voters, CALM)
+}
+
+pub fn started(voters: &[i32], nodes: &[i32]) -> World {
+    let mut world = world(voters);
+    world.tell_all = false;
+    for id in nodes {
+        world.start(*id);
+    }
+    world.run_until(|world| world.leader().is_some_and(|id| caught_up(world, id)));
+    world.tell_all = true;
+    world
+}
+
+/// All running nodes know everything to be committed.
+fn caught_up(world: &World, leader: i32) -> bool {
+    let end = world.quorum(leader).log_end();
+    world.nodes.values().filter_map(|node| node.quorum.as_ref()).all(|quorum| {
+        quorum.high_watermark() == end && quorum.epoch() == world.quorum(leader).epoch()
+    })
+}
+
+pub fn settle(world: &mut World) {
+    world.run_until(|world| world.leader().is_some_and(|id| caught_up(world, id)));
+}
+
+pub fn check(world: &World, story: &Expect) {
+    story.assert_eq(&world.trace);
+}
+
+pub fn followers(world: &World) -> Vec<i32> {
+    let leader = world.leader().unwrap();
+    world.nodes.keys().copied().filter(|id| *id != leader).collect()
 }

@@ -15,7 +15,7 @@ use strandline_log::Origin;
 use strandline_metadata::{Image, Record};
 use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
 use strandline_ports::{Clock, timeout};
-use strandline_quorum::{Config as QuorumConfig, Endpoint as QuorumEndpoint, ReplicaKey};
+use strandline_quorum::{Config as QuorumConfig, Endpoint as QuorumEndpoint, ReplicaKey, VoterSet};
 use strandline_replica::{NextFetch, RequiredAcks, View};
 use strandline_store::{Checkpoint, DirIdentity, Io, LogDir, LogDirOptions, OpenFiles, TailCache};
 use strandline_types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Uuid};
@@ -302,7 +302,8 @@ async fn start_quorum(
     let endpoint =
         QuorumEndpoint { listener: "CONTROLLER".into(), host: "127.0.0.1".into(), port: 1 };
     let now = world.clock.now().timestamp;
-    format_dir(&*world.disk, path, &identity, Some(vec![endpoint]), now).await.unwrap();
+    let voters = VoterSet::new([quorum::voter(NodeId(id), directory_id, vec![endpoint])]);
+    format_dir(&*world.disk, path, &identity, Some(&voters), now).await.unwrap();
     let dir = LogDir::open(io, path, options).await.unwrap();
     let options = QuorumOptions {
         core: QuorumConfig::new(ReplicaKey::new(NodeId(id), directory_id)),

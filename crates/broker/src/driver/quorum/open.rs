@@ -48,11 +48,12 @@ pub(super) struct Found {
     pub(super) batches: Vec<CommittedBatch>,
 }
 
-/// Reads the log behind the newest snapshot. Who votes before that snapshot is settled.
+/// Reads the log behind the newest snapshot. Who votes before that snapshot is settled; without one,
+/// `settings` say who votes before the log does.
 pub(super) async fn find(
     dir: &LogDir,
     options: MetadataLogOptions,
-    static_voters: Option<&Membership>,
+    settings: Option<&Membership>,
     supported: &[FeatureRange],
     now: Now,
 ) -> Result<Found, OpenError> {
@@ -74,7 +75,7 @@ pub(super) async fn find(
         Some((_, Snapshot { membership: Some(membership), .. })) => Some(membership.clone()),
         _ => bootstrap_membership(&log).await?,
     };
-    let base_membership = base.or_else(|| static_voters.cloned());
+    let base_membership = base.or_else(|| settings.cloned());
     let mut features = FinalizedFeatures::default();
     if let Some((_, content)) = &newest {
         features.read(&content.records);

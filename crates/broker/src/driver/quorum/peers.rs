@@ -21,6 +21,8 @@ pub(super) enum Outcome {
 pub(super) struct Peers {
     pub(super) cluster_id: Arc<str>,
     pub(super) links: Links,
+    /// A new voter catches up while its question waits, so that one has a connection of its own.
+    pub(super) changes: Links,
 }
 
 impl Peers {
@@ -35,7 +37,11 @@ impl Peers {
     }
 
     async fn call(&self, address: &HostPort, request: Request) -> Result<Answered, RpcError> {
-        let connection = self.links.connection(address).await?;
+        let links = match &request {
+            Request::ChangeVoter(_) => &self.changes,
+            _ => &self.links,
+        };
+        let connection = links.connection(address).await?;
         rpc::call(&connection, &self.cluster_id, request).await
     }
 

@@ -4,7 +4,7 @@
 mod disk;
 mod effects;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub(super) enum Command {
     Append { epoch: LeaderEpoch, base_offset: Option<Offset>, records: Vec<Bytes>, done: Done },
     Ask { request: Request, done: oneshot::Sender<Reply> },
     Answered { id: RequestId, outcome: Outcome },
+    Controllers(BTreeSet<NodeId>),
     Describe { done: oneshot::Sender<Description> },
     WriteSnapshot { id: SnapshotId, last_timestamp: Timestamp, records: Vec<Bytes> },
     SnapshotWritten(Result<SnapshotFacts, StoreFault>),
@@ -66,6 +67,8 @@ pub(super) struct Parts {
     pub(super) listener: String,
     /// Lies there while this node must not vote.
     pub(super) forgotten: PathBuf,
+    /// Lies there until this node has joined the voters.
+    pub(super) joining: PathBuf,
 }
 
 pub(super) struct Task {
@@ -239,6 +242,7 @@ impl Task {
                 self.step(now, Event::Request { ticket, request });
             }
             Command::Answered { id, outcome } => self.on_answered(now, id, outcome),
+            Command::Controllers(ids) => self.step(now, Event::Controllers(ids)),
             Command::Describe { done } => {
                 // Whoever asked may have gone.
                 let _ = done.send(self.parts.quorum.describe(now));
@@ -289,6 +293,12 @@ impl Task {
         if let Err(error) = self.check_append(epoch, base_offset, &records) {
             // Whoever asked may have gone.
             let _ = done.send(Err(error));
+            if let AppendError::OtherOffset { expected, actual } = error {
+                // What this controller decided since is founded on records that are nowhere, and
+                // some of it might come to stand where it was to: a new epoch refuses all of it.
+                tracing::warn!(%expected, %actual, "voters changed under a decision: leading anew");
+                self.step(now, Event::Resign);
+            }
             return;
         }
         if records.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use expect_test::expect;
@@ -9,7 +10,7 @@ use strandline_metadata::feature::METADATA_VERSION;
 use strandline_metadata::{MetadataVersion, Record};
 use strandline_ports::World;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
-use strandline_quorum::{Config, ReplicaKey};
+use strandline_quorum::{Config, Fetch, ReplicaKey, VoterChange};
 use strandline_store::{DirIdentity, Io, LogDirOptions, OpenFiles, StartCondition, TailCache};
 use strandline_types::{BrokerEpoch, Uuid};
 use strandline_wire::messages::NoOpRecord;
@@ -64,13 +65,16 @@ fn directory_id() -> Uuid {
 
 /// Formats `dir` for the node and the directory that Kafka's files are of.
 async fn format(world: &World, dir: &LogDir, founder: Option<Vec<Endpoint>>) {
+    let founder = founder.map(|it| VoterSet::new([voter(NodeId(1), directory_id(), it)]));
     let identity = DirIdentity {
         cluster_id: "4L6g3nShT-eMCtK--X86sw".into(),
         node_id: NodeId(1),
         directory_id: Some(directory_id()),
     };
     let now = world.clock.now().timestamp;
-    format_dir(&*world.disk, dir.path(), &identity, founder, now).await.expect("formatted");
+    format_dir(&*world.disk, dir.path(), &identity, founder.as_ref(), now)
+        .await
+        .expect("formatted");
 }
 
 fn options() -> QuorumOptions {
@@ -146,6 +150,7 @@ fn tell(event: &MetadataEvent) -> String {
             format!("{}..{} epoch {}: {what}\n", batch.base_offset, batch.next_offset, batch.epoch)
         }
         MetadataEvent::Leading { epoch } => format!("leading epoch {epoch}\n"),
+        MetadataEvent::Appended { next_offset } => format!("appended, next {next_offset}\n"),
         MetadataEvent::NotLeading { epoch } => format!("not leading epoch {epoch}\n"),
         MetadataEvent::TakeSnapshot { id } => format!("take snapshot {id:?}\n"),
     }
@@ -335,6 +340,72 @@ async fn a_snapshot_replaces_the_log_before_it() {
 }
 
 /// Flips a bit of the first batch in the file.
+/// Where the quorum's own records come to stand between those of the controller, it is told; what
+/// it decided before it knew is refused, with all that it decided since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_voters_takes_a_place_in_the_log() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&world, &dir, Some(endpoints())).await;
+    let mut options = options();
+    options.core.election_timeout = Duration::from_millis(10);
+    let mut started = start(&world, &dir, options).await.expect("started");
+    until_leading(&mut started).await;
+    let epoch = LeaderEpoch(1);
+    let mut moved = voter(NodeId(1), directory_id(), endpoints());
+    moved.endpoints[0].port = 7;
+    let change = Request::ChangeVoter(VoterChange::Update { epoch, voter: moved });
+    let reply = started.handle.ask(change).await.expect("the quorum runs");
+    assert_eq!(reply.refusal, None);
+    let append = |at| started.handle.append(epoch, Some(Offset(at)), vec![no_op()]);
+    // The second would fit, if not for the first.
+    let [first, second] = [append(3), append(4)];
+    let (expected, actual) = (Offset(3), Offset(4));
+    assert_eq!(first.await, Ok(Err(AppendError::OtherOffset { expected, actual })));
+    assert_eq!(second.await, Ok(Err(AppendError::NotLeader(epoch))));
+    let story = until_leading(&mut started).await;
+    assert!(story.starts_with("appended, next 4\n"), "{story}");
+    assert!(story.ends_with("leading epoch 3\n"), "{story}");
+    started.handle.stop().await.expect("it ran").expect("a sound disk");
+}
+
+/// A snapshot names the voters that its records made: a change behind it may still be undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_knows_nothing_of_a_change_of_voters_behind_it() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let dir = open_dir(&world, temp.path()).await;
+    format(&world, &dir, Some(endpoints())).await;
+    let mut started = begin(&world, &dir).await;
+    until_leading(&mut started).await;
+    let id = SnapshotId { end_offset: Offset(3), epoch: LeaderEpoch(1) };
+    let second = control::voter(NodeId(2), Uuid::from_u128(2), endpoints());
+    let fetch = Fetch {
+        replica: second.key,
+        epoch: id.epoch,
+        offset: id.end_offset,
+        last_epoch: id.epoch,
+        high_watermark: None,
+        max_bytes: 1024,
+        max_wait: Duration::ZERO,
+    };
+    let add = VoterChange::Add { voter: second, ack_when_committed: false };
+    for request in [Request::Fetch(fetch), Request::ChangeVoter(add)] {
+        let reply = started.handle.ask(request).await.expect("the quorum runs");
+        assert_eq!(reply.refusal, None);
+    }
+    started.handle.write_snapshot(id, Timestamp(0), Vec::new());
+    let path = temp.path().join(METADATA_DIR).join("00000000000000000003-0000000001.checkpoint");
+    // Without the second voter nothing commits, so the event of a written snapshot is its file.
+    while !path.exists() {
+        tokio::task::yield_now().await;
+    }
+    let snapshot = Snapshot::decode(&std::fs::read(path).expect("the file").into());
+    let membership = snapshot.expect("a snapshot").membership.expect("voters");
+    assert_eq!(membership.voters.ids().collect::<Vec<_>>(), [NodeId(1)]);
+}
+
 fn damage(path: &Path) {
     let mut bytes = std::fs::read(path).expect("the file");
     bytes[70] ^= 1;

@@ -128,7 +128,7 @@ pub(super) async fn call(
         Request::FetchSnapshot(fetch) => {
             FetchSnapshotRpc::call(connection, cluster_id, &fetch).await
         }
-        Request::ChangeVoter(change) => unreachable!("the core asks for no voters: {change:?}"),
+        Request::ChangeVoter(change) => change_voter::call(connection, cluster_id, change).await,
     }
 }
 

@@ -239,7 +239,8 @@ impl Task {
         last_timestamp: Timestamp,
         records: Vec<Bytes>,
     ) {
-        let membership = self.parts.quorum.membership();
+        // A change of voters behind it may still be undone.
+        let membership = self.parts.quorum.membership_before(id.end_offset);
         // Static voters stand in the settings of every node.
         let membership = (membership.kraft_version > 0).then(|| membership.clone());
         let snapshot = Snapshot { last_timestamp, membership, records };

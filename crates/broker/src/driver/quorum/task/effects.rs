@@ -1,5 +1,7 @@
 //! What the core asks for, carried out or handed to whoever carries it out.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use strandline_ports::Lane;
 use strandline_quorum::{
@@ -86,6 +88,10 @@ impl Task {
             Effect::Committed { end_offset } => self.committed(end_offset),
             Effect::LeaderChanged { epoch, leader } => self.leader_changed(epoch, leader),
             Effect::Remembered { after } => self.when_durable(after, Outgoing::Remember),
+            Effect::Joined => {
+                tracing::info!("this node is a voter of the metadata quorum now");
+                self.take_away(self.parts.joining.clone());
+            }
             Effect::LeaderReady { epoch, .. } => {
                 self.is_leading = true;
                 self.tell(MetadataEvent::Leading { epoch });
@@ -157,6 +163,9 @@ impl Task {
         let encoded: Vec<_> = records.iter().map(encode).collect();
         let batch = control_batch(place, &encoded);
         let next_offset = base_offset + records.len() as i64;
+        if self.is_leading {
+            self.tell(MetadataEvent::Appended { next_offset });
+        }
         let offsets = (0..).map(|index| base_offset + index);
         self.parts.uncommitted.push_back(CommittedBatch {
             base_offset,
@@ -248,7 +257,7 @@ impl Task {
     fn let_go(&mut self, what: Outgoing) {
         match what {
             Outgoing::Send(to, id, request) => self.send(to, id, request),
-            Outgoing::Remember => self.remember(),
+            Outgoing::Remember => self.take_away(self.parts.forgotten.clone()),
             Outgoing::Reply(ticket, reply) => {
                 // Whoever is told of records would ask again and again for what is not there yet.
                 let written = self.parts.log.log.written_end();
@@ -268,12 +277,13 @@ impl Task {
         }
     }
 
-    fn remember(&self) {
-        let (io, forgotten) = (self.parts.log.io.clone(), self.parts.forgotten.clone());
+    /// Deletes a note that does not hold any more.
+    fn take_away(&self, note: PathBuf) {
+        let io = self.parts.log.io.clone();
         let removing = async move {
-            if let Err(fault) = io.remove_files(vec![forgotten]).await {
-                // The next start catches up once more before it votes.
-                tracing::warn!(%fault, "this node may vote again, and cannot note it");
+            if let Err(fault) = io.remove_files(vec![note]).await {
+                // The next start finds it, and does once more what was done.
+                tracing::warn!(%fault, "a note that does not hold any more cannot be deleted");
             }
         };
         self.parts.world.spawn.spawn(Lane::Control, Box::pin(removing));
