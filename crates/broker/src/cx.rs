@@ -121,6 +121,21 @@ impl Cx {
         Ok((reply, leader))
     }
 
+    /// The answer of the quorum's leader to a client of a broker's listener; `None` when this node
+    /// leads, or nobody can be asked, and to other nodes of the quorum, who find the leader themselves.
+    pub(crate) async fn ask_leader<Q>(&self, request: &Q) -> Option<Q::Response>
+    where
+        Q: strandline_wire::messages::Request + Clone,
+    {
+        let leads = self.handles.quorum.leadership().borrow().is_ready;
+        match self.session.role {
+            ListenerRole::Broker if !leads => {
+                self.handles.controller.ask_leader(request.clone()).await
+            }
+            ListenerRole::Broker | ListenerRole::Controller => None,
+        }
+    }
+
     /// Who asks, as group coordinators want to know it.
     pub(crate) fn caller(&self) -> Caller {
         let client_id = self.client_id.clone();

@@ -7,7 +7,7 @@ use strandline_wire::messages::describe_quorum_response::{
 };
 use strandline_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 
-use crate::cx::{Cx, ListenerRole};
+use crate::cx::Cx;
 use crate::driver::quorum::rpc::METADATA_TOPIC;
 use crate::session::Hangup;
 
@@ -27,11 +27,8 @@ pub(crate) async fn handle(
         return Ok(failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
     }
     // How far the others are only their leader knows.
+    let relayed = cx.ask_leader(&request).await;
     let leads = cx.handles.quorum.leadership().borrow().is_ready;
-    let relayed = match cx.session.role {
-        ListenerRole::Broker if !leads => cx.handles.controller.ask_leader(request).await,
-        ListenerRole::Broker | ListenerRole::Controller => None,
-    };
     let mut response = match (relayed, cx.handles.quorum.describe().await.filter(|_| leads)) {
         (Some(relayed), _) => relayed,
         (None, Some(description)) => DescribeQuorumResponse {

@@ -94,8 +94,8 @@ apis! {
     ListConfigResources => list_config_resources(ListConfigResourcesRequest) on Broker;
     DescribeTopicPartitions =>
         describe_topic_partitions(DescribeTopicPartitionsRequest) on Broker;
-    AddRaftVoter => add_raft_voter(AddRaftVoterRequest) on Controller;
-    RemoveRaftVoter => remove_raft_voter(RemoveRaftVoterRequest) on Controller;
+    AddRaftVoter => add_raft_voter(AddRaftVoterRequest) on Broker Controller;
+    RemoveRaftVoter => remove_raft_voter(RemoveRaftVoterRequest) on Broker Controller;
     UpdateRaftVoter => update_raft_voter(UpdateRaftVoterRequest) on Controller;
 }
 

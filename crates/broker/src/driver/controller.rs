@@ -101,7 +101,8 @@ impl ControllerTask {
             image: image_out,
             is_active: is_active_out,
             leadership: quorum.leadership(),
-            links: Links::new(world.clone(), connections),
+            links: Links::new(world.clone(), connections.clone()),
+            relays: Links::new(world.clone(), connections),
             world: world.clone(),
             node_id: quorum.node_id(),
         };

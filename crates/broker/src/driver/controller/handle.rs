@@ -72,6 +72,8 @@ pub(crate) struct ControllerHandle {
     pub(super) is_active: watch::Receiver<bool>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) links: Links,
+    /// What clients ask may take long: it must not keep this node's own heartbeats waiting.
+    pub(super) relays: Links,
     pub(super) world: World,
     pub(super) node_id: NodeId,
 }
@@ -150,7 +152,7 @@ impl ControllerHandle {
     pub(crate) async fn ask_leader<Q: WireRequest>(&self, request: Q) -> Option<Q::Response> {
         let leader = self.leadership.borrow().leader.clone();
         let address = leader.address.filter(|_| leader.id != Some(self.node_id))?;
-        let connection = self.links.connection(&address).await.ok()?;
+        let connection = self.relays.connection(&address).await.ok()?;
         connection.call(request).await.ok()
     }
 
@@ -200,7 +202,10 @@ impl ControllerHandle {
         let links = Links::new(world.clone(), strandline_client::ConnectionConfig::default());
         let (gone, _) = mpsc::unbounded_channel();
         let node_id = NodeId(1);
-        (Self { requests, gone, image, is_active, leadership, links, world, node_id }, asked)
+        let relays = links.clone();
+        let handle =
+            Self { requests, gone, image, is_active, leadership, links, relays, world, node_id };
+        (handle, asked)
     }
 
     /// Every committed image, the latest first.
