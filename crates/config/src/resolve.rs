@@ -71,13 +71,12 @@ pub struct Resolved {
 ///
 /// The replication factors of internal topics are 1, because this node is alone; a file that
 /// says nothing about them gets Kafka's 3.
-const BARE_START: [(&str, &str); 10] = [
+const BARE_START: [(&str, &str); 9] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
     ("listeners", "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"),
     ("controller.listener.names", "CONTROLLER"),
     ("log.dirs", "./strandline-data"),
-    ("offsets.topic.replication.factor", "1"),
     ("transaction.state.log.replication.factor", "1"),
     ("transaction.state.log.min.isr", "1"),
     ("share.coordinator.state.topic.replication.factor", "1"),
