@@ -306,7 +306,9 @@ fn a_leader_that_comes_back_learns_at_once_who_leads() {
     world.trace.clear();
     world.start(1);
     world.run(Duration::from_millis(10));
-    check(&world, &expect![[r#"
+    check(
+        &world,
+        &expect![[r#"
         10009 1: starts
         10009 1: persist epoch 2
         10009 1: unattached -> prospective, epoch 2
@@ -318,7 +320,8 @@ fn a_leader_that_comes_back_learns_at_once_who_leads() {
         10011 1: persist epoch 2 leader 2
         10013 1: append 1 fetched
         10013 1: committed 4
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -54,6 +54,7 @@ enum Refusal {
     NameTooLong,
     NoSuchDir,
     DirOffline,
+    Cordoned,
     Lookup(LookupRefusal),
 }
 
@@ -63,6 +64,7 @@ impl Refusal {
             Self::NameTooLong => ErrorCode::INVALID_TOPIC_EXCEPTION,
             Self::NoSuchDir => ErrorCode::LOG_DIR_NOT_FOUND,
             Self::DirOffline => ErrorCode::KAFKA_STORAGE_ERROR,
+            Self::Cordoned => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
             // The name that tools know for it: they wait for the replica to come.
             Self::Lookup(LookupRefusal::NotLeaderOrFollower) => ErrorCode::REPLICA_NOT_AVAILABLE,
             Self::Lookup(refusal) => refusal.code(),
@@ -75,6 +77,9 @@ fn alter(cx: &Cx, name: &TopicPartition, path: &str) -> Result<(), Refusal> {
     let (to, is_usable) = dir_at(cx, path).ok_or(Refusal::NoSuchDir)?;
     if !is_usable {
         return Err(Refusal::DirOffline);
+    }
+    if cx.handles.dirs.get(to).is_cordoned() {
+        return Err(Refusal::Cordoned);
     }
     let held = match find(cx, &name.topic, Uuid::ZERO, name.partition.get()) {
         Ok(held) => held,

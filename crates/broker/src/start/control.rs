@@ -1,8 +1,6 @@
 //! The metadata quorum, the controller on top of it, and who watches over the brokers for it. On a
 //! broker alone, they follow: it reads the metadata from them, and finds the active controller.
 
-use std::sync::Arc;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

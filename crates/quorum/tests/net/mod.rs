@@ -21,6 +21,7 @@ use strandline_types::{Instant, NodeId, Now, Offset, Timestamp};
 pub use disk::{Disk, Entry, Kind};
 use disk::{Op, batches_of};
 use identity::Identities;
+#[allow(unused_imports, reason = "each test file takes what it needs")]
 pub use identity::{key, voter};
 use safety::Safety;
 

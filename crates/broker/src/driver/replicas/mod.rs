@@ -339,9 +339,10 @@ impl Replicas {
     }
 
     /// Where to begin a partition that lies nowhere: in the directory that the controller named, or
-    /// the one that a person named, or the one with the fewest partitions of those that are not cordoned; what a person sends to a
-    /// broker that is cordoned as a whole has to lie somewhere. Nowhere, if it may lie in a directory
-    /// that has failed: an empty log must not take the place of that one.
+    /// the one that a person named, or the one with the fewest partitions of those that are not
+    /// cordoned; what a person sends to a broker that is cordoned as a whole has to lie somewhere.
+    /// Nowhere, if it may lie in a directory that has failed: an empty log must not take the place of
+    /// that one.
     fn dir_for(
         &self,
         assigned: &PartitionImage,
