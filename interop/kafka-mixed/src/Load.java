@@ -1,5 +1,6 @@
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.HashMap;
@@ -60,7 +61,11 @@ final class Load {
     private volatile boolean produces = true;
     private volatile boolean consumes = true;
 
+    private static final PrintStream ANSWERS = System.out;
+
     public static void main(String[] arguments) throws Exception {
+        // What a client logs is no answer.
+        System.setOut(System.err);
         try {
             new Load().run();
         } catch (Throwable error) {
@@ -74,16 +79,16 @@ final class Load {
         createTopic();
         var producing = thread("producer", this::produce);
         var consuming = IntStream.range(0, MEMBERS).mapToObj(member -> thread("consumer-" + member, this::consume)).toList();
-        System.out.println("started");
+        ANSWERS.println("started");
         var commands = new BufferedReader(new InputStreamReader(System.in));
         for (var command = commands.readLine(); command != null; command = commands.readLine()) {
             switch (command) {
-                case "progress" -> System.out.println("progress " + progress());
+                case "progress" -> ANSWERS.println("progress " + progress());
                 case "whole" -> {
                     await("every replica is in sync", this::isWhole);
-                    System.out.println("whole " + progress());
+                    ANSWERS.println("whole " + progress());
                 }
-                case "leader" -> System.out.println("leader " + quorumLeader());
+                case "leader" -> ANSWERS.println("leader " + quorumLeader());
                 case "finish" -> {
                     produces = false;
                     producing.join();
@@ -92,7 +97,7 @@ final class Load {
                     for (var consumer : consuming) consumer.join();
                     compare("the group", read);
                     compare("a reader from the start", readAll());
-                    System.out.println("finished " + acked.stream().mapToLong(Map::size).sum() + " records, longest wait "
+                    ANSWERS.println("finished " + acked.stream().mapToLong(Map::size).sum() + " records, longest wait "
                             + TimeUnit.NANOSECONDS.toMillis(longestWaitNanos.get()) + " ms");
                     return;
                 }

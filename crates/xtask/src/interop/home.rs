@@ -102,6 +102,11 @@ impl Home {
         &self.properties
     }
 
+    /// Whether its cluster is this node.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
     /// Where the broker listens.
     pub(super) fn bootstrap(&self) -> &str {
         &self.bootstrap

@@ -79,6 +79,10 @@ impl Peer {
                     home.format(place, against)?;
                 }
                 let mut command = java(&place.fetch_kafka(FETCH_TIMEOUT)?);
+                if !home.is_alone() {
+                    // Several start together, and none lives until the better compiler pays.
+                    command.arg("-XX:TieredStopAtLevel=1");
+                }
                 command.args(["-Xms256m", "-Xmx768m", "kafka.Kafka"]).arg(home.properties());
                 command
             }
