@@ -107,8 +107,20 @@ final class Load {
     }
 
     private void createTopic() throws Exception {
+        // A broker listens before it is a member.
+        await("every broker is a member", () -> members() == BOOTSTRAP.split(",").length);
         var topic = new NewTopic(TOPIC, PARTITIONS, (short) REPLICAS).configs(Map.of("min.insync.replicas", "2"));
         admin.createTopics(List.of(topic)).all().get(PATIENCE_SECONDS, TimeUnit.SECONDS);
+    }
+
+    private int members() {
+        try {
+            return admin.describeCluster().nodes().get().size();
+        } catch (ExecutionException passing) {
+            return 0;
+        } catch (InterruptedException impossible) {
+            throw new AssertionError(impossible);
+        }
     }
 
     private boolean isWhole() {

@@ -22,6 +22,7 @@ const FEATURES_OFF: [&str; 4] =
 pub(super) enum Roles {
     BrokerAndController,
     Broker,
+    Controller,
 }
 
 /// A data directory with the settings file of the node that owns it.
@@ -30,7 +31,9 @@ pub(super) enum Roles {
 pub(super) struct Home {
     data: PathBuf,
     properties: PathBuf,
-    bootstrap: String,
+    roles: Roles,
+    /// Where it listens: for clients, unless it is a controller alone.
+    address: String,
     /// A quorum of one voter says so when it is formatted; fixed voters are in the settings.
     is_alone: bool,
 }
@@ -41,7 +44,7 @@ impl Home {
         let (broker, controller) = free_ports(1)?[0];
         let quorum = format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}");
         let lines = [both_listeners(broker, controller), quorum, replicas(1)];
-        Home::create(folder, 1, broker, &lines, true)
+        Home::create(folder, (1, Roles::BrokerAndController), broker, &lines, true)
     }
 
     /// Empty ones below `folder` for the nodes 1, 2 and so on. The controllers are fixed voters.
@@ -49,27 +52,28 @@ impl Home {
         let nodes = (1..).zip(roles.into_iter().zip(free_ports(N)?));
         let voters: Vec<String> = nodes
             .clone()
-            .filter(|(_, (roles, _))| *roles == Roles::BrokerAndController)
+            .filter(|(_, (roles, _))| *roles != Roles::Broker)
             .map(|(id, (_, (_, controller)))| format!("{id}@127.0.0.1:{controller}"))
             .collect();
         let quorum = format!("controller.quorum.voters={}", voters.join(","));
         let mut homes = Vec::new();
         for (id, (roles, (broker, controller))) in nodes {
-            let listeners = match roles {
-                Roles::BrokerAndController => both_listeners(broker, controller),
-                Roles::Broker => broker_listener(broker),
+            let (listeners, port) = match roles {
+                Roles::BrokerAndController => (both_listeners(broker, controller), broker),
+                Roles::Broker => (broker_listener(broker), broker),
+                Roles::Controller => (controller_listener(controller), controller),
             };
             let lines = [listeners, quorum.clone(), replicas(3)];
             let folder = folder.join(format!("node-{id}"));
-            homes.push(Home::create(&folder, id, broker, &lines, false)?);
+            homes.push(Home::create(&folder, (id, roles), port, &lines, false)?);
         }
         homes.try_into().ok().context("as many homes as roles")
     }
 
     fn create(
         folder: &Path,
-        id: usize,
-        broker: u16,
+        (id, roles): (usize, Roles),
+        port: u16,
         lines: &[String],
         is_alone: bool,
     ) -> Result<Home> {
@@ -86,12 +90,13 @@ impl Home {
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              log.dirs={}\n\
              group.initial.rebalance.delay.ms=0\n\
+             initial.broker.registration.timeout.ms=300000\n\
              log.cleaner.backoff.ms=500\n",
             lines.join("\n"),
             data.display()
         );
         fs::write(&properties, text).with_context(|| format!("write {}", properties.display()))?;
-        Ok(Home { data, properties, bootstrap: format!("127.0.0.1:{broker}"), is_alone })
+        Ok(Home { data, properties, roles, address: format!("127.0.0.1:{port}"), is_alone })
     }
 
     pub(super) fn data(&self) -> &Path {
@@ -107,9 +112,18 @@ impl Home {
         self.is_alone
     }
 
-    /// Where the broker listens.
+    /// Where it listens: for clients, if it is a broker.
     pub(super) fn bootstrap(&self) -> &str {
-        &self.bootstrap
+        &self.address
+    }
+
+    pub(super) fn is_broker(&self) -> bool {
+        self.roles != Roles::Controller
+    }
+
+    /// Loses the disk.
+    pub(super) fn lose(&self) -> Result<()> {
+        fs::remove_dir_all(&self.data).with_context(|| format!("remove {}", self.data.display()))
     }
 
     /// Makes the data directory a node's own, by the tool of whoever is to start on it.
@@ -152,6 +166,10 @@ fn both_listeners(broker: u16, controller: u16) -> String {
 
 fn broker_listener(broker: u16) -> String {
     format!("process.roles=broker\nlisteners=PLAINTEXT://127.0.0.1:{broker}")
+}
+
+fn controller_listener(controller: u16) -> String {
+    format!("process.roles=controller\nlisteners=CONTROLLER://127.0.0.1:{controller}")
 }
 
 /// Internal topics are on so many brokers, and a majority of them must hold what is acknowledged.

@@ -18,11 +18,46 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Named by the tools, and there until the end.
 const TOPIC: &str = "operated";
 
-/// Runs both stories: two kinds of brokers in one cluster, and one kind that replaces the other.
+/// Runs the stories: controllers of one kind with brokers of both, either way, and one kind that
+/// replaces the other.
 pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<()> {
     place.fetch(client, FETCH_TIMEOUT)?;
+    controllers_of_kafka(place, client, against).context("controllers of Kafka")?;
     brokers_of_kafka(place, client, against).context("brokers of Kafka")?;
     node_by_node(place, client, against).context("node by node")
+}
+
+/// Brokers of the kind to be tested serve beside Kafka's under controllers of Kafka, and each kind
+/// copies from the other. One of each crashes, so does the active controller, and one loses its disk.
+fn controllers_of_kafka(place: &Place, client: &Client, against: &Against) -> Result<()> {
+    let folder = place.cache().join("mixed").join("controllers");
+    let (both, controller, broker) = (Roles::BrokerAndController, Roles::Controller, Roles::Broker);
+    let homes = Home::cluster(&folder, [both, both, controller, broker, broker])?;
+    let kafka = &Against::Kafka;
+    let mut cluster = Cluster::start(place, &homes, &[kafka, kafka, kafka, against, against])?;
+    let mut load = Load::start(place, client, &cluster)?;
+    load.whole()?;
+    let leader = load.leader()?;
+    let other = if leader == 1 { 2 } else { 1 };
+    for (id, kind) in [(leader, kafka), (4, against), (other, kafka)] {
+        cluster.kill(id)?;
+        load.progress()?;
+        cluster.begin(id, kind)?;
+        load.whole()?;
+    }
+    let [.., last] = &homes;
+    cluster.stop(5)?;
+    load.progress()?;
+    last.lose()?;
+    if against == kafka {
+        // Others learn from the controllers which cluster they belong to.
+        last.format(place, against)?;
+    }
+    cluster.begin(5, against)?;
+    load.whole()?;
+    load.finish()?;
+    cluster.stop(5)?;
+    dump(place, last)
 }
 
 /// Brokers of Kafka serve under the controllers of the kind to be tested, which are brokers too.
@@ -123,7 +158,8 @@ impl<'a> Cluster<'a> {
     }
 
     fn bootstrap(&self) -> String {
-        self.homes.iter().map(Home::bootstrap).collect::<Vec<_>>().join(",")
+        let brokers = self.homes.iter().filter(|home| home.is_broker());
+        brokers.map(Home::bootstrap).collect::<Vec<_>>().join(",")
     }
 
     fn begin(&mut self, id: usize, kind: &Against) -> Result<()> {
