@@ -31,7 +31,7 @@ const LEAVE_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) enum JoinError {
     #[error("the controller refused to register this node: {0}")]
     Refused(ErrorCode),
-    #[error(transparent)]
+    #[error("no controller is active, or the active one cannot be reached")]
     NoController(#[from] Refusal),
 }
 
