@@ -21,7 +21,7 @@ use crate::requests::{check_produced, produce};
 /// Of one question. A node that is stopped answers nothing.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// Of all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(2);
 
