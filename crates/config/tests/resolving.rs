@@ -211,7 +211,7 @@ fn slips_are_warned_about() {
             node 3 in ["/tmp/kafka-logs"], metadata in /tmp/kafka-logs
             listens on PLAINTEXT://:9092 (PLAINTEXT) CONTROLLER://:9093 (PLAINTEXT)
             advertises PLAINTEXT://:9092 (PLAINTEXT)
-            controllers CONTROLLER://:9093 (PLAINTEXT)
+            controllers CONTROLLER://localhost:9093 (PLAINTEXT)
             quorum voters ["3@localhost:9093"] servers []
             warning: --set: `listener.name.plaintext.max.connections` has no effect: it holds for all listeners or none
             warning: --set: unknown setting `my.plugin.option` is ignored
@@ -372,6 +372,9 @@ fn every_honoured_topic_setting_changes_the_config() {
             "message.timestamp.type" => "LogAppendTime",
             "segment.bytes" => "2097152",
             "unclean.leader.election.enable" => "true",
+            "leader.replication.throttled.replicas" | "follower.replication.throttled.replicas" => {
+                "0:1"
+            }
             _ => "7",
         };
         let overrides = BTreeMap::from([(setting.name.to_owned(), other.to_owned())]);
