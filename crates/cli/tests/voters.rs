@@ -216,7 +216,7 @@ async fn a_bare_start_grows_to_three_and_then_any_one_may_die() {
     // Its vote is needed now.
     cluster.kill(0);
     produce(&producer, &mut sent).await;
-    let offsets = admin.group_offsets(GROUP, Some(&[early.clone()])).await.unwrap();
+    let offsets = admin.group_offsets(GROUP, Some(std::slice::from_ref(&early))).await.unwrap();
     let [(_, Ok(offset))] = &offsets[..] else { panic!("{offsets:?}") };
     assert_eq!(offset.offset, Offset(7));
     check(cluster.client(), sent).await;

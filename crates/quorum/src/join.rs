@@ -77,7 +77,7 @@ impl Quorum {
             Join::Always => true,
             Join::OnceItHelps => {
                 let has_company = self.controllers.iter().copied().any(is_waiting);
-                voters.len() % 2 == 0 || voters.len() == 1 && has_company
+                voters.len().is_multiple_of(2) || voters.len() == 1 && has_company
             }
         }
     }

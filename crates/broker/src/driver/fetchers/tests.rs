@@ -715,7 +715,8 @@ async fn consumers_read_from_the_replica_in_their_rack() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_throttled_replicas_out_of_sync_wait() {
-    let sides: [(_, usize, fn(&mut ReplicationSettings) -> &mut ThrottleSettings); 2] = [
+    type Side = fn(&mut ReplicationSettings) -> &mut ThrottleSettings;
+    let sides: [(_, usize, Side); 2] = [
         ("leader.replication.throttled.replicas", 1, |it| &mut it.leader_throttle),
         ("follower.replication.throttled.replicas", 3, |it| &mut it.follower_throttle),
     ];
@@ -735,9 +736,10 @@ async fn only_throttled_replicas_out_of_sync_wait() {
         cluster.publish().await;
         let end = |node| cluster.node(node).partition(0).view().log_end.get();
         until(|| end(3) > 0).await;
-        let (first, began) = (end(3), std::time::Instant::now());
+        let clock = Arc::clone(&cluster.node(3).world.clock);
+        let (first, began) = (end(3), clock.now().instant);
         until(|| end(3) > first).await;
-        let took = began.elapsed();
+        let took = clock.now().instant.since(began);
         assert!(took > Duration::from_millis(700), "{setting}: it went on after {took:?}");
         let produced = cluster.node(1).produce(0, &["y"], -1, RequiredAcks::All);
         assert_eq!(soon(produced).await, Ok(6), "the follower in sync does not wait");
