@@ -128,12 +128,17 @@ async fn begin_behind_snapshot(
     snapshots: &[SnapshotFacts],
     now: Now,
 ) -> Result<(), OpenError> {
-    let first = log.log.segments().first().map_or(Offset::ZERO, |first| first.base_offset);
+    // The first segment may hold more than the log: what a snapshot has made needless goes with its
+    // file, and its epochs have gone before. To take that for a log of somebody else's would throw
+    // away what this node has promised to hold.
+    let first_segment = log.log.segments().first().map_or(Offset::ZERO, |first| first.base_offset);
+    let first_epoch = log.log.epochs().entries().first().map_or(Offset::ZERO, |first| first.start);
+    let first = first_segment.max(first_epoch);
     let newest = snapshots.last().map_or(Offset::ZERO, |newest| newest.id.end_offset);
     // A snapshot of the leader's got its name, and the crash came before the log was emptied.
     let is_foreign = snapshots.last().is_some_and(|newest| {
         let last = newest.id.end_offset - 1;
-        last >= log.log.log_start() && log.log.epoch_of(last) != Some(newest.id.epoch)
+        last >= first && log.log.epoch_of(last) != Some(newest.id.epoch)
     });
     if newest > log.log.log_end() || is_foreign {
         log.start_over_at(newest, now).await?;

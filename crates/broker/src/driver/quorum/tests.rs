@@ -339,6 +339,48 @@ async fn a_snapshot_replaces_the_log_before_it() {
     started.handle.stop().await.expect("it ran").expect("a sound disk");
 }
 
+/// A snapshot makes the log's beginning needless, and it stays in the file that the log goes on in.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_a_log_goes_on_whose_beginning_only_a_snapshot_holds() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let world = world();
+    let mut small = options();
+    small.core.snapshot_max_new_record_bytes = 2000;
+    small.core.retention_max_bytes = 1;
+    let end = {
+        let dir = open_dir(&world, temp.path()).await;
+        format(&world, &dir, Some(endpoints())).await;
+        dir.begin().await.expect("noted");
+        let mut started = start(&world, &dir, small.clone()).await.expect("started");
+        until_leading(&mut started).await;
+        let epochs = temp.path().join("__cluster_metadata-0/leader-epoch-checkpoint");
+        let begins_at_0 = || {
+            let text = std::fs::read_to_string(&epochs).expect("the file");
+            text.lines().any(|line| line == "1 0")
+        };
+        let mut end = Offset::ZERO;
+        while begins_at_0() {
+            assert!(end < Offset(2000), "the beginning stays");
+            let appended = started.handle.append(LeaderEpoch(1), None, vec![no_op()]);
+            end = appended.await.expect("it runs").expect("committed");
+            while let Ok(event) = started.events.try_recv() {
+                if let MetadataEvent::TakeSnapshot { id } = event {
+                    started.handle.write_snapshot(id, Timestamp(7), vec![no_op()]);
+                }
+            }
+        }
+        let StartedQuorum { handle, fault, .. } = started;
+        drop(handle);
+        fault.await.expect_err("it ended without a fault");
+        end
+    };
+    let dir = open_dir(&world, temp.path()).await;
+    let mut started = start(&world, &dir, small).await.expect("started");
+    let story = until_leading(&mut started).await;
+    let last = format!("{end}..{} epoch 2: {end} LeaderChange(1)\nleading epoch 2\n", end + 1);
+    assert!(story.ends_with(&last), "{last} is not the end of {story}");
+}
+
 /// Flips a bit of the first batch in the file.
 /// Where the quorum's own records come to stand between those of the controller, it is told; what
 /// it decided before it knew is refused, with all that it decided since.
