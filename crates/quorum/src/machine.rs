@@ -127,6 +127,7 @@ impl Quorum {
                 self.durable_write = self.durable_write.max(write);
                 self.log.durable(write);
                 self.advance_high_watermark(now, effects);
+                self.maybe_take_snapshot(now, effects);
             }
             Event::Append { ticket, epoch, records, size_bytes } => {
                 self.on_append(now, ticket, epoch, records, size_bytes, effects);

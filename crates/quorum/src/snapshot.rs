@@ -18,10 +18,12 @@ impl Quorum {
     }
 
     pub(crate) fn on_snapshot_due(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.log.new_record_bytes > 0 {
-            self.take_snapshot(now, effects);
-        } else {
+        if self.log.new_record_bytes == 0 {
             self.arm_snapshot_timer(now, effects);
+        } else if !self.may_take_snapshot() {
+            self.arm(now, Timer::Snapshot, self.config.retry_backoff_max, effects);
+        } else {
+            self.take_snapshot(now, effects);
         }
     }
 
@@ -29,9 +31,15 @@ impl Quorum {
         // Whoever was asked may have had reasons not to answer: it is asked again, but not often.
         let asked_at = self.snapshot_asked_at_bytes.unwrap_or(0);
         let due_at = asked_at.saturating_add(self.config.snapshot_max_new_record_bytes);
-        if self.log.new_record_bytes >= due_at {
+        if self.log.new_record_bytes >= due_at && self.may_take_snapshot() {
             self.take_snapshot(now, effects);
         }
+    }
+
+    /// A start takes everything below the newest snapshot for durable. What has committed is so on
+    /// a majority, which this node need not be part of yet.
+    fn may_take_snapshot(&self) -> bool {
+        self.high_watermark <= self.log.synced_end()
     }
 
     fn take_snapshot(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -63,6 +71,10 @@ impl Quorum {
                 && id.end_offset >= self.log.start_offset
                 && id.epoch == self.log.epoch_before(id.end_offset),
             "QUORUM-9: a snapshot holds exactly a committed prefix"
+        );
+        assert!(
+            id.end_offset <= self.log.synced_end(),
+            "QUORUM-9: what a snapshot holds is durable in the log below it"
         );
         self.log.snapshots.push(snapshot);
         self.log.new_record_bytes = 0;

@@ -67,7 +67,14 @@ impl MetadataLog {
             preallocate_bytes: PREALLOCATE_BYTES,
         };
         let (store, recovered) = dir.load_partition(METADATA_DIR, load).await?;
-        Ok(Self { log: recovered.log, store, snapshots, io, dir: path })
+        let mut log = recovered.log;
+        // What a process left behind that died between a write and its sync is in the page cache,
+        // and only there: whoever promises it must have it on the device first.
+        if let Some(plan) = log.plan_sync(log.log_end()) {
+            store.sync(&plan).await?;
+            log.synced(now.timestamp, plan.upto);
+        }
+        Ok(Self { log, store, snapshots, io, dir: path })
     }
 
     /// The log goes on, empty, at the end of a snapshot that holds what it does not.
@@ -211,8 +218,8 @@ impl MetadataLog {
     }
 }
 
-/// What a snapshot holds was committed, so it was durable before. That is as good a recovery point as
-/// a checkpoint would be: what lies behind it is read anyway, to be applied.
+/// What a snapshot holds was durable here before it was taken (QUORUM-9). That is as good a recovery
+/// point as a checkpoint would be: what lies behind it is read anyway, to be applied.
 async fn newest_end(snapshots: &SnapshotFiles) -> Result<Offset, StoreFault> {
     Ok(snapshots.list().await?.last().map_or(Offset::ZERO, |newest| newest.end))
 }

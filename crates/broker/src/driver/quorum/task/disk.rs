@@ -239,6 +239,11 @@ impl Task {
         last_timestamp: Timestamp,
         records: Vec<Bytes>,
     ) {
+        if id.end_offset > self.parts.log.log.recovery_point() {
+            // The controller has chosen a later end than it was asked for, and that is not durable
+            // here yet (QUORUM-9). The quorum asks for another one before long.
+            return;
+        }
         // A change of voters behind it may still be undone.
         let membership = self.parts.quorum.membership_before(id.end_offset);
         // Static voters stand in the settings of every node.
