@@ -258,65 +258,56 @@ fn a_voter_says_where_it_listens_now() {
     check(
         &world,
         &expect![[r#"
-        -- a follower moves
-        9     2: crashes
-        9     2: starts
-        11    2: committed 3
-        11    2: to 1: update voter 2
-        12    1: append Voters[1, 2, 3] at 3@1
-        13    3: append 1 fetched
-        13    2: append 1 fetched
-        14    1: committed 4
-        15    3: committed 4
-        15    2: committed 4
-        -- the leader moves
-        15    1: crashes
-        15    1: starts
-        15    1: resigned -> unattached, epoch 2
-        15    1: persist epoch 2
-        16    1: refuses: the epoch is over
-        16    1: refuses: the epoch is over
-        17    3: follower -> unattached, epoch 2
-        17    3: persist epoch 2
-        17    2: follower -> unattached, epoch 2
-        17    2: persist epoch 2
-        1024  2: unattached -> prospective, epoch 2
-        1024  2: to 1: pre-vote epoch 2, log 4@1?
-        1024  2: to 3: pre-vote epoch 2, log 4@1?
-        1025  1: grants
-        1025  3: grants
-        1026  2: prospective -> candidate, epoch 3
-        1026  2: persist epoch 3 voted 2
-        1026  2: to 1: vote epoch 3, log 4@1?
-        1026  2: to 3: vote epoch 3, log 4@1?
-        1027  1: persist epoch 3 voted 2
-        1027  1: grants
-        1027  3: persist epoch 3 voted 2
-        1027  3: grants
-        1028  2: candidate -> leader, epoch 3
-        1028  2: persist epoch 3 leader 2
-        1028  2: append LeaderChange(by [1, 2]) at 4@3
-        1028  2: to 1: I lead epoch 3
-        1028  2: to 3: I lead epoch 3
-        1029  1: unattached -> follower, epoch 3
-        1029  1: persist epoch 3 leader 2 voted 2
-        1029  3: unattached -> follower, epoch 3
-        1029  3: persist epoch 3 leader 2 voted 2
-        1031  1: append 1 fetched
-        1031  1: committed 4
-        1031  3: append 1 fetched
-        1032  2: committed 5
-        1032  2: ready to lead epoch 3
-        1033  1: committed 5
-        1033  1: to 2: update voter 1
-        1033  3: committed 5
-        1034  2: append Voters[1, 2, 3] at 5@3
-        1035  1: append 1 fetched
-        1035  3: append 1 fetched
-        1036  2: committed 6
-        1037  1: committed 6
-        1037  3: committed 6
-    "#]],
+            -- a follower moves
+            9     2: crashes
+            9     2: starts
+            11    2: committed 3
+            11    2: to 1: update voter 2
+            12    1: append Voters[1, 2, 3] at 3@1
+            13    3: append 1 fetched
+            13    2: append 1 fetched
+            14    1: committed 4
+            15    3: committed 4
+            15    2: committed 4
+            -- the leader moves
+            15    1: crashes
+            15    1: starts
+            15    1: persist epoch 2
+            15    1: unattached -> prospective, epoch 2
+            15    1: to 2: pre-vote epoch 2, log 4@1?
+            15    1: to 3: pre-vote epoch 2, log 4@1?
+            16    1: refuses: the epoch is over
+            16    1: refuses: the epoch is over
+            16    2: follower -> unattached, epoch 2
+            16    2: persist epoch 2
+            16    2: grants
+            16    3: follower -> unattached, epoch 2
+            16    3: persist epoch 2
+            16    3: grants
+            17    1: prospective -> candidate, epoch 3
+            17    1: persist epoch 3 voted 1
+            17    1: to 2: vote epoch 3, log 4@1?
+            17    1: to 3: vote epoch 3, log 4@1?
+            18    2: persist epoch 3 voted 1
+            18    2: grants
+            18    3: persist epoch 3 voted 1
+            18    3: grants
+            19    1: candidate -> leader, epoch 3
+            19    1: persist epoch 3 leader 1
+            19    1: append LeaderChange(by [1, 2]), KraftVersion(1), Voters[1, 2, 3] at 4@3
+            19    1: to 2: I lead epoch 3
+            19    1: to 3: I lead epoch 3
+            20    2: unattached -> follower, epoch 3
+            20    2: persist epoch 3 leader 1 voted 1
+            20    3: unattached -> follower, epoch 3
+            20    3: persist epoch 3 leader 1 voted 1
+            22    2: append 1 fetched
+            22    3: append 1 fetched
+            23    1: committed 7
+            23    1: ready to lead epoch 3
+            24    2: committed 7
+            24    3: committed 7
+        "#]],
     );
 }
 
