@@ -3,15 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod local;
 mod node;
 mod trio;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use local::free_addresses;
 use node::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use strandline_client::admin::Admin;
@@ -88,9 +90,7 @@ async fn who_has_no_data_learns_the_cluster_and_votes_only_when_it_has_caught_up
 #[test]
 fn who_waits_for_others_can_be_stopped() {
     let home = tempfile::tempdir().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let controller = free.local_addr().unwrap();
-    drop(free);
+    let [controller] = free_addresses();
     let settings = [
         "node.id=1".to_owned(),
         format!("controller.quorum.voters=1@{controller},2@127.0.0.1:1"),

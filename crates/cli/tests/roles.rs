@@ -3,17 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod local;
 mod node;
 mod trio;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use local::{client, free_addresses};
 use node::{Client, NOWHERE, Node, Start, eventually};
 use strandline_client::admin::Admin;
 use strandline_types::ErrorCode;
@@ -22,13 +24,6 @@ use strandline_wire::messages::{
     describe_configs_request,
 };
 use trio::{Acked, all_in_sync, check, create_topic, produce};
-
-/// Addresses that were free a moment ago.
-fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
-    // Held together, so that all are different.
-    let held = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.each_ref().map(|it| it.local_addr().unwrap())
-}
 
 /// Nodes of one cluster, whose controllers are fixed voters with the ids 101, 102 and on. Brokers
 /// have the ids 1, 2 and on.
@@ -83,10 +78,10 @@ async fn any_controller_and_any_broker_may_be_killed() {
     assert_eq!(ready.collect::<BTreeSet<_>>().len(), 1, "they founded one cluster");
 
     let bootstrap = brokers.map(|it| it.to_string()).join(",");
-    let admin = Admin::new(trio::client(&bootstrap));
+    let admin = Admin::new(client(&bootstrap));
     create_topic(&admin).await;
     let acked = Arc::new(Acked::default());
-    let producing = produce(trio::client(&bootstrap), Arc::clone(&acked));
+    let producing = produce(client(&bootstrap), Arc::clone(&acked));
     acked.progress().await;
     for (node, start) in nodes.iter_mut().zip(&starts) {
         node.take().unwrap().kill();
@@ -96,7 +91,7 @@ async fn any_controller_and_any_broker_may_be_killed() {
     }
     acked.is_over.store(true, Ordering::Relaxed);
     producing.await.unwrap();
-    check(trio::client(&bootstrap), &acked).await;
+    check(client(&bootstrap), &acked).await;
     // Brokers first: they want the controllers' leave.
     for node in nodes.iter_mut().rev() {
         let ended = node.take().unwrap().stop();

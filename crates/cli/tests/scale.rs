@@ -4,29 +4,28 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod local;
 mod node;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use local::{client, free_addresses};
 use node::{Node, Start};
 use serde_json::Value;
+use strandline_client::Client;
 use strandline_client::admin::{Admin, NewTopic};
 use strandline_client::consumer::{Consumer, ConsumerConfig};
 use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
-use strandline_client::{Client, ClientConfig};
-use strandline_ports::World;
-use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget};
 use strandline_types::{NodeId, Offset, PartitionId, TopicPartition};
 
 const TOPIC: &str = "events";
 const PARTITIONS: i32 = 12;
-const NODES: i32 = 4;
+const NODES: usize = 4;
 const NEWCOMER: NodeId = NodeId(4);
 /// Of a record; with so many of them a partition takes some time to copy.
 const VALUE_BYTES: usize = 16 * 1024;
@@ -40,12 +39,8 @@ struct Cluster {
 
 impl Cluster {
     fn start(home: &Path) -> Self {
-        // Held together, so that all are different.
-        let held: Vec<_> =
-            (0..NODES * 2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = held.iter().map(|it| it.local_addr().unwrap().port()).collect();
-        drop(held);
-        let (kafka, controller) = ports.split_at(NODES as usize);
+        let ports = free_addresses::<{ NODES * 2 }>().map(|it| it.port());
+        let (kafka, controller) = ports.split_at(NODES);
         let voters: Vec<String> =
             (1..).zip(controller).map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
         let start = |(id, (kafka, controller)): (i32, (&u16, &u16))| {
@@ -73,15 +68,7 @@ impl Cluster {
     }
 
     fn client(&self) -> Client {
-        let spawn = Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
-        let world = World {
-            clock: Arc::new(RealClock::default()),
-            entropy: Arc::new(RealEntropy),
-            net: Arc::new(RealNet),
-            disk: Arc::new(RealDisk::new(WriteBudget::default())),
-            spawn,
-        };
-        Client::new(world, ClientConfig::new(&self.bootstrap))
+        client(&self.bootstrap)
     }
 
     fn tool(&self, line: &str) -> Command {

@@ -4,21 +4,19 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod local;
 mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use local::{client, free_addresses};
 use node::{Node, Start};
+use strandline_client::Client;
 use strandline_client::admin::{Admin, CommittedOffset, NewTopic};
 use strandline_client::consumer::{Consumer, ConsumerConfig};
 use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
-use strandline_client::{Client, ClientConfig};
-use strandline_ports::World;
-use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget};
 use strandline_types::{NodeId, Offset, PartitionId, TopicPartition, Uuid};
 
 const TOPIC: &str = "events";
@@ -34,10 +32,7 @@ struct Cluster {
 
 impl Cluster {
     fn plan(home: &Path) -> Self {
-        // Held together, so that all are different.
-        let held: Vec<_> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = held.iter().map(|it| it.local_addr().unwrap().port()).collect();
-        drop(held);
+        let ports = free_addresses::<6>().map(|it| it.port());
         let (kafka, controller) = ports.split_at(3);
         let start = |index: usize| {
             let dir = home.join(format!("node{}", index + 1));
@@ -74,21 +69,7 @@ impl Cluster {
     }
 
     fn client(&self) -> Client {
-        let mut config = ClientConfig::new(&self.bootstrap);
-        config.retry_backoff = Duration::from_millis(20);
-        config.retry_backoff_max = Duration::from_millis(200);
-        Client::new(world(), config)
-    }
-}
-
-fn world() -> World {
-    let spawn = Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
-    World {
-        clock: Arc::new(RealClock::default()),
-        entropy: Arc::new(RealEntropy),
-        net: Arc::new(RealNet),
-        disk: Arc::new(RealDisk::new(WriteBudget::default())),
-        spawn,
+        client(&self.bootstrap)
     }
 }
 

@@ -5,21 +5,19 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use strandline_client::Client;
 use strandline_client::admin::{Admin, NewTopic};
 use strandline_client::consumer::{Consumer, ConsumerConfig};
 use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
-use strandline_client::{Client, ClientConfig};
-use strandline_ports::World;
-use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget};
 use strandline_types::{Offset, PartitionId, TopicPartition};
 use tokio::task::JoinHandle;
 
+use crate::local::{client, free_addresses};
 use crate::node::{Node, Start};
 
 const TOPIC: &str = "events";
@@ -36,9 +34,7 @@ pub struct Ports {
 
 impl Ports {
     pub fn free() -> Self {
-        // Held together, so that all are different.
-        let held = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [a, b, c, d, e, f] = held.each_ref().map(|it| it.local_addr().unwrap().port());
+        let [a, b, c, d, e, f] = free_addresses().map(|it| it.port());
         Self { kafka: [a, b, c], controller: [d, e, f] }
     }
 }
@@ -109,30 +105,9 @@ impl Cluster {
     }
 }
 
-pub fn client(bootstrap: &str) -> Client {
-    let mut config = ClientConfig::new(bootstrap);
-    config.retry_backoff = Duration::from_millis(20);
-    config.retry_backoff_max = Duration::from_millis(200);
-    // Whoever asks a leader that nobody hears any more must not wait for it for long.
-    config.connection.request_timeout = Duration::from_secs(2);
-    config.connection.connect_timeout = Duration::from_secs(1);
-    Client::new(world(), config)
-}
-
 pub async fn create_topic(admin: &Admin) {
     let created = admin.create_topics(&[NewTopic::new(TOPIC, PARTITIONS, 3)], false).await.unwrap();
     assert!(created.iter().all(|(_, result)| result.is_ok()), "{created:?}");
-}
-
-fn world() -> World {
-    let spawn = Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
-    World {
-        clock: Arc::new(RealClock::default()),
-        entropy: Arc::new(RealEntropy),
-        net: Arc::new(RealNet),
-        disk: Arc::new(RealDisk::new(WriteBudget::default())),
-        spawn,
-    }
 }
 
 /// What the producer was told is stored.

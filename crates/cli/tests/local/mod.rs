@@ -1,0 +1,41 @@
+//! Addresses on this machine, and a client that is quick to ask again.
+
+// Each test program uses a part of this.
+#![allow(dead_code)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_client::{Client, ClientConfig};
+use strandline_ports::World;
+use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget};
+
+/// Addresses that were free a moment ago.
+pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
+    // Held together, so that all are different.
+    let held = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.each_ref().map(|it| it.local_addr().unwrap())
+}
+
+pub fn client(bootstrap: &str) -> Client {
+    let mut config = ClientConfig::new(bootstrap);
+    config.retry_backoff = Duration::from_millis(20);
+    config.retry_backoff_max = Duration::from_millis(200);
+    // Whoever asks a leader that nobody hears any more must not wait for it for long.
+    config.connection.request_timeout = Duration::from_secs(2);
+    config.connection.connect_timeout = Duration::from_secs(1);
+    Client::new(world(), config)
+}
+
+fn world() -> World {
+    let spawn = Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
+    World {
+        clock: Arc::new(RealClock::default()),
+        entropy: Arc::new(RealEntropy),
+        net: Arc::new(RealNet),
+        disk: Arc::new(RealDisk::new(WriteBudget::default())),
+        spawn,
+    }
+}
