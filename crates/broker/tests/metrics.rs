@@ -79,23 +79,6 @@ async fn a_scrape() {
         let answer = http(metrics, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         expect![[r#"
             strandline_build_info{version="0.1.0"} 1
-            kafka_server_kafkaserver_brokerstate 3
-            kafka_server_brokertopicmetrics_messagesin_total 6
-            kafka_server_brokertopicmetrics_messagesin_total{topic="t"} 6
-            kafka_server_brokertopicmetrics_bytesin_total 194
-            kafka_server_brokertopicmetrics_bytesin_total{topic="t"} 194
-            kafka_server_brokertopicmetrics_bytesout_total 97
-            kafka_server_brokertopicmetrics_bytesout_total{topic="t"} 97
-            kafka_server_brokertopicmetrics_bytesrejected_total 0
-            kafka_server_brokertopicmetrics_bytesrejected_total{topic="t"} 0
-            kafka_server_brokertopicmetrics_totalproducerequests_total 3
-            kafka_server_brokertopicmetrics_totalproducerequests_total{topic="t"} 2
-            kafka_server_brokertopicmetrics_failedproducerequests_total 0
-            kafka_server_brokertopicmetrics_failedproducerequests_total{topic="t"} 0
-            kafka_server_brokertopicmetrics_totalfetchrequests_total 1
-            kafka_server_brokertopicmetrics_totalfetchrequests_total{topic="t"} 1
-            kafka_server_brokertopicmetrics_failedfetchrequests_total 0
-            kafka_server_brokertopicmetrics_failedfetchrequests_total{topic="t"} 0
             kafka_network_requestmetrics_requests_total{request="Produce",version="11"} 3
             kafka_network_requestmetrics_requests_total{request="Fetch",version="12"} 1
             kafka_network_requestmetrics_requests_total{request="FetchConsumer",version="12"} 1
@@ -125,6 +108,24 @@ async fn a_scrape() {
             kafka_server_socket_server_metrics_connection_close_total{listener="CONTROLLER"} 0
             kafka_network_socketserver_memorypoolused 0
             kafka_network_socketserver_memorypoolavailable 268435456
+            kafka_log_logmanager_offlinelogdirectorycount 0
+            kafka_server_kafkaserver_brokerstate 3
+            kafka_server_brokertopicmetrics_messagesin_total 6
+            kafka_server_brokertopicmetrics_messagesin_total{topic="t"} 6
+            kafka_server_brokertopicmetrics_bytesin_total 194
+            kafka_server_brokertopicmetrics_bytesin_total{topic="t"} 194
+            kafka_server_brokertopicmetrics_bytesout_total 97
+            kafka_server_brokertopicmetrics_bytesout_total{topic="t"} 97
+            kafka_server_brokertopicmetrics_bytesrejected_total 0
+            kafka_server_brokertopicmetrics_bytesrejected_total{topic="t"} 0
+            kafka_server_brokertopicmetrics_totalproducerequests_total 3
+            kafka_server_brokertopicmetrics_totalproducerequests_total{topic="t"} 2
+            kafka_server_brokertopicmetrics_failedproducerequests_total 0
+            kafka_server_brokertopicmetrics_failedproducerequests_total{topic="t"} 0
+            kafka_server_brokertopicmetrics_totalfetchrequests_total 1
+            kafka_server_brokertopicmetrics_totalfetchrequests_total{topic="t"} 1
+            kafka_server_brokertopicmetrics_failedfetchrequests_total 0
+            kafka_server_brokertopicmetrics_failedfetchrequests_total{topic="t"} 0
             kafka_server_replicamanager_partitioncount 2
             kafka_server_replicamanager_leadercount 2
             kafka_server_replicamanager_offlinereplicacount 0
@@ -140,7 +141,6 @@ async fn a_scrape() {
             kafka_log_log_logendoffset{topic="t",partition="1"} 3
             kafka_log_log_numlogsegments{topic="t",partition="0"} 1
             kafka_log_log_numlogsegments{topic="t",partition="1"} 1
-            kafka_log_logmanager_offlinelogdirectorycount 0
             kafka_controller_kafkacontroller_activecontrollercount 1
             kafka_controller_kafkacontroller_globaltopiccount 1
             kafka_controller_kafkacontroller_globalpartitioncount 2
