@@ -9,6 +9,7 @@ mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use local::{client, free_addresses};
@@ -28,6 +29,7 @@ struct Cluster {
     starts: Vec<Start>,
     nodes: Vec<Option<Node>>,
     bootstrap: String,
+    controllers: Vec<String>,
 }
 
 impl Cluster {
@@ -57,6 +59,7 @@ impl Cluster {
             starts: (0..3).map(start).collect(),
             nodes: (0..3).map(|_| None).collect(),
             bootstrap: bootstrap.join(","),
+            controllers: controller.iter().map(|port| format!("127.0.0.1:{port}")).collect(),
         }
     }
 
@@ -70,6 +73,16 @@ impl Cluster {
 
     fn client(&self) -> Client {
         client(&self.bootstrap)
+    }
+
+    /// Who votes after a `strandline cluster controllers`.
+    fn controllers(&self, line: &str) -> Vec<i64> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+        command.args(["--json", "cluster", "controllers"]).args(line.split(' '));
+        let output = command.args(["--bootstrap", &self.bootstrap]).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        told["voters"].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect()
     }
 }
 
@@ -185,6 +198,21 @@ async fn a_bare_start_grows_to_three_and_then_any_one_may_die() {
         cluster.start(index);
         until_three_in_sync(&admin, TOPIC).await;
     }
+
+    // A person takes a vote away and gives it back, whoever leads.
+    for node in 1..=3 {
+        let address = &cluster.controllers[node - 1];
+        let left = cluster.controllers(&format!("remove {node}"));
+        assert_eq!(left, [1, 2, 3].into_iter().filter(|it| *it != node as i64).collect::<Vec<_>>());
+        let watches = async || {
+            let quorum = admin.describe_quorum().await.unwrap();
+            quorum.observers.iter().any(|it| it.id.get() == node as i32)
+        };
+        until("it watches the others", watches, |watches| *watches).await;
+        let all = cluster.controllers(&format!("add {node} --address {address}"));
+        assert_eq!(all, [1, 2, 3]);
+    }
+    produce(&producer, &mut sent).await;
 
     // A disk is lost: who comes back is another voter, and takes its former self out.
     let before = until_voters(&admin, 3).await;

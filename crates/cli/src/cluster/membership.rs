@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::json;
-use strandline_client::admin::{ConfigChange, ConfigResource, NewVoter, Quorum, QuorumReplica};
+use strandline_client::admin::{ConfigChange, ConfigResource, NewVoter, Quorum};
 use strandline_client::{Admin, ClientError};
 use strandline_types::{ErrorCode, NodeId};
 
@@ -150,7 +150,8 @@ async fn add(
     let directory_id = observer.directory_id;
     let voter = NewVoter { id: node, directory_id, listener, host, port };
     admin.add_voter(&voter).await.map_err(|error| failed(&what, &error))?;
-    voters_now(&format!("node {node} votes"), &admin, output).await
+    let voters = quorum.voters.iter().map(|voter| voter.id.get());
+    told(&format!("node {node} votes"), voters.chain([node.get()]).collect(), output)
 }
 
 async fn remove(admin: Admin, node: NodeId, output: &Output) -> Result<ExitCode, Failure> {
@@ -165,7 +166,9 @@ async fn remove(admin: Admin, node: NodeId, output: &Output) -> Result<ExitCode,
     }
     let removed = admin.remove_voter(node, voter.directory_id).await;
     removed.map_err(|error| failed(&what, &error))?;
-    voters_now(&format!("node {node} votes no more"), &admin, output).await
+    let voters = quorum.voters.iter().map(|voter| voter.id.get());
+    let left = voters.filter(|id| *id != node.get()).collect();
+    told(&format!("node {node} votes no more"), left, output)
 }
 
 /// How voters that are written into every node's settings change.
@@ -174,10 +177,10 @@ pub(super) fn fixed_voters(quorum: &Quorum) -> Option<&'static str> {
     are_fixed.then_some("they change with `controller.quorum.voters` and a restart of every node")
 }
 
-async fn voters_now(done: &str, admin: &Admin, output: &Output) -> Result<ExitCode, Failure> {
-    let quorum = admin.describe_quorum().await;
-    let quorum = quorum.map_err(|error| failed("describe the quorum", &error))?;
-    let ids: Vec<i32> = quorum.voters.iter().map(|voter: &QuorumReplica| voter.id.get()).collect();
-    let text = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+/// What the quorum was asked last, with the change in it: after its leader has been taken out there
+/// is nobody to ask for a moment.
+fn told(done: &str, mut ids: Vec<i32>, output: &Output) -> Result<ExitCode, Failure> {
+    ids.sort_unstable();
+    let text = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     output.done(&format!("{done}; voters: {text}\n"), &json!({ "voters": ids }))
 }

@@ -138,6 +138,17 @@ impl Admin {
     }
 
     pub async fn describe_quorum(&self) -> Result<Quorum, ClientError> {
+        let mut backoff = self.client.backoff();
+        loop {
+            match self.describe_quorum_once().await {
+                // Only its leader can tell, and for a moment there may be none.
+                Err(error) => backoff.pause(error).await?,
+                described => return described,
+            }
+        }
+    }
+
+    async fn describe_quorum_once(&self) -> Result<Quorum, ClientError> {
         let response = self
             .client
             .call_any(|_| DescribeQuorumRequest {
