@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum, value_parser};
 use indicatif::ProgressBar;
 use serde_json::json;
 use strandline_client::admin::{NewTopic, OffsetSpec};
-use strandline_client::producer::ProducerConfig;
+use strandline_client::producer::{Acks, ProducerConfig};
 use strandline_client::{Admin, Client};
 use strandline_ports::{Clock, watch};
 use strandline_types::Instant;
@@ -28,6 +28,9 @@ use load::{Load, Run, STAMP_BYTES, Side, consume, partitions, produce};
 use report::Figures;
 
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// A topic that has not grown for so long holds all that was not lost.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// Of a round trip whose rate nobody gave: few enough that nothing queues and no batch need wait,
 /// which shows what the broker itself takes.
 const ROUND_TRIPS_PER_SECOND: f64 = 1_000.0;
@@ -245,7 +248,7 @@ impl Bench {
         if self.kind == Kind::Produce {
             return Ok(sides);
         }
-        ends_in.send_replace(Some(self.ends().await?));
+        ends_in.send_replace(Some(self.settled_ends().await?));
         let has_latency = reading.is_some();
         let consumed = match reading {
             // It has waited for the first record, too.
@@ -256,6 +259,27 @@ impl Bench {
             .map_err(|error| Failure::new("cannot read what was produced").because(&error))?;
         sides.push(self.figures("consumed", &run.consumed, consumed, has_latency));
         Ok(sides)
+    }
+
+    /// With acks=0 nobody says that a record has arrived: the ends are known when all have, or no
+    /// more come.
+    async fn settled_ends(&self) -> Result<load::Ends, Failure> {
+        let clock = self.client.clock();
+        let sent = self.run.produced.records.load(Ordering::Relaxed);
+        let mut last_grown = (0, clock.now().instant);
+        loop {
+            let ends = self.ends().await?;
+            let held = ends.values().map(|end| end.get() as u64).sum();
+            let now = clock.now().instant;
+            if held != last_grown.0 {
+                last_grown = (held, now);
+            }
+            let is_awaited = self.load.producer.acks == Acks::None && held < sent;
+            if !is_awaited || now.since(last_grown.1) >= SETTLED_AFTER {
+                return Ok(ends);
+            }
+            clock.sleep(ASK_AGAIN).await;
+        }
     }
 
     async fn ends(&self) -> Result<load::Ends, Failure> {
