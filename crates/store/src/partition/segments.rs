@@ -70,6 +70,9 @@ impl PartitionStore {
             let cut = self.io().set_len(&log, close.size_bytes.into(), &path).await;
             self.judge(cut)?;
             self.state().allocated_bytes = 0;
+            // Zeros that come back with a loss of power are the log's end to the next start, which
+            // would throw away what the segments behind them hold.
+            self.sync_files(vec![log_of(base_offset)]).await?;
         }
         // Kafka rebuilds a segment whose index files are missing, so even empty ones are made.
         for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
