@@ -34,6 +34,8 @@ use crate::session::{Answering, ConnectionLimits, Connections, Hangup, Piece, Se
 
 /// Between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+/// Connecting and two questions, over a long way.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// A person who waits is told so from time to time.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 const CONTROLLERS: i8 = 2;
@@ -141,14 +143,16 @@ impl Founding {
         loop {
             let addresses: Vec<HostPort> = self.others.keys().cloned().collect();
             for address in addresses {
-                let deadline = world.clock.now().instant + ASK_EVERY;
+                let deadline = world.clock.now().instant + ANSWER_WITHIN;
                 let seen = timeout(&*world.clock, deadline, look_at(&links, &address)).await;
                 if let Some((_, known)) = self.others.get_mut(&address) {
                     *known = seen.unwrap_or(Seen::Nothing);
                 }
-            }
-            if let Some(learned) = self.conclude(|| random_uuid(&*world.entropy).to_string()) {
-                return learned;
+                // Nobody else is waited for who may be silent.
+                let made_up = || random_uuid(&*world.entropy).to_string();
+                if let Some(learned) = self.conclude(made_up) {
+                    return learned;
+                }
             }
             let now = world.clock.now().instant;
             if now.since(told_at) >= TELL_EVERY {
