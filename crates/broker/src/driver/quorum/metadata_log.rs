@@ -120,6 +120,10 @@ impl MetadataLog {
             Ok(snapshot) => snapshot,
             Err(damage) => return Ok(Err(damage)),
         };
+        // Before the snapshot has its name the log ends cleanly: a torn end, or the zeros ahead of it,
+        // would lie below a newest snapshot, and be damage to a start after a crash in between.
+        let plan = self.log.plan_close();
+        self.store.close(plan).await?;
         copied.finish().await?;
         self.start_over_at(id.end_offset, now).await?;
         self.snapshots.remove(|old| old < store_id(id)).await?;
