@@ -55,8 +55,8 @@ const HUNTS: &[Hunt] = &[
         20,
     ),
     Hunt(Bug::PendingIsrCounts, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 100),
-    Hunt(Bug::DivergenceUntold, Cluster, &["WORLD-20:", "a replica stays behind"], 30),
-    Hunt(Bug::CutsAtWatermark, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 20),
+    Hunt(Bug::DivergenceUntold, Cluster, &["WORLD-20:", "a replica stays behind"], 80),
+    Hunt(Bug::CutsAtWatermark, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 60),
 ];
 
 /// What is first wrong with one seed, if anything is.
