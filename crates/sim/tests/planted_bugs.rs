@@ -27,7 +27,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::CountsUnsynced, Broker, &["WORLD-1:", "WORLD-2:"], 20),
     Hunt(Bug::SyncVouchesTooMuch, Broker, &["WORLD-1:", "WORLD-2:", "WORLD-7:", "WORLD-10:"], 40),
     Hunt(Bug::RecoveryPointTooFar, Broker, &["WORLD-10:"], 40),
-    Hunt(Bug::RecoveryTrustsChecksums, Broker, &["WORLD-6:", "WORLD-7:"], 60),
+    Hunt(Bug::RecoveryTrustsChecksums, Broker, &["WORLD-6:", "WORLD-7:", "is malformed"], 60),
     Hunt(Bug::RecoveryTrustsChecksums, Core, &["served at", "nobody wrote"], 200),
     Hunt(Bug::TornTailStays, Core, &["was promised", "instead of", "cannot be read"], 500),
     Hunt(Bug::FourBatchesRemembered, Broker, &["WORLD-15:"], 40),
