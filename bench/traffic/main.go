@@ -3,8 +3,8 @@
 //	traffic BOOTSTRAP TOPIC PARTITIONS RECORDS_PER_SECOND
 //
 // It answers commands on its standard input, one line each: "begin" forgets what was measured so
-// far; "report" gives the figures since then; "end" stops producing, waits for what is on its way,
-// and gives the last word. Times count from when a record was due: a producer that was held up is no
+// far; "settle" waits until all that was sent before it has arrived; "report" gives the figures since
+// "begin"; "end" stops producing, settles, and gives the last word. Times count from when a record was due: a producer that was held up is no
 // excuse.
 package main
 
@@ -25,8 +25,10 @@ import (
 
 const (
 	valueBytes = 1024
-	// How long "end" waits for records that are on their way.
+	// How long is waited for records that are on their way.
 	patience = 30 * time.Second
+	// Between two looks at them.
+	pause = time.Millisecond
 )
 
 // fate is what the broker said of a record.
@@ -113,6 +115,24 @@ func (t *tally) report() string {
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
 	return fmt.Sprintf("received=%d produce_max_ms=%.3f p50_ms=%.3f p99_ms=%.3f max_ms=%.3f",
 		len(t.endToEnd), ms(longest), ms(quantile(0.5)), ms(quantile(0.99)), ms(quantile(1)))
+}
+
+// settle waits until each record sent so far was refused, or acknowledged and received.
+func (t *tally) settle() bool {
+	t.Lock()
+	next, sent := 0, len(t.due)
+	t.Unlock()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pause) {
+		t.Lock()
+		for next < sent && (t.fates[next] == refused || t.fates[next] == acknowledged && t.received[next] > 0) {
+			next++
+		}
+		t.Unlock()
+		if next == sent {
+			return true
+		}
+	}
+	return false
 }
 
 // missing counts the acknowledged records that nobody has received.
@@ -214,6 +234,8 @@ func main() {
 		switch commands.Text() {
 		case "begin":
 			t.begin()
+		case "settle":
+			fmt.Printf("settled=%t\n", t.settle())
 		case "report":
 			fmt.Println(t.report())
 		case "end":
@@ -222,9 +244,7 @@ func main() {
 			flushing, cancel := context.WithTimeout(context.Background(), patience)
 			_ = producer.Flush(flushing)
 			cancel()
-			for deadline := time.Now().Add(patience); t.missing() > 0 && time.Now().Before(deadline); {
-				time.Sleep(10 * time.Millisecond)
-			}
+			t.settle()
 			fmt.Println(t.lastWord())
 			return
 		}

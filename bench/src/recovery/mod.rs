@@ -27,6 +27,8 @@ const TOPIC: &str = "traffic";
 const PARTITIONS: i32 = 12;
 const RECORDS_PER_SECOND: u32 = 2000;
 
+/// What a start leaves to be done, such as to compile and to collect, is over after this.
+const STARTED: Duration = Duration::from_secs(3);
 /// A node that has nothing to do is looked at for so long.
 const IDLE: Duration = Duration::from_secs(8);
 /// Traffic without disturbance: first unmeasured, because a virtual machine compiles what is hot.
@@ -34,8 +36,6 @@ const WARM_UP: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(8);
 /// Longer than any session.
 const STOPPED: Duration = Duration::from_secs(12);
-/// After a recovery, until clients have caught up.
-const SETTLE: Duration = Duration::from_secs(3);
 
 /// A row of the table: what it says, what is wanted, and how the two kinds fared.
 struct Row {
@@ -171,7 +171,7 @@ fn measure(mut nodes: Nodes, program: &Path) -> Result<Figures> {
     create(TOPIC, PARTITIONS)?;
     in_sync(&nodes, TOPIC, 1)?;
 
-    thread::sleep(SETTLE);
+    thread::sleep(STARTED);
     let before = nodes.cpu_seconds()?;
     thread::sleep(IDLE);
     let busy = nodes.cpu_seconds()? - before;
@@ -191,9 +191,9 @@ fn measure(mut nodes: Nodes, program: &Path) -> Result<Figures> {
     killed(&mut nodes, &mut traffic, &mut figures)?;
     stopped(&mut nodes, &mut traffic, &mut figures)?;
     let leader = until("find the quorum's leader", || questions::quorum_leader(nodes.address(1)))?;
-    figures.paused_probe = paused(&mut nodes, another_than(leader))?;
+    figures.paused_probe = paused(&mut nodes, &mut traffic, another_than(leader))?;
     let leader = until("find the quorum's leader", || questions::quorum_leader(nodes.address(1)))?;
-    figures.paused_leader_probe = paused(&mut nodes, leader)?;
+    figures.paused_leader_probe = paused(&mut nodes, &mut traffic, leader)?;
     let outcome = traffic.end()?;
     figures.wrong = outcome.failed + outcome.lost + outcome.twice;
     said(&nodes, "records sent", outcome.sent);
@@ -220,12 +220,11 @@ fn in_sync(nodes: &Nodes, topic: &str, asked: i32) -> Result<()> {
     })
 }
 
-/// Every node leads its share again.
-fn in_order(nodes: &Nodes, asked: i32) -> Result<()> {
+/// Every node leads its share again, and clients have caught up.
+fn in_order(nodes: &Nodes, traffic: &mut Traffic, asked: i32) -> Result<()> {
     in_sync(nodes, TOPIC, asked)?;
     until("elect preferred leaders", || questions::elect_preferred(nodes.address(asked), TOPIC))?;
-    thread::sleep(SETTLE);
-    Ok(())
+    traffic.settle()
 }
 
 /// Asks for a record in each way until the nodes that are left have taken one for a partition that
@@ -247,7 +246,7 @@ fn killed(nodes: &mut Nodes, traffic: &mut Traffic, figures: &mut Figures) -> Re
     nodes.ended(victim)?;
     said(nodes, "probe after kill -9", figures.killed_probe);
     // Whoever still waits gets the answer now.
-    thread::sleep(SETTLE * 2);
+    traffic.settle()?;
     let window = traffic.report()?;
     figures.killed_produce = window.longest_produce_ms / 1e3;
     figures.killed_end_to_end = window.longest_ms / 1e3;
@@ -258,7 +257,7 @@ fn killed(nodes: &mut Nodes, traffic: &mut Traffic, figures: &mut Figures) -> Re
     in_sync(nodes, TOPIC, witness)?;
     figures.back_in_sync = began.elapsed().as_secs_f64();
     said(nodes, "back in every ISR", figures.back_in_sync);
-    in_order(nodes, witness)
+    in_order(nodes, traffic, witness)
 }
 
 /// A clean stop of the quorum's leader, which has the most to hand over.
@@ -267,15 +266,15 @@ fn stopped(nodes: &mut Nodes, traffic: &mut Traffic, figures: &mut Figures) -> R
     traffic.begin()?;
     nodes.signal(victim, Signal::TERM)?;
     nodes.ended(victim)?;
-    thread::sleep(SETTLE);
+    traffic.settle()?;
     figures.stopped_produce = traffic.report()?.longest_produce_ms / 1e3;
     said(nodes, "longest produce after SIGTERM", figures.stopped_produce);
     nodes.start(victim)?;
-    in_order(nodes, another_than(victim))
+    in_order(nodes, traffic, another_than(victim))
 }
 
 /// A node that is there and says nothing, as behind a cable that was pulled.
-fn paused(nodes: &mut Nodes, victim: i32) -> Result<f64> {
+fn paused(nodes: &mut Nodes, traffic: &mut Traffic, victim: i32) -> Result<f64> {
     let led = questions::led_by(nodes.address(victim), TOPIC, victim)?;
     let began = Instant::now();
     nodes.signal(victim, Signal::STOP)?;
@@ -284,7 +283,7 @@ fn paused(nodes: &mut Nodes, victim: i32) -> Result<f64> {
     nodes.signal(victim, Signal::CONT)?;
     let took = probed?;
     said(nodes, "probe after SIGSTOP", took);
-    in_order(nodes, another_than(victim))?;
+    in_order(nodes, traffic, another_than(victim))?;
     Ok(took)
 }
 

@@ -51,6 +51,13 @@ impl Traffic {
         Ok(writeln!(self.commands, "begin")?)
     }
 
+    /// Waits until all that was sent so far has arrived.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let line = self.ask("settle")?;
+        ensure!(line.trim_end() == "settled=true", "records are still on their way: {line}");
+        Ok(())
+    }
+
     pub(super) fn report(&mut self) -> Result<Window> {
         let line = self.ask("report")?;
         ensure!(figure(&line, "received")? > 0.0, "the traffic has come to a halt");
