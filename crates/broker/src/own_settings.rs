@@ -6,13 +6,38 @@ use strandline_metadata::image::{ConfigResource, ResourceType};
 
 use crate::cx::{Cx, ListenerRole};
 
-/// Whether this node has nothing against the settings that `after` makes of a resource's present
-/// ones. On a controller's listener it never has: whoever asks there has no broker at hand.
-pub(crate) fn judge(
-    cx: &Cx,
-    (resource_type, name): (i8, &str),
-    after: impl FnOnce(&Overrides) -> Result<Overrides, Refusal>,
-) -> Result<(), Refusal> {
+/// A resource with the settings that are asked for it.
+pub(crate) trait Alteration {
+    /// Its refusal.
+    type Answer;
+
+    fn resource(&self) -> (i8, &str);
+
+    /// A broker's settings with the changes.
+    ///
+    /// # Errors
+    /// When they cannot be.
+    fn after(&self, current: &Overrides) -> Result<Overrides, Refusal>;
+
+    fn refused(self, refusal: &Refusal) -> Self::Answer;
+}
+
+/// Takes out what this node is against, and answers it.
+pub(crate) fn refuse<A: Alteration>(cx: &Cx, asked: &mut Vec<A>) -> Vec<A::Answer> {
+    let mut answers = Vec::new();
+    for alteration in std::mem::take(asked) {
+        match judge(cx, &alteration) {
+            Ok(()) => asked.push(alteration),
+            Err(refusal) => answers.push(alteration.refused(&refusal)),
+        }
+    }
+    answers
+}
+
+/// Whether this node has nothing against it. On a controller's listener it never has: whoever asks
+/// there has no broker at hand.
+fn judge(cx: &Cx, alteration: &impl Alteration) -> Result<(), Refusal> {
+    let (resource_type, name) = alteration.resource();
     let is_brokers = Scope::from_resource_type(resource_type) == Some(Scope::Broker);
     if !is_brokers || name.is_empty() || cx.session.role == ListenerRole::Controller {
         return Ok(());
@@ -25,5 +50,6 @@ pub(crate) fn judge(
     }
     let image = cx.handles.image();
     let resource = ConfigResource::new(ResourceType(resource_type), name);
-    alter::validate_directories(&cx.handles.config, &after(image.configs.overrides(&resource))?)
+    let after = alteration.after(image.configs.overrides(&resource))?;
+    alter::validate_directories(&cx.handles.config, &after)
 }

@@ -9,27 +9,14 @@ use strandline_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlter
 
 use crate::cx::Cx;
 use crate::forward::forward;
-use crate::own_settings;
+use crate::own_settings::{self, Alteration};
 use crate::session::Hangup;
 
 pub(crate) async fn handle(
     cx: &Cx,
     mut request: IncrementalAlterConfigsRequest,
 ) -> Result<IncrementalAlterConfigsResponse, Hangup> {
-    let mut refused = Vec::new();
-    request.resources.retain(|resource| {
-        let key = (resource.resource_type, resource.resource_name.as_str());
-        let judged = own_settings::judge(cx, key, |current| after(current, resource));
-        let Err(refusal) = judged else { return true };
-        refused.push(AlterConfigsResourceResponse {
-            error_code: refusal.code(),
-            error_message: Some(refusal.to_string()),
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
-            ..Default::default()
-        });
-        false
-    });
+    let refused = own_settings::refuse(cx, &mut request.resources);
     let mut response = match request.resources.is_empty() {
         true => IncrementalAlterConfigsResponse::default(),
         false => forward(cx, request).await?,
@@ -38,16 +25,33 @@ pub(crate) async fn handle(
     Ok(response)
 }
 
-/// A broker's settings with the changes. An operation that there is not is for the controller to
-/// refuse.
-fn after(current: &Overrides, resource: &AlterConfigsResource) -> Result<Overrides, Refusal> {
-    let changes: Vec<Change<'_>> = resource
-        .configs
-        .iter()
-        .filter_map(|config| {
-            let operation = Operation::from_wire_id(config.config_operation)?;
-            Some(Change { key: &config.name, operation, value: config.value.as_deref() })
-        })
-        .collect();
-    Ok(alter::after(current, &alter::incremental(Scope::Broker, current, &changes)?))
+impl Alteration for AlterConfigsResource {
+    type Answer = AlterConfigsResourceResponse;
+
+    fn resource(&self) -> (i8, &str) {
+        (self.resource_type, &self.resource_name)
+    }
+
+    /// An operation that there is not is for the controller to refuse.
+    fn after(&self, current: &Overrides) -> Result<Overrides, Refusal> {
+        let changes: Vec<Change<'_>> = self
+            .configs
+            .iter()
+            .filter_map(|config| {
+                let operation = Operation::from_wire_id(config.config_operation)?;
+                Some(Change { key: &config.name, operation, value: config.value.as_deref() })
+            })
+            .collect();
+        Ok(alter::after(current, &alter::incremental(Scope::Broker, current, &changes)?))
+    }
+
+    fn refused(self, refusal: &Refusal) -> Self::Answer {
+        AlterConfigsResourceResponse {
+            error_code: refusal.code(),
+            error_message: Some(refusal.to_string()),
+            resource_type: self.resource_type,
+            resource_name: self.resource_name,
+            ..Default::default()
+        }
+    }
 }

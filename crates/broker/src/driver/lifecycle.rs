@@ -15,8 +15,8 @@ use strandline_wire::messages::{
 };
 
 use super::controller::ControllerHandle;
+use super::registration::own_facts;
 use crate::dirs::Dirs;
-use crate::features;
 use crate::handles::Identity;
 
 /// So many heartbeats in a row without an answer are worth a line.
@@ -80,26 +80,13 @@ impl Lifecycle {
         listeners: &[Advertised],
         previous: BrokerEpoch,
     ) -> Result<(), JoinError> {
-        let listeners = listeners.iter().map(|it| broker_registration_request::Listener {
-            name: it.name.clone(),
-            host: it.host.clone(),
-            port: it.port,
-            security_protocol: PLAINTEXT,
-            ..Default::default()
-        });
-        let features =
-            features::SUPPORTED.iter().map(|range| broker_registration_request::Feature {
-                name: range.name.into(),
-                min_supported_version: range.min,
-                max_supported_version: range.max,
-                ..Default::default()
-            });
+        let (listeners, features) = own_facts!(broker_registration_request, listeners);
         let request = BrokerRegistrationRequest {
             broker_id: self.identity.node_id.get(),
             cluster_id: self.identity.cluster_id.clone(),
             incarnation_id: self.identity.incarnation_id,
-            listeners: listeners.collect(),
-            features: features.collect(),
+            listeners,
+            features,
             rack: self.rack.clone(),
             log_dirs: self.dirs.online(),
             previous_broker_epoch: previous.get(),

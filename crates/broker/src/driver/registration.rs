@@ -9,9 +9,30 @@ use strandline_wire::messages::{
 };
 
 use super::controller::ControllerHandle;
-use super::lifecycle::{Advertised, JoinError, PLAINTEXT, accept};
-use crate::features;
+use super::lifecycle::{Advertised, JoinError, accept};
 use crate::handles::Identity;
+
+/// What a registration says of a node in the types of its own message: the listeners, and the
+/// features that are supported.
+macro_rules! own_facts {
+    ($message:ident, $listeners:expr) => {{
+        let listeners = $listeners.iter().map(|it| $message::Listener {
+            name: it.name.clone(),
+            host: it.host.clone(),
+            port: it.port,
+            security_protocol: $crate::driver::lifecycle::PLAINTEXT,
+            ..Default::default()
+        });
+        let features = $crate::features::SUPPORTED.iter().map(|range| $message::Feature {
+            name: range.name.into(),
+            min_supported_version: range.min,
+            max_supported_version: range.max,
+            ..Default::default()
+        });
+        (listeners.collect(), features.collect())
+    }};
+}
+pub(super) use own_facts;
 
 pub(crate) struct ControllerRegistration {
     pub(crate) controller: ControllerHandle,
@@ -49,25 +70,12 @@ impl ControllerRegistration {
     /// # Errors
     /// When there is no active controller, or it refuses.
     pub(crate) async fn register(&self) -> Result<(), JoinError> {
-        let listeners = self.listeners.iter().map(|it| controller_registration_request::Listener {
-            name: it.name.clone(),
-            host: it.host.clone(),
-            port: it.port,
-            security_protocol: PLAINTEXT,
-            ..Default::default()
-        });
-        let features =
-            features::SUPPORTED.iter().map(|range| controller_registration_request::Feature {
-                name: range.name.into(),
-                min_supported_version: range.min,
-                max_supported_version: range.max,
-                ..Default::default()
-            });
+        let (listeners, features) = own_facts!(controller_registration_request, self.listeners);
         let request = ControllerRegistrationRequest {
             controller_id: self.identity.node_id.get(),
             incarnation_id: self.identity.incarnation_id,
-            listeners: listeners.collect(),
-            features: features.collect(),
+            listeners,
+            features,
             ..Default::default()
         };
         let response: ControllerRegistrationResponse = self.controller.ask(request).await?;
