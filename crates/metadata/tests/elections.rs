@@ -266,6 +266,10 @@ fn whoever_holds_a_directory_of_the_first_incarnation_need_not_wait() {
     let first = story.heartbeat(1).broker_epoch;
     let mut restarted = registration(1, 2);
     restarted.log_dirs.push(Uuid::from_u128(7000));
+    // As long as the first is heard, it is a copy of the directory.
+    story.seconds = 3;
+    assert!(story.ask(restarted.clone()).contains("DUPLICATE_BROKER_REGISTRATION"));
+    story.seconds = 4;
     let answer = story.ask(restarted);
     assert!(answer.ends_with("→ BrokerRegistrationResponse { broker_epoch: 12 }\n"), "{answer}");
     // It is registered anew: out of the ISR, and the first one's epoch is stale.
@@ -295,6 +299,24 @@ fn a_broker_that_beats_slowly_has_a_longer_session() {
     check(played(11, &[]), expect!["1 of [1]"]);
     check(played(14, &[]), expect!["1 of [1]"]);
     check(played(15, &[]), expect!["-1 of []"]);
+}
+
+#[test]
+fn who_was_heard_but_once_may_be_slow_and_who_was_not_at_all_is_not_waited_for() {
+    let mut story = Story::with_short_sessions(2);
+    create(&mut story, "t", &[&[1, 2]], "1");
+    story.resign();
+    story.lead(2);
+    story.seconds = 1;
+    story.beat(2);
+    story.seconds = 3;
+    story.tick(Timer::Sessions);
+    check(leaders(&story, "t"), expect!["2 of [2]"]);
+    story.seconds = 9;
+    check(story.tick(Timer::Sessions), expect![[""]]);
+    story.seconds = 10;
+    story.tick(Timer::Sessions);
+    check(leaders(&story, "t"), expect!["-1 of []"]);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! The broker epoch is the offset of the registration record. A second broker under the same id is
 //! refused while the first one's session lives (KIP-631), unless it holds a log directory of the
-//! first: a process locks its directories, so the first is no more. One that comes back without proof of a
-//! clean stop leaves ISRs and ELRs, because what it had may be lost (KIP-966).
+//! first, which is silent: a process locks its directories, so the first is no more. A copy of a
+//! directory has the same id; its owner is refused as long as the first is heard. One that comes back
+//! without proof of a clean stop leaves ISRs and ELRs, because what it had may be lost (KIP-966).
 
 use alloc::format;
 
@@ -116,7 +117,8 @@ fn check_incarnation(
     let Some(broker) = existing else { return Ok(()) };
     let is_live = heartbeats.has_valid_session(cx.now.instant, broker.id(), broker.epoch());
     let is_another = broker.incarnation_id() != request.incarnation_id;
-    let has_ended = request.log_dirs.iter().any(|dir| broker.log_dirs().contains(dir));
+    let has_ended = request.log_dirs.iter().any(|dir| broker.log_dirs().contains(dir))
+        && !heartbeats.is_beating(cx.now.instant, broker.id(), broker.epoch());
     // One that is shutting down may be replaced before its session ends.
     if is_live && is_another && !has_ended && !broker.in_controlled_shutdown() {
         let text = format!("broker {} is alive under another incarnation", broker.id());

@@ -1,8 +1,9 @@
 //! Which brokers are alive, as the leading controller has heard it. Nothing of this is written
 //! down: it begins anew with each leadership, and then every broker has a whole session to be heard.
 //!
-//! A session lasts `broker.session.timeout.ms`, or longer for a broker that is known to beat slowly:
-//! brokers of Apache Kafka pause for 2 s, and one late heartbeat is no death.
+//! A session lasts `broker.session.timeout.ms`, or longer for a broker that beats slowly: those of
+//! Apache Kafka pause for 2 s, and one late heartbeat is no death. Who has just been heard for the
+//! first time is taken for one of them.
 
 use alloc::collections::BTreeMap;
 use core::time::Duration;
@@ -13,12 +14,15 @@ use crate::image::Cluster;
 
 /// A session lasts no longer than this for the sake of a broker's rhythm: Kafka's own default.
 const LONGEST_FOR_RHYTHM: Duration = Duration::from_secs(9);
+/// Between two heartbeats of a broker of Kafka's.
+const KAFKAS_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 struct Session {
     epoch: BrokerEpoch,
-    /// The longest pause between heartbeats lately. Older ones count less with each heartbeat, so
-    /// that a broker which stood still once is not trusted for long because of it.
+    /// The longest pause between heartbeats lately; zero before the first. Older ones count less
+    /// with each heartbeat, so that a broker which stood still once is not trusted for long because
+    /// of it, and a hurried start does not hide how slowly a broker beats.
     pause: Duration,
     /// When the broker must have been heard of again; none while it is fenced.
     deadline: Option<Instant>,
@@ -101,6 +105,15 @@ impl Heartbeats {
         })
     }
 
+    /// Whether this incarnation has been heard so lately that it must be running. Only to be silent
+    /// for two of its pauses is a sign that it may have ended.
+    pub(crate) fn is_beating(&self, now: Instant, id: NodeId, epoch: BrokerEpoch) -> bool {
+        self.sessions.get(&id).is_some_and(|session| {
+            session.epoch == epoch
+                && session.last_contact.is_some_and(|at| at + session.pause * 2 > now)
+        })
+    }
+
     pub(crate) fn touch(
         &mut self,
         now: Instant,
@@ -112,7 +125,10 @@ impl Heartbeats {
         if let Some(session) = self.sessions.get_mut(&id)
             && let Some(at) = session.last_contact
         {
-            session.pause = now.since(at).max(session.pause * 3 / 4);
+            session.pause = match session.pause.is_zero() {
+                true => KAFKAS_PAUSE,
+                false => now.since(at).max(session.pause * 3 / 4),
+            };
         }
         self.register(now, id, epoch, is_fenced);
         if let Some(session) = self.sessions.get_mut(&id) {
