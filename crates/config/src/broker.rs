@@ -394,7 +394,7 @@ const GROUP_OFFSETS: &[Setting] = &[
     int("offsets.topic.num.partitions").default("50").at_least(1).honoured()
         .doc("Partitions of the offsets topic; fixed once it exists."),
     short("offsets.topic.replication.factor").default("3").at_least(1).honoured()
-        .doc("Replicas of the offsets topic, as far as there are brokers: it gains those it lacks, by the controllers' value, as brokers join. A start without a configuration file sets 1."),
+        .doc("Replicas of the offsets topic, as far as there are brokers: it gains those it lacks, by the controllers' value, as brokers join."),
     int("offsets.topic.segment.bytes").default("104857600").at_least(1).honoured()
         .doc("Segment size of the offsets topic."),
     int("offsets.topic.compression.codec").default("0").honoured()

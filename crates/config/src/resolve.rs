@@ -69,8 +69,8 @@ pub struct Resolved {
 
 /// What holds when there is no configuration file: one node that is everything, on loopback.
 ///
-/// The replication factors of internal topics are 1, because this node is alone; a file that
-/// says nothing about them gets Kafka's 3.
+/// The replication factors of topics that do not gain replicas as brokers join are 1, because this
+/// node is alone; a file that says nothing about them gets Kafka's 3.
 const BARE_START: [(&str, &str); 9] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),

@@ -59,6 +59,24 @@ fn spread(story: &Story) -> String {
 }
 
 #[test]
+fn groups_do_not_wait_for_brokers_that_are_not_there() {
+    let replicas = |brokers: i32, asked: i16| {
+        let mut story = Story::configured(&THREE, brokers);
+        create(&mut story, OFFSETS, 2, asked);
+        offsets_topic(&story).partitions.values().map(|it| it.replicas.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(replicas(1, 3), [1, 1]);
+    assert_eq!(replicas(2, 3), [2, 2]);
+    assert_eq!(replicas(5, 3), [3, 3]);
+    assert_eq!(replicas(5, 1), [1, 1]);
+    let mut story = Story::configured(&THREE, 0);
+    assert!(create(&mut story, OFFSETS, 2, 3).contains("INVALID_REPLICATION_FACTOR"));
+    // Topics of people are not completed later, so they begin whole or not at all.
+    let mut story = Story::configured(&THREE, 1);
+    assert!(create(&mut story, "t", 2, 3).contains("INVALID_REPLICATION_FACTOR"));
+}
+
+#[test]
 fn the_offsets_topic_gains_replicas_as_brokers_join() {
     let mut story = Story::configured(&THREE, 1);
     create(&mut story, OFFSETS, 12, 1);

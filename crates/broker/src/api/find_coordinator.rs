@@ -89,8 +89,7 @@ fn coordinator_of(
 
 /// Whoever asks is told to ask again unless the topic is there afterwards.
 async fn create_offsets_topic(cx: &Cx) {
-    let topic =
-        internal_topics::creation(&cx.handles.config, &cx.image(), CONSUMER_OFFSETS.into());
+    let topic = internal_topics::creation(&cx.handles.config, CONSUMER_OFFSETS.into());
     let request =
         CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
     let answer: Result<CreateTopicsResponse, _> = ask(cx, request).await;

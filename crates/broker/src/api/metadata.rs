@@ -99,13 +99,13 @@ fn find(
 /// Asks the controller for topics that were asked for by name and do not exist. This answer still
 /// says so: clients ask again.
 async fn auto_create(cx: &Cx, found: &[MetadataResponseTopic]) {
-    let (config, image) = (&cx.handles.config, cx.image());
+    let config = &cx.handles.config;
     let missing =
         found.iter().filter(|topic| topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     let topics: Vec<CreatableTopic> = missing
         .filter_map(|topic| topic.name.clone())
         .filter(|name| config.topics.auto_create || internal_topics::is_internal(name))
-        .map(|name| internal_topics::creation(config, &image, name))
+        .map(|name| internal_topics::creation(config, name))
         .collect();
     if topics.is_empty() {
         return;

@@ -16,6 +16,7 @@ use strandline_wire::messages::{
 
 use super::assignment::{PARTITIONS_PER_REQUEST_MAX, too_many_partitions};
 use super::context::{Context, Denied, duplicates, join};
+use super::internal_topics;
 use super::random::Random;
 use super::topic_name;
 use crate::image::{Partition, ResourceType};
@@ -184,7 +185,7 @@ fn placed(
 ) -> Result<Vec<Partition>, Denied> {
     let replication_factor = match i32::from(topic.replication_factor) {
         DEFAULT => cx.settings.config.topics.replication_factor.max(0) as usize,
-        factor if factor > 0 => factor as usize,
+        factor if factor > 0 => internal_topics::for_now(cx, &topic.name, factor as usize),
         _ => {
             return Err(Denied::new(
                 ErrorCode::INVALID_REPLICATION_FACTOR,

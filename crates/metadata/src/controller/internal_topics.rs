@@ -30,9 +30,22 @@ pub(super) fn concerned(record: &Record) -> bool {
     }
 }
 
-/// The topics with a replication factor of their own in the configuration, and which.
+/// With how many replicas a topic begins: one that [`grow`] completes does not wait for brokers that
+/// are not there, because groups would wait with it.
+pub(super) fn for_now(cx: &Context<'_>, topic: &str, factor: usize) -> usize {
+    let grows = factors(cx).iter().any(|(name, _)| *name == topic);
+    // Without any the placement says why.
+    if grows { factor.min(takers(cx).count().max(1)) } else { factor }
+}
+
+/// Topics with a replication factor of their own in the configuration.
+fn factors(cx: &Context<'_>) -> [(&'static str, i16); 1] {
+    [("__consumer_offsets", cx.settings.config.offsets.replication_factor)]
+}
+
+/// Those that there are, and which factor.
 fn configured<'a>(cx: &Context<'a>) -> impl Iterator<Item = (&'a Topic, usize)> {
-    let configured = [("__consumer_offsets", cx.settings.config.offsets.replication_factor)];
+    let configured = factors(cx);
     let topics = &cx.image.topics;
     configured.into_iter().filter_map(move |(name, factor)| {
         Some((topics.by_name(name)?.as_ref(), usize::try_from(factor).ok()?))
