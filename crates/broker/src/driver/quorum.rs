@@ -5,6 +5,7 @@
 //! Other nodes ask through [`QuorumHandle::ask`]; what this node asks of them goes out by [`peers`],
 //! in the words of [`rpc`].
 
+mod addresses;
 mod control;
 mod features;
 mod metadata_log;
@@ -306,7 +307,9 @@ pub(crate) async fn start(
     let settings = static_membership(&options.static_voters)
         .or(unknown.then(|| Membership { kraft_version: 0, voters: VoterSet::default() }));
     let found = open::find(dir, options.log, settings.as_ref(), options.supported, now).await?;
-    check_directory(options.core.me, &found.recovered)?;
+    if !unknown {
+        check_directory(options.core.me, &found.recovered)?;
+    }
     let forgotten = dir.path().join(FORGOTTEN_FILE);
     options.core.has_forgotten = dir.io().read_whole(&forgotten).await?.is_some();
     let joining = dir.path().join(JOINING_FILE);

@@ -25,6 +25,7 @@ use strandline_types::{Instant, LeaderEpoch, NodeId, Now, Offset, Timestamp};
 use strandline_wire::records::HEADER_BYTES;
 use tokio::sync::{mpsc, oneshot};
 
+use super::addresses::Addresses;
 use super::control::RECORD_OVERHEAD_BYTES;
 use super::metadata_log::MetadataLog;
 use super::peers::{Outcome, Peers};
@@ -39,14 +40,35 @@ const COMMANDS_PER_ROUND: usize = 1024;
 type Done = oneshot::Sender<Result<Offset, AppendError>>;
 
 pub(super) enum Command {
-    Append { epoch: LeaderEpoch, base_offset: Option<Offset>, records: Vec<Bytes>, done: Done },
-    Ask { request: Request, done: oneshot::Sender<Reply> },
-    Answered { id: RequestId, outcome: Outcome },
+    Append {
+        epoch: LeaderEpoch,
+        base_offset: Option<Offset>,
+        records: Vec<Bytes>,
+        done: Done,
+    },
+    Ask {
+        request: Request,
+        done: oneshot::Sender<Reply>,
+    },
+    /// By the node that was asked, and where, unless it was a bootstrap server.
+    Answered {
+        id: RequestId,
+        asked: Option<(NodeId, HostPort)>,
+        outcome: Outcome,
+    },
     Controllers(BTreeSet<NodeId>),
-    Describe { done: oneshot::Sender<Description> },
-    WriteSnapshot { id: SnapshotId, last_timestamp: Timestamp, records: Vec<Bytes> },
+    Describe {
+        done: oneshot::Sender<Description>,
+    },
+    WriteSnapshot {
+        id: SnapshotId,
+        last_timestamp: Timestamp,
+        records: Vec<Bytes>,
+    },
     SnapshotWritten(Result<SnapshotFacts, StoreFault>),
-    Stop { done: oneshot::Sender<Result<LogImage, StoreFault>> },
+    Stop {
+        done: oneshot::Sender<Result<LogImage, StoreFault>>,
+    },
 }
 
 pub(super) struct Parts {
@@ -85,8 +107,7 @@ pub(super) struct Task {
     deferred: Vec<Deferred>,
     /// The content of the answer that is being stepped through.
     answered: Option<(RequestId, Content)>,
-    /// Where nodes said that they can be reached.
-    addresses: BTreeMap<NodeId, HostPort>,
+    addresses: Addresses,
     is_leading: bool,
     staged: VecDeque<Write>,
     working: Option<Disk>,
@@ -123,7 +144,7 @@ impl Task {
             committing: BTreeMap::new(),
             deferred: Vec::new(),
             answered: None,
-            addresses: BTreeMap::new(),
+            addresses: Addresses::default(),
             is_leading: false,
             staged: VecDeque::new(),
             working: None,
@@ -241,7 +262,7 @@ impl Task {
                 self.asking.insert(ticket, done);
                 self.step(now, Event::Request { ticket, request });
             }
-            Command::Answered { id, outcome } => self.on_answered(now, id, outcome),
+            Command::Answered { id, asked, outcome } => self.on_answered(now, id, asked, outcome),
             Command::Controllers(ids) => self.step(now, Event::Controllers(ids)),
             Command::Describe { done } => {
                 // Whoever asked may have gone.
@@ -265,8 +286,25 @@ impl Task {
         Ok(())
     }
 
-    fn on_answered(&mut self, now: Now, id: RequestId, outcome: Outcome) {
+    fn on_answered(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        asked: Option<(NodeId, HostPort)>,
+        outcome: Outcome,
+    ) {
+        let is_elsewhere = asked.is_some_and(|(node, at)| {
+            if matches!(outcome, Outcome::Answered(_)) {
+                self.addresses.heard(node, &at);
+                return false;
+            }
+            let listed = self.listed_address(node);
+            let is_left = self.addresses.unheard(node, at, listed);
+            self.publish_leadership();
+            is_left
+        });
         let event = match outcome {
+            Outcome::Gone if is_elsewhere => Event::Unanswered { id },
             Outcome::Answered(answered) => {
                 let Answered { response, endpoints, content } = *answered;
                 for (node, address) in endpoints {
@@ -340,19 +378,21 @@ impl Task {
 
     /// Takes in where a node can be reached.
     fn learn(&mut self, node: NodeId, address: HostPort) {
-        self.addresses.insert(node, address);
+        let listed = self.listed_address(node);
+        self.addresses.learn(node, address, listed.as_ref());
         self.publish_leadership();
     }
 
-    /// Where a node can be reached: what the voters' records say is the newest that all agree on.
     fn address_of(&self, node: NodeId) -> Option<HostPort> {
-        let voter = self.parts.quorum.membership().voters.get(node);
-        let endpoints = voter.map_or(&[][..], |voter| &voter.endpoints);
+        self.addresses.of(node, self.listed_address(node))
+    }
+
+    /// What the voters' records say.
+    fn listed_address(&self, node: NodeId) -> Option<HostPort> {
+        let endpoints = &self.parts.quorum.membership().voters.get(node)?.endpoints;
         let named = endpoints.iter().find(|it| it.listener == self.parts.listener);
-        match named.or(endpoints.first()) {
-            Some(it) => Some(HostPort { host: it.host.clone(), port: it.port }),
-            None => self.addresses.get(&node).cloned(),
-        }
+        let endpoint = named.or(endpoints.first())?;
+        Some(HostPort { host: endpoint.host.clone(), port: endpoint.port })
     }
 
     fn publish_leadership(&self) {

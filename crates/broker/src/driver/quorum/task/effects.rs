@@ -294,6 +294,10 @@ impl Task {
             Peer::Node(node) => self.address_of(node),
             Peer::Bootstrap(index) => self.parts.bootstrap_servers.get(index as usize).cloned(),
         };
+        let asked = match to {
+            Peer::Node(node) => address.clone().map(|address| (node, address)),
+            Peer::Bootstrap(_) => None,
+        };
         let Some(commands) = self.parts.commands.upgrade() else { return };
         let peers = self.parts.peers.clone();
         let asking = async move {
@@ -302,7 +306,7 @@ impl Task {
                 None => Outcome::Unanswered,
             };
             // The quorum may have stopped.
-            let _ = commands.send(Command::Answered { id, outcome });
+            let _ = commands.send(Command::Answered { id, asked, outcome });
         };
         self.parts.world.spawn.spawn(Lane::Control, Box::pin(asking));
     }
