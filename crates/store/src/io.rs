@@ -91,7 +91,8 @@ impl Io {
         self.run(move |disk| disk.rename(&source, &target)).await.context("rename", from)
     }
 
-    pub(crate) async fn sync_dir(&self, dir: &Path) -> Result<()> {
+    /// Makes the names in a directory durable.
+    pub async fn sync_dir(&self, dir: &Path) -> Result<()> {
         let owned = dir.to_owned();
         self.run(move |disk| disk.sync_dir(&owned)).await.context("sync", dir)
     }

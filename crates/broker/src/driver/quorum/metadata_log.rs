@@ -70,6 +70,10 @@ impl MetadataLog {
         let mut log = recovered.log;
         // What a process left behind that died between a write and its sync is in the page cache,
         // and only there: whoever promises it must have it on the device first.
+        if !dir.condition().is_clean() {
+            // Names, too: of a vote that was just written, and of snapshots.
+            io.sync_dir(&path).await?;
+        }
         if let Some(plan) = log.plan_sync(log.log_end()) {
             store.sync(&plan).await?;
             log.synced(now.timestamp, plan.upto);
