@@ -51,10 +51,12 @@ impl Trouble {
         }
     }
 
-    /// Replicas that are only on their way are not missed. Kafka's tools call a partition "at min
+    /// Replicas that are only on their way are not missed; a broker that is behind the controller may
+    /// not tell of them yet. Kafka's tools call a partition "at min
     /// ISR" also when nothing is wrong with it and it has no more replicas than that.
     fn of(partition: &Partition, adding: usize, min_in_sync: usize) -> Option<Self> {
-        let (in_sync, replicas) = (partition.isr.len(), partition.replicas.len() - adding);
+        let (in_sync, replicas) =
+            (partition.isr.len(), partition.replicas.len().saturating_sub(adding));
         let least = min_in_sync.min(partition.replicas.len());
         if partition.leader.is_none() {
             Some(Self::Offline)
