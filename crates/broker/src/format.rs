@@ -223,6 +223,9 @@ pub async fn format(
         };
         planned.push((FormattedDir { path, identity, has_metadata_log }, voters));
     }
+    // First, because the other directories say that this node has been here: a start in which the
+    // metadata log's is empty has lost it.
+    planned.sort_by_key(|(dir, _)| !dir.has_metadata_log);
     let mut formatted = Vec::with_capacity(planned.len());
     for (dir, voters) in planned {
         if let Some(note) = founding.note().filter(|_| dir.has_metadata_log) {

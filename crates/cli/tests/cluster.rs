@@ -17,7 +17,7 @@ use local::free_addresses;
 use node::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use strandline_client::admin::Admin;
-use trio::{Acked, Cluster, all_in_sync, check, create_topic, patiently, produce};
+use trio::{Acked, Cluster, Ports, all_in_sync, check, create_topic, patiently, produce};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_broker_may_be_killed_or_stopped() {
@@ -56,13 +56,17 @@ fn cluster_id(data: &Path) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_data_learns_the_cluster_and_votes_only_when_it_has_caught_up() {
     let home = tempfile::tempdir().unwrap();
-    let data = |index: usize| home.path().join(format!("node{}/data", index + 1));
-    let mut cluster = Cluster::start(home.path());
+    let dir = |index: usize, name| home.path().join(format!("node{}/{name}", index + 1));
+    let data = |index: usize| dir(index, "data");
+    let ports = Ports::free();
+    let mut cluster = Cluster::start_behind(home.path(), ports, ports, |_, start| {
+        start.set("metadata.log.dir", "metadata")
+    });
     let founded = cluster_id(&data(0));
+    let forgotten = |index: usize| dir(index, "metadata").join(".strandline-forgotten");
     for index in 0..3 {
         assert_eq!(cluster_id(&data(index)), founded);
-        let forgotten = data(index).join(".strandline-forgotten");
-        assert!(!forgotten.exists(), "node {} is a founder", index + 1);
+        assert!(!forgotten(index).exists(), "node {} is a founder", index + 1);
     }
     let admin = Admin::new(cluster.client());
     create_topic(&admin).await;
@@ -70,17 +74,20 @@ async fn who_has_no_data_learns_the_cluster_and_votes_only_when_it_has_caught_up
     let producing = produce(cluster.client(), Arc::clone(&acked));
     acked.progress().await;
 
-    let lost = 1;
-    cluster.take(lost).kill();
-    std::fs::remove_dir_all(data(lost)).unwrap();
-    cluster.restart(lost);
-    assert_eq!(cluster_id(&data(lost)), founded);
-    let log = cluster.node(lost).log();
-    assert!(log.contains("it does not vote before it has caught up"), "{log}");
-    let forgotten = data(lost).join(".strandline-forgotten");
-    patiently("the replaced node may vote again", || !forgotten.exists()).await;
-    all_in_sync(&admin).await;
-    acked.progress().await;
+    // Of one node everything is lost, of the other no more than the metadata log.
+    for (lost, names) in [(1, &["data", "metadata"][..]), (2, &["metadata"])] {
+        cluster.take(lost).kill();
+        for name in names {
+            std::fs::remove_dir_all(dir(lost, name)).unwrap();
+        }
+        cluster.restart(lost);
+        assert_eq!(cluster_id(&data(lost)), founded);
+        let log = cluster.node(lost).log();
+        assert!(log.contains("it does not vote before it has caught up"), "{log}");
+        patiently("the replaced node may vote again", || !forgotten(lost).exists()).await;
+        all_in_sync(&admin).await;
+        acked.progress().await;
+    }
     acked.is_over.store(true, Ordering::Relaxed);
     producing.await.unwrap();
     check(cluster.client(), &acked).await;

@@ -69,6 +69,18 @@ fn leaders(client: &mut Client) -> Vec<i32> {
 }
 
 #[test]
+fn a_sole_controller_makes_up_no_metadata_log_in_place_of_a_lost_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = start(dir.path()).set("metadata.log.dir", "metadata");
+    assert!(start.ready().stop().status.success());
+    fs::rename(dir.path().join("metadata"), dir.path().join("elsewhere")).unwrap();
+    let refused = start.refused();
+    assert!(refused.log.contains("metadata is empty, but this node belongs to"), "{}", refused.log);
+    let found = start.set("metadata.log.dir", "elsewhere");
+    assert!(found.ready().stop().status.success());
+}
+
+#[test]
 fn a_node_starts_without_a_directory_that_failed() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

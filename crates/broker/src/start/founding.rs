@@ -58,6 +58,11 @@ enum Seen {
     Member(String),
 }
 
+/// Whether the settings name another node that may know of the cluster.
+pub(super) fn names_others(config: &BrokerConfig) -> bool {
+    Founding::of(config).is_some()
+}
+
 /// Learns which cluster this node belongs to, if it has no data and is not alone.
 pub(super) async fn learn(world: &World, config: &BrokerConfig, bound: &Bound) -> Option<Learned> {
     let founding = Founding::of(config)?;
@@ -157,15 +162,21 @@ impl Founding {
             let now = world.clock.now().instant;
             if now.since(told_at) >= TELL_EVERY {
                 told_at = now;
-                let silent = self.others.iter().filter(|(_, (_, seen))| *seen == Seen::Nothing);
-                let silent: Vec<String> = silent.map(|(address, _)| address.to_string()).collect();
                 tracing::warn!(
-                    silent = silent.join(", "),
-                    "still starting: this node has no data, and nobody tells which cluster it belongs to; start the others, or give each the same id with `strandline storage format -t CLUSTER_ID`"
+                    silent = self.listed(|seen| *seen == Seen::Nothing),
+                    empty = self.listed(|seen| matches!(seen, Seen::Empty | Seen::Ready)),
+                    "still starting: this node has no data, and nobody tells which cluster it belongs to; start the silent ones; where all are empty, start one whose settings name nobody else, or give each the same id with `strandline storage format -t CLUSTER_ID`"
                 );
             }
             world.clock.sleep(ASK_EVERY).await;
         }
+    }
+
+    /// The addresses of those that were seen so.
+    fn listed(&self, is_so: impl Fn(&Seen) -> bool) -> String {
+        let others = self.others.iter().filter(|(_, (_, seen))| is_so(seen));
+        let addresses: Vec<String> = others.map(|(address, _)| address.to_string()).collect();
+        addresses.join(", ")
     }
 
     fn conclude(&self, make_up: impl FnOnce() -> String) -> Option<Learned> {

@@ -14,8 +14,9 @@ use strandline_store::{
 };
 use strandline_types::{BrokerEpoch, NodeId, Uuid};
 
-use super::founding::Learned;
+use super::founding::{self, Learned};
 use crate::dirs::{Dir, DirIndex, Dirs};
+use crate::driver::quorum::METADATA_DIR;
 use crate::driver::replicas::FoundOnDisk;
 use crate::format::{self, FirstVoters, FormatFailure, Founding};
 
@@ -35,6 +36,8 @@ pub enum DirError {
     OtherNode { path: PathBuf, found: NodeId, expected: NodeId },
     #[error("{} belongs to cluster {found}, the other directories to {expected}", path.display())]
     OtherCluster { path: PathBuf, found: String, expected: String },
+    #[error("{} is empty, but this node belongs to cluster {cluster_id}, whose metadata log it kept there: bring it back, or name the directory that holds {METADATA_DIR} in metadata.log.dir", path.display())]
+    MetadataLost { path: PathBuf, cluster_id: String },
 }
 
 /// All directories, locked and checked.
@@ -81,13 +84,21 @@ pub(super) async fn open(
         // Whoever that directory belongs to: no cluster is to be founded beside it.
         return Err(failure);
     }
+    let has_lost_log = opening.has_lost_log();
+    if let (true, Some(cluster_id)) = (has_lost_log && !founding::names_others(config), &agreed) {
+        let path = config.metadata_log_dir.clone().into();
+        return Err(DirError::MetadataLost { path, cluster_id: cluster_id.clone() });
+    }
     let previous_epoch = previous_epoch(opening.usable());
     // Only in a cluster that begins here: a metadata log that was lost is not to be made up.
     let is_alone = learned.is_none() && agreed.is_none() && config.quorum.voters.is_empty();
     let alone = is_alone.then(|| FirstVoters::alone(config, &*world.entropy)).transpose()?;
-    let founding = match &alone {
-        Some(alone) => Founding::Voters(alone),
-        None => learned.as_ref().map_or(Founding::ByOthers, |learned| by_others(config, learned)),
+    let founding = match (&alone, &learned) {
+        (Some(alone), _) => Founding::Voters(alone),
+        (None, Some(learned)) => by_others(config, learned.is_founder),
+        // It may have voted, by what was in that log.
+        (None, None) if has_lost_log => by_others(config, false),
+        (None, None) => Founding::ByOthers,
     };
     let learned = learned.map(|learned| learned.cluster_id);
     let cluster_id = agreed.or(learned);
@@ -103,10 +114,10 @@ pub(super) async fn open(
 }
 
 /// How a node becomes part of a cluster that others began, or begin together with it.
-fn by_others(config: &BrokerConfig, learned: &Learned) -> Founding<'static> {
+fn by_others(config: &BrokerConfig, is_founder: bool) -> Founding<'static> {
     const AUTO_JOIN: &str = "controller.quorum.auto.join.enable";
     let is_voter = config.quorum.voters.iter().any(|voter| voter.id == config.node_id);
-    if is_voter && !learned.is_founder {
+    if is_voter && !is_founder {
         return Founding::Forgotten;
     }
     let is_dynamic = config.roles.controller && config.quorum.voters.is_empty();
@@ -124,6 +135,14 @@ impl Opening<'_> {
 
     fn io(&self) -> Io {
         Io { disk: Arc::clone(&self.world.disk), spawn: Arc::clone(&self.world.spawn) }
+    }
+
+    /// Whether the node has been here before, but the directory of its metadata log is empty.
+    fn has_lost_log(&self) -> bool {
+        let holds_log =
+            |dir: &Unchecked| dir.log.path() == Path::new(&self.config.metadata_log_dir);
+        let is_empty = self.usable().any(|dir| holds_log(dir) && dir.identity.is_none());
+        is_empty && self.usable().any(|dir| dir.identity.is_some())
     }
 
     async fn open_all(&mut self) -> Result<(), DirError> {
