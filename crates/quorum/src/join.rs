@@ -61,7 +61,7 @@ impl Quorum {
                 (!is_told).then_some(VoterChange::Update { epoch, voter })
             }
             // Its directory is lost, and this node's other one votes in its place.
-            Some(key) => (self.join != Join::Never).then_some(VoterChange::Remove { key }),
+            Some(key) => self.owns_its_id().then_some(VoterChange::Remove { key }),
             // The leader's answer waits for this node to catch up, not for the commit.
             None => {
                 self.joins_now().then_some(VoterChange::Add { voter, ack_when_committed: false })
@@ -69,7 +69,20 @@ impl Quorum {
         }
     }
 
+    /// Whether this node's id is its own to vote with. A bare start may have been given that of a
+    /// node that lives, which the controller finds out before it names this node.
+    fn owns_its_id(&self) -> bool {
+        match self.join {
+            Join::Never => false,
+            Join::Always => true,
+            Join::OnceItHelps => self.controllers.contains(&self.config.me.id),
+        }
+    }
+
     fn joins_now(&self) -> bool {
+        if !self.owns_its_id() {
+            return false;
+        }
         let voters = &self.log.membership().voters;
         let is_waiting = |id| id != self.config.me.id && voters.get(id).is_none();
         match self.join {

@@ -222,6 +222,21 @@ fn a_lost_disk_comes_back_as_another_voter() {
 }
 
 #[test]
+fn a_bare_start_takes_nobody_out_whose_id_it_was_given() {
+    let mut world = started(&[1, 2, 3], &[1, 2, 3]);
+    world.join = Join::OnceItHelps;
+    world.bootstrap = vec![1, 2, 3];
+    let before = world.key(3);
+    world.lose_disk(3);
+    world.run(Duration::from_secs(10));
+    let votes = |world: &World| world.quorum(1).membership().voters.get(NodeId(3)).unwrap().key;
+    assert_eq!(votes(&world), before, "the cluster has not said that the id is its own");
+    world.tell_controllers(3, &[1, 2, 3]);
+    world.run_until(|world| all_know(world, &[1, 2, 3]));
+    assert_ne!(votes(&world), before);
+}
+
+#[test]
 fn two_lost_disks_of_three_make_no_leader() {
     let mut world = started(&[1, 2, 3], &[1, 2, 3]);
     world.append(world.leader().unwrap(), &[100]);

@@ -21,6 +21,8 @@ use crate::driver::registration::ControllerRegistration;
 pub(super) struct Control {
     pub(super) quorum: QuorumHandle,
     pub(super) controller: ControllerHandle,
+    /// It is to become a voter when that helps.
+    joins_once: bool,
 }
 
 impl Control {
@@ -43,10 +45,6 @@ impl Control {
         let connections = to_controller(config);
         let (controller, task) =
             ControllerTask::new(world.clone(), core, quorum.clone(), events, connections);
-        if joins_once {
-            let telling = tell_controllers(quorum.clone(), controller.watch_image());
-            world.spawn.spawn(Lane::Control, Box::pin(telling));
-        }
         let fatal = node.fatal.clone();
         world.spawn.spawn(
             Lane::Control,
@@ -60,13 +58,22 @@ impl Control {
                 }
             }),
         );
-        Ok(Self { quorum, controller })
+        Ok(Self { quorum, controller, joins_once })
     }
 
     /// Sees brokers end, for when this controller is the active one.
     pub(super) fn watch_brokers(&self, node: &Node) {
         let sentinel = self.controller.sentinel(&node.config.inter_broker_listener_name);
         node.world.spawn.spawn(Lane::Control, Box::pin(sentinel.run()));
+    }
+
+    /// Lets this controller become a voter when that helps, and its former self be none. Not before
+    /// the cluster has taken the node: its id may be in use by one that lives.
+    pub(super) fn may_vote(&self, node: &Node) {
+        if self.joins_once {
+            let telling = tell_controllers(self.quorum.clone(), self.controller.watch_image());
+            node.world.spawn.spawn(Lane::Control, Box::pin(telling));
+        }
     }
 
     /// Makes this controller known in its own time.
@@ -86,16 +93,18 @@ impl Control {
     }
 }
 
-/// Tells the quorum which controllers there are: this node joins its voters when that helps.
+/// Tells the quorum which controllers there are; one whose broker is fenced does not count, as its
+/// process may be gone.
 async fn tell_controllers(quorum: QuorumHandle, mut images: watch::Receiver<Arc<Image>>) {
     let mut told = BTreeSet::new();
     loop {
         let image = Arc::clone(&images.borrow_and_update());
+        let is_fenced = |id| image.cluster.broker(id).is_some_and(|broker| broker.is_fenced());
         let registered = image.cluster.controllers().map(|it| NodeId(it.controller_id));
-        let registered: BTreeSet<NodeId> = registered.collect();
-        if registered != told {
-            quorum.controllers(registered.clone());
-            told = registered;
+        let present: BTreeSet<NodeId> = registered.filter(|id| !is_fenced(*id)).collect();
+        if present != told {
+            quorum.controllers(present.clone());
+            told = present;
         }
         if images.changed().await.is_err() {
             return;

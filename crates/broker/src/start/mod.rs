@@ -159,6 +159,7 @@ impl Broker {
                 None
             }
         };
+        control.may_vote(&node);
         let metrics = metrics_listener.map(|listener| serving.metrics(listener));
         let order = |bound: &BoundAddress| {
             node.config.listeners.iter().position(|it| it.name == bound.name)
