@@ -8,6 +8,7 @@ mod local;
 mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -157,6 +158,43 @@ async fn check(client: Client, sent: u64) {
     }
     read.sort_unstable();
     assert!(read.iter().copied().eq(0..sent), "each once: {read:?}");
+}
+
+/// A broker knows from the log where the only controller listened before, and from its settings where
+/// it listens now.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_voter_is_found_where_it_has_moved() {
+    let home = tempfile::tempdir().unwrap();
+    let [kafka, before, after] = free_addresses();
+    let dir = |name| {
+        let dir = home.path().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    };
+    let voter = |controller| {
+        let listeners = format!("PLAINTEXT://{kafka},CONTROLLER://{controller}");
+        Start::bare(&dir("voter")).set("listeners", &listeners).ready()
+    };
+    let broker = |controller: SocketAddr| {
+        Start::bare(&dir("broker"))
+            .set("process.roles", "broker")
+            .set("node.id", "2")
+            .set("listeners", "PLAINTEXT://127.0.0.1:0")
+            .set("controller.quorum.bootstrap.servers", &controller.to_string())
+            .ready()
+    };
+    let nodes = [voter(before), broker(before)];
+    for node in nodes {
+        assert!(node.stop().status.success());
+    }
+    let _voter = voter(after);
+    let moved = broker(after);
+    // It follows the metadata from there, too.
+    let admin = Admin::new(client(&moved.kafka.to_string()));
+    let created = admin.create_topics(&[NewTopic::new(TOPIC, 1, 2)], false).await.unwrap();
+    assert!(created.iter().all(|(_, result)| result.is_ok()), "{created:?}");
+    let ask = async || admin.describe_topics(&[TOPIC.to_owned()]).await.unwrap();
+    until("the topic is known", ask, |topics| topics.iter().all(|(_, it)| it.is_ok())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
