@@ -320,6 +320,55 @@ fn who_was_heard_but_once_may_be_slow_and_who_was_not_at_all_is_not_waited_for()
 }
 
 #[test]
+fn the_broker_of_a_silent_leader_of_the_quorum_has_a_part_of_its_session_left() {
+    let taken_over = |second, last_heard| {
+        let mut story = Story::with_brokers(3);
+        create(&mut story, "t", &[&[1, 2]], "1");
+        story.resign();
+        story.seconds = second;
+        story.lead_after(2, Some((1, last_heard)));
+        story
+    };
+    let leaders_at = |story: &mut Story, second| {
+        story.seconds = second;
+        story.tick(Timer::Sessions);
+        leaders(story, "t")
+    };
+    let mut story = taken_over(7, 4);
+    check(leaders_at(&mut story, 12), expect!["1 of [1, 2]"]);
+    check(leaders_at(&mut story, 13), expect!["2 of [2]"]);
+    // The other has been silent for no longer than its new controller leads.
+    check(leaders_at(&mut story, 15), expect!["2 of [2]"]);
+    check(leaders_at(&mut story, 16), expect!["-1 of []"]);
+    // However long ago the quorum heard it: two fifths of a session are left to it.
+    let mut story = taken_over(30, 20);
+    check(leaders_at(&mut story, 33), expect!["1 of [1, 2]"]);
+    check(leaders_at(&mut story, 34), expect!["2 of [2]"]);
+}
+
+#[test]
+fn a_second_heartbeat_tells_a_new_controller_how_a_broker_beats() {
+    let mut story = Story::with_short_sessions(2);
+    create(&mut story, "t", &[&[1, 2]], "1");
+    story.resign();
+    story.lead(2);
+    for second in [1, 2] {
+        story.seconds = second;
+        story.beat(1);
+        story.beat(2);
+    }
+    let mut leaders_at = |second| {
+        story.seconds = second;
+        story.beat(2);
+        story.tick(Timer::Sessions);
+        leaders(&story, "t")
+    };
+    // Broker 1 has four and a half of the seconds that it paused for.
+    check(leaders_at(6), expect!["1 of [1, 2]"]);
+    check(leaders_at(7), expect!["2 of [2]"]);
+}
+
+#[test]
 fn all_sessions_that_end_together_end_one_by_one() {
     let mut story = Story::with_brokers(3);
     create(&mut story, "t", &[&[1, 2, 3]], "1");

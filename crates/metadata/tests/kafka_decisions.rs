@@ -160,7 +160,7 @@ fn decide(log: Records, input: Input) -> (String, Option<Response>) {
     let mut controller = Controller::new(story::settings(&[]));
     controller.replay(Offset(0), log).unwrap();
     let mut effects = Vec::new();
-    controller.lead(moment(next_offset), LeaderEpoch(1), &mut effects).unwrap();
+    controller.lead(moment(next_offset), LeaderEpoch(1), None, &mut effects).unwrap();
     let records = controller.decide(moment(next_offset), input, &mut effects).unwrap();
     controller.commit(Offset(next_offset + records.len() as i64), &mut effects);
     let changes: Vec<String> = records

@@ -97,7 +97,8 @@ pub enum Event {
     },
     /// The pieces of [`Effect::InstallSnapshot`] made no snapshot; everything is as before.
     SnapshotRefused,
-    /// The controllers that the metadata name, voters or not ([`crate::Join::OnceItHelps`]).
+    /// The controllers that the metadata name and that are there, voters or not. That this node is
+    /// among them says that nobody else has its id ([`crate::Join::OnceItHelps`]).
     Controllers(BTreeSet<NodeId>),
     /// Give up leadership: the node is about to stop.
     Resign,
@@ -197,6 +198,8 @@ pub enum Effect {
         epoch: LeaderEpoch,
         /// Where this leadership began in the log.
         epoch_start: Offset,
+        /// Whom this node followed before, and when it last heard that one.
+        last_heard: Option<(NodeId, Instant)>,
     },
     /// Worth taking now: the state after everything below `id.end_offset`.
     TakeSnapshot {

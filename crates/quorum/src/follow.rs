@@ -111,6 +111,7 @@ impl Quorum {
         if let Role::Follower(following) = &mut self.role {
             following.has_fetched = true;
         }
+        self.last_heard = self.election.leader.map(|leader| (leader, now.instant));
         self.retries = 0;
     }
 

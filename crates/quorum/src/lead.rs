@@ -135,7 +135,8 @@ impl Quorum {
             && !was_ready
         {
             leading.is_ready = true;
-            effects.push(Effect::LeaderReady { epoch: self.election.epoch, epoch_start });
+            let (epoch, last_heard) = (self.election.epoch, self.last_heard);
+            effects.push(Effect::LeaderReady { epoch, epoch_start, last_heard });
         }
         self.answer_parked(now, effects);
         self.maybe_take_snapshot(now, effects);

@@ -26,6 +26,8 @@ pub struct Quorum {
     pub(crate) high_watermark: Offset,
     pub(crate) timers: BTreeMap<Timer, Instant>,
     pub(crate) in_flight: BTreeMap<RequestId, InFlight>,
+    /// Who led when this node last followed, and when it was last heard.
+    pub(crate) last_heard: Option<(NodeId, Instant)>,
     /// Retries since something last went well.
     pub(crate) retries: u32,
     /// It lost its disk, and votes given before may be counted until then.
@@ -66,6 +68,7 @@ impl Quorum {
             forgotten_until,
             join: config.join,
             controllers: BTreeSet::new(),
+            last_heard: None,
             config,
             random: Random::new(seed),
             election,

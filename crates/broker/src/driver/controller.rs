@@ -20,7 +20,7 @@ use strandline_metadata::controller::{
 use strandline_metadata::{Fault, Image, Record, Records};
 use strandline_ports::{Sleep, World, watch};
 use strandline_quorum::{ControlRecord, SnapshotId};
-use strandline_types::{Instant, LeaderEpoch, Now, Offset, Timestamp};
+use strandline_types::{Instant, LeaderEpoch, NodeId, Now, Offset, Timestamp};
 use strandline_wire::{DecodeError, EncodeError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -215,7 +215,7 @@ impl ControllerTask {
                     self.take_snapshot(id)?;
                 }
             }
-            MetadataEvent::Leading { epoch } => self.lead(epoch)?,
+            MetadataEvent::Leading { epoch, last_heard } => self.lead(epoch, last_heard)?,
             MetadataEvent::Appended { next_offset } => self.next_offset = next_offset,
             MetadataEvent::NotLeading { .. } => self.resign(),
             MetadataEvent::TakeSnapshot { id } => self.take_snapshot(id)?,
@@ -224,10 +224,14 @@ impl ControllerTask {
         Ok(())
     }
 
-    fn lead(&mut self, epoch: LeaderEpoch) -> Result<(), ControllerFault> {
+    fn lead(
+        &mut self,
+        epoch: LeaderEpoch,
+        last_heard: Option<(NodeId, Instant)>,
+    ) -> Result<(), ControllerFault> {
         tracing::info!(epoch = epoch.get(), "this controller is active");
         let (moment, mut effects) = (self.moment(), Vec::new());
-        let records = self.core.lead(moment, epoch, &mut effects)?;
+        let records = self.core.lead(moment, epoch, last_heard, &mut effects)?;
         self.append(records)?;
         self.obey(effects);
         self.is_active.send_replace(true);

@@ -35,7 +35,9 @@ use strandline_store::format::names;
 use strandline_store::{
     FileRange, LogDir, PartitionStore, ReadRequest, Records, SnapshotFiles, StoreFault,
 };
-use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
+use strandline_types::{
+    Instant, LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition,
+};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use control::voter;
@@ -111,6 +113,8 @@ pub(crate) enum MetadataEvent {
     /// This node leads and everything before its epoch has been told: decide from here on.
     Leading {
         epoch: LeaderEpoch,
+        /// Who led before, and when this node last heard that one.
+        last_heard: Option<(NodeId, Instant)>,
     },
     /// The quorum has written a record of its own while this node leads: the next ones come to stand
     /// here.

@@ -17,13 +17,21 @@ const LONGEST_FOR_RHYTHM: Duration = Duration::from_secs(9);
 /// Between two heartbeats of a broker of Kafka's.
 const KAFKAS_PAUSE: Duration = Duration::from_secs(2);
 
+/// How a broker beats.
+#[derive(Clone, Copy, Debug)]
+enum Rhythm {
+    /// Not heard yet, or fenced: nothing is expected of it.
+    Unknown,
+    HeardOnce,
+    /// The longest pause between heartbeats lately. Older ones count less with each heartbeat, so
+    /// that a broker which stood still once is not trusted for long because of it.
+    Pauses(Duration),
+}
+
 #[derive(Clone, Debug)]
 struct Session {
     epoch: BrokerEpoch,
-    /// The longest pause between heartbeats lately; zero before the first. Older ones count less
-    /// with each heartbeat, so that a broker which stood still once is not trusted for long because
-    /// of it, and a hurried start does not hide how slowly a broker beats.
-    pause: Duration,
+    rhythm: Rhythm,
     /// When the broker must have been heard of again; none while it is fenced.
     deadline: Option<Instant>,
     last_contact: Option<Instant>,
@@ -44,7 +52,16 @@ impl Session {
     /// How long this broker may be silent: four and a half of its pauses, the ratio of Kafka's
     /// defaults, if that is longer than what is set.
     fn length(&self, session_timeout: Duration) -> Duration {
-        session_timeout.max((self.pause * 9 / 2).min(LONGEST_FOR_RHYTHM))
+        session_timeout.max((self.pause() * 9 / 2).min(LONGEST_FOR_RHYTHM))
+    }
+
+    /// The longest pause that is no silence.
+    fn pause(&self) -> Duration {
+        match self.rhythm {
+            Rhythm::Unknown => Duration::ZERO,
+            Rhythm::HeardOnce => KAFKAS_PAUSE,
+            Rhythm::Pauses(pause) => pause,
+        }
     }
 }
 
@@ -70,6 +87,19 @@ impl Heartbeats {
         heartbeats
     }
 
+    /// The broker of the node that led before: its session runs since the quorum has heard it, and
+    /// leaves it a moment to find the new leader. It fell silent a fetch time-out ago, as a machine
+    /// does that stands still; a whole session more would keep its partitions without a leader.
+    pub(crate) fn was_heard(&mut self, now: Instant, id: NodeId, at: Instant) {
+        let session_timeout = self.session_timeout;
+        if let Some(session) = self.sessions.get_mut(&id)
+            && session.deadline.is_some()
+        {
+            let end = at + session.length(session_timeout);
+            session.deadline = Some(end.max(now + session_timeout * 2 / 5));
+        }
+    }
+
     pub(crate) fn register(
         &mut self,
         now: Instant,
@@ -79,7 +109,7 @@ impl Heartbeats {
     ) {
         let session = self.sessions.entry(id).or_insert(Session {
             epoch,
-            pause: Duration::ZERO,
+            rhythm: Rhythm::Unknown,
             deadline: None,
             last_contact: None,
             metadata_offset: None,
@@ -110,7 +140,7 @@ impl Heartbeats {
     pub(crate) fn is_beating(&self, now: Instant, id: NodeId, epoch: BrokerEpoch) -> bool {
         self.sessions.get(&id).is_some_and(|session| {
             session.epoch == epoch
-                && session.last_contact.is_some_and(|at| at + session.pause * 2 > now)
+                && session.last_contact.is_some_and(|at| at + session.pause() * 2 > now)
         })
     }
 
@@ -122,12 +152,15 @@ impl Heartbeats {
         is_fenced: bool,
         metadata_offset: Offset,
     ) {
-        if let Some(session) = self.sessions.get_mut(&id)
-            && let Some(at) = session.last_contact
-        {
-            session.pause = match session.pause.is_zero() {
-                true => KAFKAS_PAUSE,
-                false => now.since(at).max(session.pause * 3 / 4),
+        if let Some(session) = self.sessions.get_mut(&id) {
+            // A broker that starts hurries; what it does once it serves is its rhythm.
+            session.rhythm = match (session.rhythm, session.last_contact) {
+                _ if is_fenced => Rhythm::Unknown,
+                (Rhythm::HeardOnce, Some(at)) => Rhythm::Pauses(now.since(at)),
+                (Rhythm::Pauses(pause), Some(at)) => {
+                    Rhythm::Pauses(now.since(at).max(pause * 3 / 4))
+                }
+                (Rhythm::Unknown, _) | (_, None) => Rhythm::HeardOnce,
             };
         }
         self.register(now, id, epoch, is_fenced);

@@ -289,6 +289,7 @@ impl Controller {
     }
 
     /// Begins a leadership. Everything before `moment.next_offset` must have been replayed.
+    /// `last_heard` says who led before, and when this node last heard that one.
     ///
     /// # Errors
     /// The bootstrap records are not such that a cluster can begin with them.
@@ -296,12 +297,16 @@ impl Controller {
         &mut self,
         moment: Moment,
         epoch: LeaderEpoch,
+        last_heard: Option<(NodeId, Instant)>,
         effects: &mut Vec<Effect>,
     ) -> Result<Records, Fault> {
         let now = moment.now.instant;
         let ControllerSettings { session_timeout, .. } = self.settings;
         let own = self.settings.config.node_id;
-        let heartbeats = Heartbeats::new(now, session_timeout, own, &self.latest.cluster);
+        let mut heartbeats = Heartbeats::new(now, session_timeout, own, &self.latest.cluster);
+        if let Some((id, at)) = last_heard {
+            heartbeats.was_heard(now, id, at);
+        }
         self.leadership = Some(Leadership {
             epoch,
             heartbeats,

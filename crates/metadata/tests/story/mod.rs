@@ -110,10 +110,17 @@ impl Story {
     }
 
     pub(crate) fn lead(&mut self, epoch: i32) -> String {
+        self.lead_after(epoch, None)
+    }
+
+    /// In place of another, which was last heard at a second.
+    pub(crate) fn lead_after(&mut self, epoch: i32, last_heard: Option<(i32, u64)>) -> String {
         let mut effects = Vec::new();
+        let at = |second| Instant::ZERO + Duration::from_secs(second);
+        let last_heard = last_heard.map(|(id, second)| (NodeId(id), at(second)));
         let records = self
             .controller
-            .lead(self.moment(), LeaderEpoch(epoch), &mut effects)
+            .lead(self.moment(), LeaderEpoch(epoch), last_heard, &mut effects)
             .expect("no fault");
         self.finish(records, effects)
     }

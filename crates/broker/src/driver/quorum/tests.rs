@@ -149,7 +149,7 @@ fn tell(event: &MetadataEvent) -> String {
             };
             format!("{}..{} epoch {}: {what}\n", batch.base_offset, batch.next_offset, batch.epoch)
         }
-        MetadataEvent::Leading { epoch } => format!("leading epoch {epoch}\n"),
+        MetadataEvent::Leading { epoch, .. } => format!("leading epoch {epoch}\n"),
         MetadataEvent::Appended { next_offset } => format!("appended, next {next_offset}\n"),
         MetadataEvent::NotLeading { epoch } => format!("not leading epoch {epoch}\n"),
         MetadataEvent::TakeSnapshot { id } => format!("take snapshot {id:?}\n"),

@@ -92,9 +92,9 @@ impl Task {
                 tracing::info!("this node is a voter of the metadata quorum now");
                 self.take_away(self.parts.joining.clone());
             }
-            Effect::LeaderReady { epoch, .. } => {
+            Effect::LeaderReady { epoch, last_heard, .. } => {
                 self.is_leading = true;
-                self.tell(MetadataEvent::Leading { epoch });
+                self.tell(MetadataEvent::Leading { epoch, last_heard });
                 self.publish_leadership();
             }
             Effect::TakeSnapshot { id } => self.tell(MetadataEvent::TakeSnapshot { id }),
