@@ -257,8 +257,17 @@ impl Quorum {
     }
 
     fn on_retry(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        match self.role {
+        match &self.role {
             Role::Prospective(_) | Role::Candidate { .. } => self.ask_for_votes(effects),
+            // Who cannot stand depends on others to find a leader that is elsewhere by now: every
+            // other question goes to any peer.
+            Role::Follower(following)
+                if !following.has_fetched
+                    && self.retries.is_multiple_of(2)
+                    && !self.may_stand() =>
+            {
+                self.find_leader(now, effects);
+            }
             Role::Follower(_) => self.fetch_next(effects),
             Role::Unattached => self.find_leader(now, effects),
             Role::Leader(_) | Role::Resigned => {}

@@ -351,6 +351,7 @@ fn who_has_lost_its_disk_makes_no_leader_before_it_has_caught_up() {
             2030  2: refuses: the epoch is over
             2031  3: unattached -> follower, epoch 1
             2031  3: persist epoch 1 leader 1
+            2094  2: refuses: this node does not lead the quorum
             2118  2: follower -> prospective, epoch 1
             2118  2: to 1: pre-vote epoch 1, log 3@1?
             2118  2: to 3: pre-vote epoch 1, log 3@1?
@@ -358,11 +359,12 @@ fn who_has_lost_its_disk_makes_no_leader_before_it_has_caught_up() {
             2139  2: to 1: pre-vote epoch 1, log 3@1?
             2180  2: to 1: pre-vote epoch 1, log 3@1?
             2261  2: to 1: pre-vote epoch 1, log 3@1?
+            2337  2: refuses: this node does not lead the quorum
             2422  2: to 1: pre-vote epoch 1, log 3@1?
             2743  2: to 1: pre-vote epoch 1, log 3@1?
+            3300  2: refuses: this node does not lead the quorum
             3384  2: to 1: pre-vote epoch 1, log 3@1?
             3600  2: prospective -> follower, epoch 1
-            4209  2: refuses: this node does not lead the quorum
             -- with it, the empty one catches up
             5009  1: starts
             5009  1: persist epoch 2
@@ -404,26 +406,27 @@ fn who_has_lost_its_disk_makes_no_leader_before_it_has_caught_up() {
             5018  3: may vote again
             -- so the next leader may go
             9016  1: crashes
+            10715 3: follower -> prospective, epoch 3
+            10715 3: to 1: pre-vote epoch 3, log 4@3?
+            10715 3: to 2: pre-vote epoch 3, log 4@3?
+            10716 2: denies
+            10736 3: to 1: pre-vote epoch 3, log 4@3?
             10740 2: follower -> prospective, epoch 3
             10740 2: to 1: pre-vote epoch 3, log 4@3?
             10740 2: to 3: pre-vote epoch 3, log 4@3?
-            10741 3: denies
-            10750 3: follower -> prospective, epoch 3
-            10750 3: to 1: pre-vote epoch 3, log 4@3?
-            10750 3: to 2: pre-vote epoch 3, log 4@3?
-            10751 2: grants
-            10752 3: prospective -> candidate, epoch 4
-            10752 3: persist epoch 4 voted 3
-            10752 3: to 1: vote epoch 4, log 4@3?
-            10752 3: to 2: vote epoch 4, log 4@3?
-            10753 2: prospective -> unattached, epoch 4
-            10753 2: persist epoch 4 voted 3
-            10753 2: grants
-            10754 3: candidate -> leader, epoch 4
-            10754 3: persist epoch 4 leader 3
-            10754 3: append LeaderChange(by [2, 3]) at 4@4
-            10754 3: to 1: I lead epoch 4
-            10754 3: to 2: I lead epoch 4
+            10741 3: grants
+            10742 2: prospective -> candidate, epoch 4
+            10742 2: persist epoch 4 voted 2
+            10742 2: to 1: vote epoch 4, log 4@3?
+            10742 2: to 3: vote epoch 4, log 4@3?
+            10743 3: prospective -> unattached, epoch 4
+            10743 3: persist epoch 4 voted 2
+            10743 3: grants
+            10744 2: candidate -> leader, epoch 4
+            10744 2: persist epoch 4 leader 2
+            10744 2: append LeaderChange(by [2, 3]) at 4@4
+            10744 2: to 1: I lead epoch 4
+            10744 2: to 3: I lead epoch 4
         "#]],
     );
 }
