@@ -17,7 +17,7 @@ use local::free_addresses;
 use node::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use strandline_client::admin::Admin;
-use trio::{Acked, Cluster, Ports, all_in_sync, check, create_topic, patiently, produce};
+use trio::{Acked, Cluster, Ports, all_have_ends, all_in_sync, check, create_topic, patiently, produce};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_broker_may_be_killed_or_stopped() {
@@ -30,6 +30,8 @@ async fn any_broker_may_be_killed_or_stopped() {
     acked.progress().await;
     for index in 0..3 {
         cluster.take(index).kill();
+        // Whoever asks now is sent to the dead leader first, and then to the next one.
+        all_have_ends(&admin).await;
         acked.progress().await;
         cluster.restart(index);
         all_in_sync(&admin).await;

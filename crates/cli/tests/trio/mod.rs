@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strandline_client::Client;
-use strandline_client::admin::{Admin, NewTopic};
+use strandline_client::admin::{Admin, NewTopic, OffsetSpec};
 use strandline_client::consumer::{Consumer, ConsumerConfig};
 use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
 use strandline_types::{Offset, PartitionId, TopicPartition};
@@ -167,6 +167,15 @@ pub fn produce(client: Client, acked: Arc<Acked>) -> JoinHandle<()> {
             delivery.await.unwrap();
         }
     })
+}
+
+/// The leader of every partition says where it ends.
+pub async fn all_have_ends(admin: &Admin) {
+    let partition = |index| TopicPartition { topic: TOPIC.into(), partition: PartitionId(index) };
+    let specs = (0..PARTITIONS).map(|index| (partition(index), OffsetSpec::Latest)).collect();
+    let ends = admin.list_offsets(&specs, false).await.unwrap();
+    assert!(ends.len() == PARTITIONS as usize, "{ends:?}");
+    assert!(ends.iter().all(|(_, end)| end.is_ok()), "{ends:?}");
 }
 
 /// Waits until every replica of every partition is in sync.

@@ -6,8 +6,8 @@ use strandline_types::{
     LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, Timestamp, TopicPartition, Uuid,
 };
 use strandline_wire::messages::{
-    ApiVersionsRequest, DescribeClusterRequest, DescribeLogDirsRequest, DescribeProducersRequest,
-    DescribeQuorumRequest, UpdateFeaturesRequest,
+    ApiVersionsRequest, DescribeClusterRequest, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeProducersRequest, DescribeQuorumRequest, UpdateFeaturesRequest,
     describe_log_dirs_response::DescribeLogDirsResult,
     describe_producers_request::TopicRequest,
     describe_quorum_request::{PartitionData, TopicData},
@@ -239,24 +239,13 @@ impl Admin {
     pub async fn describe_log_dirs(
         &self,
     ) -> Result<Vec<(NodeId, PerItem<String, LogDir>)>, ClientError> {
-        self.client.refresh(Some(&[]), false).await?;
-        let mut brokers = Vec::new();
-        for broker in self.client.brokers() {
-            brokers.push((broker.id, self.log_dirs_of(broker.id).await?));
-        }
-        Ok(brokers)
+        let answers = self.ask_brokers(all_log_dirs).await?;
+        answers.into_iter().map(|(id, response)| Ok((id, log_dirs(id, response)?))).collect()
     }
 
     /// The log dirs of one broker, which must be alive.
     pub async fn log_dirs_of(&self, id: NodeId) -> Result<PerItem<String, LogDir>, ClientError> {
-        let request = |_| DescribeLogDirsRequest { topics: None, ..Default::default() };
-        let response = self.client.call_node(id, request).await?;
-        ClientError::check(format!("log dirs of broker {id}"), response.error_code, None)?;
-        let dirs = response.results.into_iter().map(|dir| {
-            let checked = Refusal::check(dir.error_code, None);
-            (dir.log_dir.clone(), checked.map(|()| log_dir_of(dir)))
-        });
-        Ok(dirs.collect())
+        log_dirs(id, self.client.call_node(id, |_| all_log_dirs()).await?)
     }
 
     /// Who writes to the partitions with sequence numbers, as their leaders know it.
@@ -264,30 +253,46 @@ impl Admin {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<PerItem<TopicPartition, Vec<ProducerState>>, ClientError> {
-        let (leaders, mut results) = self.by_leader(partitions).await?;
-        for (leader, partitions) in leaders {
-            let topics: Vec<_> = super::offsets::by_topic(&partitions)
-                .into_iter()
-                .map(|(name, indexes)| TopicRequest {
-                    name: name.to_owned(),
-                    partition_indexes: indexes.into_iter().map(PartitionId::get).collect(),
-                    ..Default::default()
-                })
-                .collect();
-            let request = DescribeProducersRequest { topics, ..Default::default() };
-            let response = self.client.call_node(leader, |_| request.clone()).await?;
-            for topic in response.topics {
-                results.extend(topic.partitions.into_iter().map(|partition| {
+        let request = |partitions: &[TopicPartition]| {
+            let topics = super::offsets::by_topic(partitions).into_iter();
+            let topics = topics.map(|(name, indexes)| TopicRequest {
+                name: name.to_owned(),
+                partition_indexes: indexes.into_iter().map(PartitionId::get).collect(),
+                ..Default::default()
+            });
+            DescribeProducersRequest { topics: topics.collect(), ..Default::default() }
+        };
+        self.ask_leaders(partitions.to_vec(), request, |response| {
+            let topics = response.topics.into_iter();
+            let answers = topics.flat_map(|topic| {
+                topic.partitions.into_iter().map(move |partition| {
                     let index = PartitionId(partition.partition_index);
                     let subject = TopicPartition { topic: topic.name.clone(), partition: index };
                     let producers = partition.active_producers.into_iter().map(producer_of);
                     let checked = Refusal::check(partition.error_code, partition.error_message);
                     (subject, checked.map(|()| producers.collect()))
-                }));
-            }
-        }
-        Ok(results)
+                })
+            });
+            answers.collect()
+        })
+        .await
     }
+}
+
+fn all_log_dirs() -> DescribeLogDirsRequest {
+    DescribeLogDirsRequest { topics: None, ..Default::default() }
+}
+
+fn log_dirs(
+    id: NodeId,
+    response: DescribeLogDirsResponse,
+) -> Result<PerItem<String, LogDir>, ClientError> {
+    ClientError::check(format!("log dirs of broker {id}"), response.error_code, None)?;
+    let dirs = response.results.into_iter().map(|dir| {
+        let checked = Refusal::check(dir.error_code, None);
+        (dir.log_dir.clone(), checked.map(|()| log_dir_of(dir)))
+    });
+    Ok(dirs.collect())
 }
 
 fn replica_of(state: ReplicaState) -> QuorumReplica {

@@ -48,22 +48,15 @@ pub struct GroupMember {
 impl Admin {
     /// All groups of all brokers, by id.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, ClientError> {
-        self.client.refresh(Some(&[]), false).await?;
         let mut groups = Vec::new();
-        for broker in self.client.brokers() {
-            let response =
-                self.client.call_node(broker.id, |_| ListGroupsRequest::default()).await?;
-            ClientError::check(
-                format!("groups of broker {}", broker.id),
-                response.error_code,
-                None,
-            )?;
+        for (broker, response) in self.ask_brokers(ListGroupsRequest::default).await? {
+            ClientError::check(format!("groups of broker {broker}"), response.error_code, None)?;
             groups.extend(response.groups.into_iter().map(|group| GroupListing {
                 id: group.group_id,
                 protocol_type: group.protocol_type,
                 state: group.group_state,
                 kind: group.group_type,
-                coordinator: broker.id,
+                coordinator: broker,
             }));
         }
         groups.sort();

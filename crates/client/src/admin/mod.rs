@@ -23,6 +23,7 @@
 mod cluster;
 mod configs;
 mod groups;
+mod leaders;
 mod membership;
 pub(crate) mod offsets;
 mod reassignments;

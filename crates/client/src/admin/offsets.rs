@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strandline_types::{
-    ErrorCode, LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition,
-};
+use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
 use strandline_wire::messages::{
     ListOffsetsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
     OffsetFetchResponse,
@@ -87,78 +85,32 @@ pub(crate) fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&str, Vec<Part
 }
 
 impl Admin {
-    /// The leaders of the partitions; those without one are answered already.
-    pub(super) async fn by_leader<T>(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<(BTreeMap<NodeId, Vec<TopicPartition>>, PerItem<TopicPartition, T>), ClientError>
-    {
-        let names: Vec<String> = by_topic(partitions).into_keys().map(str::to_owned).collect();
-        let topics: BTreeMap<_, _> =
-            self.client.refresh(Some(&names), false).await?.into_iter().collect();
-        let mut leaders: BTreeMap<NodeId, Vec<TopicPartition>> = BTreeMap::new();
-        let mut refused = Vec::new();
-        for partition in partitions {
-            let leader = match topics.get(&partition.topic) {
-                Some(Ok(topic)) => match topic.partition(partition.partition) {
-                    Some(known) => known.leader.ok_or(ErrorCode::LEADER_NOT_AVAILABLE.into()),
-                    None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into()),
-                },
-                Some(Err(refusal)) => Err(refusal.clone()),
-                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into()),
-            };
-            match leader {
-                Ok(leader) => leaders.entry(leader).or_default().push(partition.clone()),
-                Err(refusal) => refused.push((partition.clone(), Err(refusal))),
-            }
-        }
-        Ok((leaders, refused))
-    }
-
     /// Looks offsets up on the partitions' leaders, again while leaders move.
     pub async fn list_offsets(
         &self,
         specs: &BTreeMap<TopicPartition, OffsetSpec>,
         read_committed: bool,
     ) -> Result<PerItem<TopicPartition, ListedOffset>, ClientError> {
-        let mut backoff = self.client.backoff();
-        let mut wanted: Vec<TopicPartition> = specs.keys().cloned().collect();
-        let mut done = Vec::new();
-        loop {
-            let (leaders, mut results) = self.by_leader(&wanted).await?;
-            for (leader, partitions) in leaders {
-                let request = list_offsets_request(&partitions, specs, read_committed);
-                let response = self.client.call_node(leader, |_| request.clone()).await?;
-                for topic in response.topics {
-                    results.extend(topic.partitions.into_iter().map(|answer| {
-                        let listed = ListedOffset {
-                            offset: Offset(answer.offset),
-                            timestamp: Timestamp(answer.timestamp),
-                            leader_epoch: LeaderEpoch(answer.leader_epoch),
-                        };
-                        let result = Refusal::check(answer.error_code, None).map(|()| listed);
-                        let partition = PartitionId(answer.partition_index);
-                        (TopicPartition { topic: topic.name.clone(), partition }, result)
-                    }));
-                }
-            }
-            let moving = |result: &Result<_, Refusal>| {
-                matches!(result, Err(refusal) if refusal.code.is_retriable()
-                    && refusal.code != ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-            };
-            let (again, settled): (Vec<_>, Vec<_>) =
-                results.into_iter().partition(|(_, result)| moving(result));
-            done.extend(settled);
-            let Some((subject, Err(refusal))) = again.first() else { break };
-            let error = ClientError::refused(subject.to_string(), refusal.clone());
-            if backoff.pause(error).await.is_err() {
-                done.extend(again);
-                break;
-            }
-            wanted = again.into_iter().map(|(partition, _)| partition).collect();
-        }
-        done.sort_by(|(left, _), (right, _)| left.cmp(right));
-        Ok(done)
+        let request =
+            |partitions: &[TopicPartition]| list_offsets_request(partitions, specs, read_committed);
+        let partitions = specs.keys().cloned().collect();
+        self.ask_leaders(partitions, request, |response| {
+            let topics = response.topics.into_iter();
+            let answers = topics.flat_map(|topic| {
+                topic.partitions.into_iter().map(move |answer| {
+                    let listed = ListedOffset {
+                        offset: Offset(answer.offset),
+                        timestamp: Timestamp(answer.timestamp),
+                        leader_epoch: LeaderEpoch(answer.leader_epoch),
+                    };
+                    let result = Refusal::check(answer.error_code, None).map(|()| listed);
+                    let partition = PartitionId(answer.partition_index);
+                    (TopicPartition { topic: topic.name.clone(), partition }, result)
+                })
+            });
+            answers.collect()
+        })
+        .await
     }
 
     /// What the group has committed: everything, or for the partitions given. A partition without

@@ -176,29 +176,26 @@ impl Admin {
         before: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<PerItem<TopicPartition, Offset>, ClientError> {
         let partitions: Vec<_> = before.keys().cloned().collect();
-        let (by_leader, mut results) = self.by_leader(&partitions).await?;
-        for (leader, partitions) in by_leader {
-            let response = self
-                .client
-                .call_node(leader, |_| DeleteRecordsRequest {
-                    topics: delete_records_topics(&partitions, before),
-                    timeout_ms: self.timeout_ms(),
-                    ..Default::default()
-                })
-                .await?;
-            for topic in response.topics {
-                results.extend(topic.partitions.into_iter().map(|partition| {
+        let request = |partitions: &[TopicPartition]| DeleteRecordsRequest {
+            topics: delete_records_topics(partitions, before),
+            timeout_ms: self.timeout_ms(),
+            ..Default::default()
+        };
+        self.ask_leaders(partitions, request, |response| {
+            let topics = response.topics.into_iter();
+            let answers = topics.flat_map(|topic| {
+                topic.partitions.into_iter().map(move |partition| {
                     let subject = TopicPartition {
                         topic: topic.name.clone(),
                         partition: PartitionId(partition.partition_index),
                     };
                     let result = Refusal::check(partition.error_code, None);
                     (subject, result.map(|()| Offset(partition.low_watermark)))
-                }));
-            }
-        }
-        results.sort_by(|(left, _), (right, _)| left.cmp(right));
-        Ok(results)
+                })
+            });
+            answers.collect()
+        })
+        .await
     }
 }
 
