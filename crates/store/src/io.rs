@@ -75,13 +75,7 @@ impl Io {
         bytes: Vec<u8>,
     ) -> Result<Arc<dyn File>> {
         let owned = path.to_owned();
-        let open = move |disk: &dyn Disk| {
-            let file = disk.open(&owned, OpenMode::Create)?;
-            file.set_len(0)?;
-            Ok(file)
-        };
-        let file: io::Result<Arc<dyn File>> = self.run(open).await;
-        let file = file.context("create", path)?;
+        let file = self.run(move |disk| emptied(disk, &owned)).await?;
         file.write_at(0, vec![Bytes::from(bytes)]).await.context("write", path)?;
         Ok(file)
     }
@@ -125,6 +119,13 @@ impl Io {
         let file = Arc::clone(file);
         self.run(move |_| file.set_len(len)).await.context("truncate", path)
     }
+}
+
+/// A file without content, whatever was there before.
+pub(crate) fn emptied(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn File>> {
+    let file = disk.open(path, OpenMode::Create).context("create", path)?;
+    file.set_len(0).context("create", path)?;
+    Ok(file)
 }
 
 pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {

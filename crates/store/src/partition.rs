@@ -18,7 +18,7 @@ use crate::fault::{Context, Result, StoreFault, is_no_space};
 use crate::format::names::{FileKind, OffsetFile};
 use crate::format::{leader_epochs, partition_metadata};
 use crate::health::{DirState, Health};
-use crate::io::Io;
+use crate::io::{Io, emptied};
 use crate::open_files::{FileKey, OpenFiles, Use};
 use crate::tail_cache::TailCache;
 
@@ -166,13 +166,19 @@ impl PartitionStore {
         preallocate_bytes: u32,
     ) -> Result<Arc<Self>> {
         let store = Self::new(shared, path, preallocate_bytes);
-        let owned = path.to_owned();
-        let made = store.io().run(move |disk| disk.create_dir_all(&owned)).await;
-        store.judge(made.context("create", path))?;
         let metadata = path.join(partition_metadata::FILE_NAME);
-        let written = store.io().write_unsynced(&metadata, partition_metadata::encode(topic_id));
-        store.judge(written.await)?;
-        store.create_segment(start).await?;
+        // One trip to the pool: thousands may be made at once.
+        let (dir, log, named) = (path.to_owned(), store.file_path(log_of(start)), metadata.clone());
+        let made = store.io().run(move |disk| {
+            disk.create_dir_all(&dir).context("create", &dir)?;
+            emptied(disk, &log)?;
+            emptied(disk, &named)
+        });
+        let file = store.judge(made.await)?;
+        let topic_id = Bytes::from(partition_metadata::encode(topic_id));
+        let written = file.write_at(0, vec![topic_id]).await.context("write", &metadata);
+        store.judge(written)?;
+        store.begin_segment(start);
         Ok(store)
     }
 

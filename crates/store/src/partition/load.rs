@@ -21,6 +21,7 @@ use super::{FileKey, PartitionStore, Shared, log_of};
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::names::{FileKind, FileState, OffsetFile};
 use crate::format::{leader_epochs, offset_index, producer_snapshot, time_index};
+use crate::io::read_whole;
 
 const SCAN_BYTES: usize = 1024 * 1024;
 
@@ -47,26 +48,15 @@ impl PartitionStore {
         options: LoadOptions,
     ) -> Result<(Arc<Self>, Recovered)> {
         let store = Self::new(shared, path, options.preallocate_bytes);
-        let epochs = store.read_epochs().await?;
         let dir = path.to_owned();
-        let listed = store
-            .io()
-            .run(move |disk| {
-                tidy(disk, &dir)?;
-                list_files(disk, &dir)
-            })
-            .await;
-        let (segments, snapshots) = store.judge(listed.context("list", path))?;
-        let listing = Listing {
-            segments,
-            snapshots,
-            recovery_point: options.recovery_point,
-            log_start: options.log_start,
-            is_clean: options.is_clean,
-            epochs,
-        };
-        let recovery = Recovery::new(options.config, options.jitter_seed, options.now, listing);
-        let recovered = store.recover(recovery).await?;
+        // One trip to the pool for all that is only read: a start opens thousands.
+        let begun = store.io().run(move |disk| {
+            let listing = list(disk, &dir, &options)?;
+            let LoadOptions { config, jitter_seed, now, .. } = options;
+            advance(disk, &dir, &[], Recovery::new(config, jitter_seed, now, listing))
+        });
+        let begun = store.judge(begun.await)?;
+        let recovered = store.complete(begun).await?;
         Ok((store, recovered))
     }
 
@@ -82,66 +72,30 @@ impl PartitionStore {
             state.files = Vec::new();
             state.tail.clear();
         }
-        self.recover(recovery).await
+        let begun = self.advance(recovery).await?;
+        self.complete(begun).await
     }
 
-    async fn recover(&self, mut recovery: Recovery) -> Result<Recovered> {
-        loop {
-            match recovery.next_step() {
-                RecoveryStep::LoadSnapshot(offset) => {
-                    let path = self.file_path((offset, FileKind::ProducerSnapshot));
-                    let bytes = self.io().read_whole(&path).await;
-                    let entries =
-                        self.judge(bytes)?.and_then(|bytes| producer_snapshot::decode(&bytes).ok());
-                    recovery.snapshot_loaded(entries.as_deref());
-                }
-                RecoveryStep::Scan(range) => {
-                    recovery = self.scan(range, recovery).await?;
-                    let ended = recovery.scan_ended();
-                    let rebuilt = ended
-                        .map_err(|source| StoreFault::Recovery { path: self.path(), source })?;
-                    if let Some(rebuilt) = rebuilt {
-                        self.write_rebuilt(rebuilt).await?;
-                    }
-                }
-                RecoveryStep::Done => break,
-            }
+    async fn complete(&self, mut progress: Progress) -> Result<Recovered> {
+        while let Some(rebuilt) = progress.rebuilt {
+            self.write_rebuilt(rebuilt).await?;
+            progress = self.advance(progress.recovery).await?;
         }
-        let recovered = recovery.finish();
+        let recovered = progress.recovery.finish();
         self.repair(&recovered.repair).await?;
         self.take_over(recovered.log.segments(), recovered.log.log_end());
         Ok(recovered)
     }
 
-    async fn read_epochs(&self) -> Result<EpochCache> {
-        let path = self.path().join(leader_epochs::FILE_NAME);
-        let bytes = self.io().read_whole(&path).await;
-        let Some(bytes) = self.judge(bytes)? else { return Ok(EpochCache::default()) };
-        match leader_epochs::decode(&bytes) {
-            Ok(epochs) => Ok(EpochCache::from_checkpoint(epochs)),
-            Err(source) => Err(StoreFault::Format { path, source }),
-        }
-    }
-
-    async fn scan(&self, range: ScanRange, mut recovery: Recovery) -> Result<Recovery> {
-        let path = self.file_path(log_of(range.segment));
-        let Some(file) = self.existing_file(log_of(range.segment)).await? else {
-            // A segment that was planned, but the disk was full before it was made.
-            if !self.holds_records(range.segment) {
-                return Ok(recovery);
-            }
-            let reason = "the file of the segment has gone".to_owned();
-            return Err(StoreFault::Corrupt { path, position: 0, reason });
+    async fn advance(&self, recovery: Recovery) -> Result<Progress> {
+        let (dir, holding) = {
+            let state = self.state();
+            let holding = state.segments.iter().filter(|it| it.size_bytes > 0);
+            let holding: Vec<_> = holding.map(|it| it.base_offset).collect();
+            (state.path.to_path_buf(), holding)
         };
-        let scanned =
-            self.io().run(move |_| scan(&*file, range, &mut recovery).map(|()| recovery)).await;
-        self.judge(scanned.context("read", &path))
-    }
-
-    fn holds_records(&self, base_offset: Offset) -> bool {
-        let state = self.state();
-        let mut segments = state.segments.iter();
-        segments.any(|segment| segment.base_offset == base_offset && segment.size_bytes > 0)
+        let advanced = self.io().run(move |disk| advance(disk, &dir, &holding, recovery)).await;
+        self.judge(advanced)
     }
 
     async fn write_rebuilt(&self, rebuilt: RebuiltIndexes) -> Result<()> {
@@ -211,6 +165,80 @@ impl PartitionStore {
             Some(epochs) => self.write_epochs(epochs).await,
             None => Ok(()),
         }
+    }
+}
+
+/// A recovery that has been taken as far as it goes without writing.
+struct Progress {
+    recovery: Recovery,
+    /// To be written before it goes on; nothing is left to do without.
+    rebuilt: Option<RebuiltIndexes>,
+}
+
+/// `holding` are the segments that are known to hold records.
+fn advance(
+    disk: &dyn Disk,
+    dir: &Path,
+    holding: &[Offset],
+    mut recovery: Recovery,
+) -> Result<Progress> {
+    loop {
+        match recovery.next_step() {
+            RecoveryStep::LoadSnapshot(offset) => {
+                let path = dir.join(OffsetFile::live(offset, FileKind::ProducerSnapshot).name());
+                let bytes = read_whole(disk, &path).context("read", &path)?;
+                let entries = bytes.and_then(|bytes| producer_snapshot::decode(&bytes).ok());
+                recovery.snapshot_loaded(entries.as_deref());
+            }
+            RecoveryStep::Scan(range) => {
+                let path = dir.join(OffsetFile::live(range.segment, FileKind::Log).name());
+                match disk.open(&path, OpenMode::Read) {
+                    Ok(file) => scan(&*file, range, &mut recovery).context("read", &path)?,
+                    // A segment that was planned, but the disk was full before it was made.
+                    Err(error)
+                        if error.kind() == io::ErrorKind::NotFound
+                            && !holding.contains(&range.segment) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        let reason = "the file of the segment has gone".to_owned();
+                        return Err(StoreFault::Corrupt { path, position: 0, reason });
+                    }
+                    Err(error) => return Err(error).context("open", &path),
+                }
+                let ended = recovery.scan_ended();
+                let ended = ended
+                    .map_err(|source| StoreFault::Recovery { path: dir.to_owned(), source })?;
+                if let Some(rebuilt) = ended {
+                    return Ok(Progress { recovery, rebuilt: Some(rebuilt) });
+                }
+            }
+            RecoveryStep::Done => return Ok(Progress { recovery, rebuilt: None }),
+        }
+    }
+}
+
+/// What lies in a directory that nobody has opened yet.
+fn list(disk: &dyn Disk, dir: &Path, options: &LoadOptions) -> Result<Listing> {
+    let epochs = read_epochs(disk, dir)?;
+    tidy(disk, dir).context("list", dir)?;
+    let (segments, snapshots) = list_files(disk, dir).context("list", dir)?;
+    Ok(Listing {
+        segments,
+        snapshots,
+        recovery_point: options.recovery_point,
+        log_start: options.log_start,
+        is_clean: options.is_clean,
+        epochs,
+    })
+}
+
+fn read_epochs(disk: &dyn Disk, dir: &Path) -> Result<EpochCache> {
+    let path = dir.join(leader_epochs::FILE_NAME);
+    let Some(bytes) = read_whole(disk, &path).context("read", &path)? else {
+        return Ok(EpochCache::default());
+    };
+    match leader_epochs::decode(&bytes) {
+        Ok(epochs) => Ok(EpochCache::from_checkpoint(epochs)),
+        Err(source) => Err(StoreFault::Format { path, source }),
     }
 }
 

@@ -96,7 +96,14 @@ impl PartitionStore {
             self.remove_segment_files(empty.base_offset).await?;
         }
         self.rewrite(log_of(base_offset), Vec::new()).await?;
+        self.begin_segment(base_offset);
+        Ok(())
+    }
+
+    /// The log goes on in a file that has just been made.
+    pub(super) fn begin_segment(&self, base_offset: Offset) {
         let mut state = self.state();
+        state.unsynced_indexes.insert(base_offset);
         state.is_closing = false;
         state.end = base_offset;
         state.segments.push(StoredSegment {
@@ -105,7 +112,6 @@ impl PartitionStore {
             index_entries: 0,
             time_index_entries: 0,
         });
-        Ok(())
     }
 
     /// Not synced: a snapshot that does not match its checksum is ignored and built again.
