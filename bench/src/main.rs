@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "it measures the wall clock, on threads")]
 
 mod conn;
+mod controller;
 mod load;
 mod recovery;
 mod requests;
@@ -17,10 +18,12 @@ const USAGE: &str = "\
 usage: strandline-bench LOAD AMOUNT HOST:PORT
        strandline-bench table ROUNDS NAME=HOST:PORT/PID...
        strandline-bench recovery HOME BINARY [JARS]
+       strandline-bench controller PARTITIONS
 
 One load against one broker, its figures on one line; or all loads against several brokers that run
 on this machine, in turn, and one table; or three nodes of Apache Kafka and three of Strandline, one
-after the other, what befalls them, and a table of how long it took.
+after the other, what befalls them, and a table of how long it took; or a controller's core alone,
+with so many partitions, and what each of its tasks costs.
 
   produce-1k MIB      MIB MiB of 1 KiB records in batches of 64 KiB, over 4 connections with five
                       requests in flight each
@@ -53,6 +56,9 @@ fn run(arguments: &[String]) -> Result<String> {
     match arguments {
         [verb, rounds, brokers @ ..] if verb == "table" => {
             table::table(rounds.parse().context(USAGE)?, brokers)
+        }
+        [verb, partitions] if verb == "controller" => {
+            controller::line(partitions.parse().context(USAGE)?)
         }
         [verb, home, binary, jars @ ..] if verb == "recovery" && jars.len() <= 1 => {
             recovery::table(home.as_ref(), binary.as_ref(), jars.first().map(AsRef::as_ref))
