@@ -14,7 +14,7 @@ use strandline_types::{BrokerEpoch, Bug, Offset, TopicPartition, Uuid, planted};
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::clean_shutdown;
 use crate::format::meta_properties::{self, MetaProperties};
-use crate::format::names::{FileKind, OffsetFile, PartitionDir, deleted_dir_name, stray_dir_name};
+use crate::format::names::{FileKind, OffsetFile, PartitionDir, stray_dir_name};
 use crate::format::offset_checkpoint::{self, Offsets};
 use crate::health::{DirState, Health};
 use crate::io::Io;
@@ -416,33 +416,6 @@ impl LogDir {
         summary::write(self.io(), &self.shared.dir, images).await
     }
 
-    /// Renames a partition's directory so that it is gone at once, whatever its files take. Gives
-    /// the path to remove later.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub async fn delete_partition(
-        &self,
-        store: &PartitionStore,
-        partition: &TopicPartition,
-        unique: Uuid,
-    ) -> Result<PathBuf> {
-        self.rename_partition(store, deleted_dir_name(partition, unique)).await
-    }
-
-    /// Puts a partition aside that this node was not assigned.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub async fn set_aside_partition(
-        &self,
-        store: &PartitionStore,
-        partition: &TopicPartition,
-        unique: Uuid,
-    ) -> Result<PathBuf> {
-        self.rename_partition(store, stray_dir_name(partition, unique)).await
-    }
-
     /// Begins to copy a partition of another dir to this one.
     ///
     /// # Errors
@@ -454,14 +427,6 @@ impl LogDir {
     ) -> Result<Relocation> {
         let path = self.shared.dir.join(future_name);
         Relocation::begin(from, Arc::clone(&self.shared), path).await
-    }
-
-    async fn rename_partition(&self, store: &PartitionStore, name: String) -> Result<PathBuf> {
-        let to = self.shared.dir.join(name);
-        let renamed = store.move_to(&to).await;
-        self.judge(renamed)?;
-        self.io().sync_dir(&self.shared.dir).await?;
-        Ok(to)
     }
 
     /// Removes a directory with all its files, such as a deleted partition's.

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 use strandline_log::{EpochStart, IndexEntry, LogImage, Segment, TimeIndexEntry};
 use strandline_ports::{File, OpenMode};
-use strandline_types::{Offset, Uuid};
+use strandline_types::{Offset, TopicPartition, Uuid};
 
 use crate::fault::{Context, Result, StoreFault, is_no_space};
-use crate::format::names::{FileKind, OffsetFile};
+use crate::format::names::{FileKind, OffsetFile, deleted_dir_name, stray_dir_name};
 use crate::format::{leader_epochs, partition_metadata};
 use crate::health::{DirState, Health};
 use crate::io::{Io, emptied};
@@ -190,16 +190,40 @@ impl PartitionStore {
         store
     }
 
-    /// Renames the directory. Whoever reads goes on; no append may follow.
-    pub(crate) async fn move_to(&self, path: &Path) -> Result<()> {
-        let from = self.path();
-        self.io().rename(&from, path).await?;
-        self.state().path = path.into();
-        Ok(())
+    /// Renames the directory so that the partition is gone at once, whatever its files take. Gives
+    /// the path to remove later. Whoever reads goes on; no append may follow.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn set_deleted(&self, partition: &TopicPartition, unique: Uuid) -> Result<PathBuf> {
+        self.rename(deleted_dir_name(partition, unique)).await
+    }
+
+    /// Puts a partition aside that this node was not assigned. Gives where it is then.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn set_aside(&self, partition: &TopicPartition, unique: Uuid) -> Result<PathBuf> {
+        self.rename(stray_dir_name(partition, unique)).await
+    }
+
+    async fn rename(&self, name: String) -> Result<PathBuf> {
+        let (from, to) = (self.path(), self.shared.dir.join(name));
+        let renamed = self.io().rename(&from, &to).await;
+        self.judge(renamed)?;
+        self.state().path = to.as_path().into();
+        let synced = self.io().sync_dir(&self.shared.dir).await;
+        self.judge(synced)?;
+        Ok(to)
     }
 
     pub fn path(&self) -> PathBuf {
         self.state().path.to_path_buf()
+    }
+
+    /// Whether the log dir that it lies in has not failed.
+    pub fn is_usable(&self) -> bool {
+        self.shared.health.state() != DirState::Offline
     }
 
     /// What has been written ends here; never more than the log core was told.

@@ -17,8 +17,8 @@ use strandline_types::{Offset, TopicIdPartition, TopicPartition, Uuid};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::assignments::Assignment;
-use super::partition::{Partition, PartitionContext};
-use super::replicas::delete_files;
+use super::partition::{Arrival, Partition, PartitionContext};
+use super::replicas::remove_later;
 use crate::dirs::{DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
 
@@ -180,7 +180,10 @@ impl Mover {
         let outcome = match target.log.begin_relocation(partition.store(), &future).await {
             Ok(mut copy) => {
                 match self.copy(&held, job, target_id, &mut copy, &mut has_told).await {
-                    Ok(true) => partition.move_to(copy, job.to).await.map(Some),
+                    Ok(true) => {
+                        let arrival = Arrival { copy, dir: job.to, unique };
+                        partition.move_to(arrival).await.map(Some)
+                    }
                     Ok(false) => Ok(None),
                     Err(fault) => Err(fault),
                 }
@@ -190,9 +193,8 @@ impl Mover {
         if let Ok(Some(old)) = outcome {
             let (name, to) = (partition.name(), target.log.path().display());
             tracing::info!(partition = %name, %to, "moved to another log directory");
-            // Where the new directory fails just now, the old files stay for a person to look at.
-            if target.is_usable() {
-                delete_files(&self.world, &dirs, &old, &held).await;
+            if let Some(path) = old {
+                remove_later(&self.world, &dirs, (from, path), &held);
             }
             return Ok(());
         }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
@@ -19,7 +20,7 @@ use strandline_replica::{
     DeleteRefusal, Effect, Event, FollowRefusal, IsrAnswer, IsrMember, Leadership, NextFetch,
     ProduceAnswer, ProduceRefusal, Replica, ReplicaConfig, Ticket, View,
 };
-use strandline_store::{PartitionStore, Relocation, StoreFault};
+use strandline_store::{PartitionStore, StoreFault};
 use strandline_types::{LeaderEpoch, NodeId, Now, Offset, TopicIdPartition, TopicPartition};
 use strandline_wire::records::InspectedBatch;
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +42,7 @@ mod waiters;
 
 pub(crate) use append::{Deleting, Ordered};
 pub(crate) use follow::FollowerFetch;
+pub(crate) use moved::Arrival;
 pub(crate) use read::{FetchRead, FetchRefusal, ReadAt};
 pub(crate) use upkeep::RetiredSegments;
 pub(crate) use waiters::{FetchWaiter, Subscription};
@@ -138,7 +140,7 @@ enum Chore {
     /// Cut off what the leader does not have.
     Cut,
     /// The rest of the way into another directory.
-    Move(Box<Relocation>, DirIndex, oneshot::Sender<Result<Home, StoreFault>>),
+    Move(Box<Arrival>, oneshot::Sender<Result<Option<PathBuf>, StoreFault>>),
     /// Go on after a full disk.
     Resume,
     Close(oneshot::Sender<Result<(), StoreFault>>),

@@ -11,7 +11,7 @@ use strandline_config::BrokerConfig;
 use strandline_log::{Log, LogConfig};
 use strandline_ports::real::{RealDisk, RealSpawn};
 use strandline_ports::{
-    Clock, Completion, DirEntry, DirLock, Disk, DiskSpace, File, OpenMode, Sleep, Spawn,
+    Clock, Completion, DirEntry, DirLock, Disk, DiskSpace, File, Lane, OpenMode, Sleep, Spawn,
 };
 use strandline_replica::{Leadership, ReplicaConfig};
 use strandline_store::{Io, LogDir, LogDirOptions, OpenFiles, PartitionStore, TailCache};
@@ -20,7 +20,7 @@ use strandline_types::{
 };
 use tokio::sync::mpsc;
 
-use super::partition::{Home, IsrProposal, Partition, PartitionContext};
+use super::partition::{CheckpointWanted, Home, IsrProposal, Partition, PartitionContext};
 use super::throttles::Throttles;
 use crate::dirs::DirIndex;
 
@@ -159,7 +159,13 @@ impl Node {
         let dir = LogDir::open(io, path, options).await.unwrap();
         let clock = Arc::new(ManualClock(AtomicI64::new(1000)));
         let (isr_proposals, proposed) = mpsc::unbounded_channel();
-        let (checkpoints, _) = mpsc::unbounded_channel();
+        let (checkpoints, mut wanted) = mpsc::unbounded_channel::<CheckpointWanted>();
+        let checkpointing = async move {
+            while let Some(CheckpointWanted { written, .. }) = wanted.recv().await {
+                let _ = written.send(Ok(()));
+            }
+        };
+        spawn.spawn(Lane::Data, Box::pin(checkpointing));
         let context = PartitionContext {
             node: NodeId(1),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

@@ -121,7 +121,8 @@ impl Relocation {
     }
 
     /// Gives the copy the partition's name. From here on it is the partition, whatever happens: a
-    /// disk that fails afterwards takes the directory offline, and nothing else.
+    /// disk that fails afterwards takes the directory offline, and nothing else. Both directories
+    /// have that name now: before anything is written to the new one, the old one must lose it.
     ///
     /// # Errors
     /// When the disk refuses the name.

@@ -154,9 +154,9 @@ impl Partition {
                     self.refused(fault).await;
                 }
             }
-            Chore::Move(copy, dir, sender) => {
+            Chore::Move(arrival, sender) => {
                 // Whoever moves it may have gone: then the next start looks again.
-                let _ = sender.send(self.arrive(*copy, dir).await);
+                let _ = sender.send(self.arrive(*arrival).await);
             }
             Chore::Resume => self.go_on().await,
             Chore::Delete(deletion, sender) => self.begin_deletion(deletion, sender).await,

@@ -1,10 +1,21 @@
 //! A partition that moves to another log dir of this node (KIP-113).
 
+use std::path::PathBuf;
+
 use strandline_store::{Relocation, StoreFault};
+use strandline_types::Uuid;
 use tokio::sync::oneshot;
 
 use super::{CheckpointWanted, Chore, Home, Partition};
 use crate::dirs::DirIndex;
+
+/// A copy that is to take the place of the partition's files.
+pub(crate) struct Arrival {
+    pub(crate) copy: Relocation,
+    pub(crate) dir: DirIndex,
+    /// Tells the old directory's next name from all others.
+    pub(crate) unique: Uuid,
+}
 
 impl Partition {
     /// A copy is being made there, or is not any more.
@@ -12,53 +23,61 @@ impl Partition {
         self.shown_mut().moves_to = dir;
     }
 
-    /// Puts the copy in the place of the files, which from then on are nobody's; gives where they
-    /// are. What the copy lacks is added while no append is under way: those that come meanwhile are
-    /// written to the copy.
+    /// Puts the copy in the place of the files; gives where those are, for somebody to remove. What
+    /// the copy lacks is added while no append is under way: those that come meanwhile are written to
+    /// the copy. `None` when a disk refused too late to stay: the partition has moved, and is offline,
+    /// because the old directory still has its name.
     ///
     /// # Errors
     /// When a disk refuses: then everything is as it was.
-    pub(crate) async fn move_to(
-        &self,
-        copy: Relocation,
-        dir: DirIndex,
-    ) -> Result<Home, StoreFault> {
+    pub(crate) async fn move_to(&self, arrival: Arrival) -> Result<Option<PathBuf>, StoreFault> {
         let (sender, moved) = oneshot::channel();
         let after = {
             let mut core = self.core();
-            core.add_chores([Chore::Move(Box::new(copy), dir, sender)]);
+            core.add_chores([Chore::Move(Box::new(arrival), sender)]);
             self.route(&mut core, Vec::new(), Vec::new())
         };
         self.settle(after);
-        moved.await.unwrap_or_else(|_| Err(StoreFault::Offline { path: self.store().path() }))
+        moved.await.unwrap_or_else(|_| Err(self.offline()))
     }
 
     /// Holds the token. Until the copy has its name the old files are the partition; the new
     /// directory's checkpoints speak of it before it has, so that a crash finds both together.
-    pub(super) async fn arrive(
-        &self,
-        mut copy: Relocation,
-        dir: DirIndex,
-    ) -> Result<Home, StoreFault> {
+    pub(super) async fn arrive(&self, arrival: Arrival) -> Result<Option<PathBuf>, StoreFault> {
+        let Arrival { mut copy, dir, unique } = arrival;
         let _files = self.files.lock().await;
         if self.view().is_offline {
-            return Err(StoreFault::Offline { path: self.store().path() });
+            return Err(self.offline());
         }
         let epochs = self.with_log(|log| log.epochs().entries().to_vec());
         copy.complete(&epochs).await?;
         let (written, checkpointed) = oneshot::channel();
         // Without a receiver the node is stopping.
         let _ = self.context.checkpoints.send(CheckpointWanted { dir, written });
-        let stopping = || StoreFault::Offline { path: self.store().path() };
-        checkpointed.await.unwrap_or_else(|_| Err(stopping()))?;
+        checkpointed.await.unwrap_or_else(|_| Err(self.offline()))?;
         let store = copy.take_over(&self.name.to_string()).await?;
+        let is_durable = store.is_usable();
         let old = {
             let mut shown = self.shown_mut();
             shown.moves_to = None;
             std::mem::replace(&mut shown.home, Home { dir, store })
         };
-        // There is room here, perhaps, and nobody else will say so.
-        self.resume();
-        Ok(old)
+        // While the token is held: a start that finds the new directory broken must not go on with an
+        // old one that lacks what was acknowledged since.
+        let left = match is_durable {
+            true => old.store.set_deleted(&self.name, unique).await,
+            false => Err(self.offline()),
+        };
+        match left {
+            Ok(path) => {
+                // There is room here, perhaps, and nobody else will say so.
+                self.resume();
+                Ok(Some(path))
+            }
+            Err(fault) => {
+                self.fault(&fault);
+                Ok(None)
+            }
+        }
     }
 }

@@ -16,6 +16,8 @@ use strandline_wire::records::{
 use super::*;
 use crate::driver::testing::Node;
 
+mod moves;
+
 const CONSUMER: Reader = Reader::Consumer(Isolation::ReadUncommitted);
 
 fn name() -> TopicPartition {

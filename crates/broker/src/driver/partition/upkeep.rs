@@ -143,7 +143,7 @@ impl Partition {
         Ok(())
     }
 
-    fn offline(&self) -> StoreFault {
+    pub(super) fn offline(&self) -> StoreFault {
         StoreFault::Offline { path: self.store().path() }
     }
 }

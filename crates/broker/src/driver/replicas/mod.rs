@@ -5,6 +5,7 @@ mod log_config;
 mod open;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -267,7 +268,7 @@ impl Replicas {
                 let options = self.opener.load_options(dir, partition, config);
                 let (store, _) = log_dir.load_partition(name, options).await?;
                 let unique = random_uuid(&*self.world.entropy);
-                let to = log_dir.set_aside_partition(&store, partition, unique).await?;
+                let to = store.set_aside(partition, unique).await?;
                 let to = to.display();
                 tracing::warn!(%partition, %to, "no metadata know this partition: put aside");
             }
@@ -517,7 +518,7 @@ impl Replicas {
         match closed {
             // A move that was under way has arrived before the files were closed.
             Ok(_) => {
-                delete_files(&self.world, &self.dirs, &held.partition.home(), &held).await;
+                delete_files(&self.world, &self.dirs, &held).await;
             }
             Err(fault) => {
                 let partition = held.partition.name();
@@ -563,19 +564,24 @@ impl Replicas {
 }
 
 /// Files that are no partition any more are out of the way at once, and go a little later.
-pub(super) async fn delete_files(world: &World, dirs: &Arc<Dirs>, home: &Home, held: &Held) {
+async fn delete_files(world: &World, dirs: &Arc<Dirs>, held: &Held) {
     let partition = held.partition.name();
-    let log_dir = &dirs.get(home.dir).log;
-    let unique = random_uuid(&*world.entropy);
-    let path = match log_dir.delete_partition(&home.store, partition, unique).await {
-        Ok(path) => path,
-        Err(fault) => {
-            tracing::error!(%partition, %fault, "cannot delete a partition");
-            return;
-        }
-    };
+    let Home { dir, store } = held.partition.home();
+    match store.set_deleted(partition, random_uuid(&*world.entropy)).await {
+        Ok(path) => remove_later(world, dirs, (dir, path), held),
+        Err(fault) => tracing::error!(%partition, %fault, "cannot delete a partition"),
+    }
+}
+
+/// Removes a directory that is no partition's any more, after `file.delete.delay.ms`.
+pub(super) fn remove_later(
+    world: &World,
+    dirs: &Arc<Dirs>,
+    (dir, path): (DirIndex, PathBuf),
+    held: &Held,
+) {
     let wait = Duration::from_millis(held.config.file_delete_delay_ms.max(0) as u64);
-    let (clock, dirs, dir) = (Arc::clone(&world.clock), Arc::clone(dirs), home.dir);
+    let (clock, dirs) = (Arc::clone(&world.clock), Arc::clone(dirs));
     world.spawn.spawn(
         Lane::Data,
         Box::pin(async move {

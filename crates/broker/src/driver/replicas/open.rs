@@ -118,7 +118,7 @@ impl Opener {
         };
         if holds_other_topic {
             let unique = random_uuid(&*self.world.entropy);
-            let aside = log_dir.set_aside_partition(&store, &name, unique).await?;
+            let aside = store.set_aside(&name, unique).await?;
             tracing::warn!(partition = %name, to = %aside.display(), "belongs to another topic id, or to none: put aside");
             opening.found = None;
             return self.create(opening, name).await;

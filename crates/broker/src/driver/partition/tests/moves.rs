@@ -1,0 +1,81 @@
+//! A partition moves from one log directory to another.
+
+use std::fs;
+use std::path::Path;
+
+use strandline_store::Relocation;
+use strandline_store::format::names::{deleted_dir_name, future_dir_name};
+
+use super::*;
+
+const UNIQUE: Uuid = Uuid::from_u128(5);
+
+/// A partition with ten records, and the directory that it is to move to.
+struct Moving {
+    home: tempfile::TempDir,
+    from: Node,
+    to: Node,
+    partition: Arc<Partition>,
+}
+
+impl Moving {
+    async fn begin() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let from = Node::open(&home.path().join("a"), small()).await;
+        let to = Node::open(&home.path().join("b"), small()).await;
+        let partition = from.create().await;
+        for value in 0..10 {
+            from.put(&partition, &[&value.to_string()]).await.unwrap();
+        }
+        Self { home, from, to, partition }
+    }
+
+    async fn copy(&self) -> Relocation {
+        let future = future_dir_name(self.partition.name(), UNIQUE).unwrap();
+        let begun = self.to.dir.begin_relocation(self.partition.store(), &future).await;
+        let mut copy = begun.unwrap();
+        while copy.advance(u32::MAX).await.unwrap() > 0 {}
+        copy
+    }
+
+    async fn arrival(&self) -> Arrival {
+        Arrival { copy: self.copy().await, dir: DirIndex::at(1), unique: UNIQUE }
+    }
+
+    /// Whether the partition has its name in the old directory and in the new one.
+    fn is_named(&self) -> (bool, bool) {
+        let is_in = |dir: &Path| dir.join("orders-0").exists();
+        (is_in(self.from.dir.path()), is_in(self.to.dir.path()))
+    }
+
+    async fn holds(&self, count: i64) {
+        let values: Vec<String> = (0..count).map(|it| it.to_string()).collect();
+        assert_eq!(self.from.read(&self.partition, 0).await.unwrap(), values);
+    }
+}
+
+#[tokio::test]
+async fn an_append_is_acknowledged_in_the_new_directory_only_when_the_old_one_has_lost_its_name() {
+    let moving = Moving::begin().await;
+    let arrival = moving.arrival().await;
+    let acknowledged = async {
+        moving.from.put(&moving.partition, &["10"]).await.unwrap();
+        assert_eq!(moving.is_named(), (false, true));
+    };
+    let (old, ()) = tokio::join!(moving.partition.move_to(arrival), acknowledged);
+    assert!(old.unwrap().unwrap().exists(), "its files go later");
+    assert_eq!(moving.partition.dir(), DirIndex::at(1));
+    moving.holds(11).await;
+}
+
+#[tokio::test]
+async fn a_partition_whose_old_directory_keeps_its_name_is_offline() {
+    let moving = Moving::begin().await;
+    let arrival = moving.arrival().await;
+    let in_the_way = moving.home.path().join("a").join(deleted_dir_name(&name(), UNIQUE));
+    fs::create_dir_all(in_the_way.join("full")).unwrap();
+    assert_eq!(moving.partition.move_to(arrival).await.unwrap(), None);
+    assert_eq!(moving.is_named(), (true, true));
+    let refused = moving.from.put(&moving.partition, &["10"]).await;
+    assert_eq!(refused, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+}
