@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use strandline_log::{LogImage, Recovered};
 use strandline_ports::watch;
-use strandline_ports::{DirLock, DiskSpace};
+use strandline_ports::{DirEntry, DirLock, DiskSpace};
 use strandline_types::{BrokerEpoch, Bug, Offset, TopicPartition, Uuid, planted};
 
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::clean_shutdown;
 use crate::format::meta_properties::{self, MetaProperties};
-use crate::format::names::{FileKind, OffsetFile, PartitionDir, stray_dir_name};
+use crate::format::names::{FileKind, OffsetFile, PartitionDir};
 use crate::format::offset_checkpoint::{self, Offsets};
 use crate::health::{DirState, Health};
 use crate::io::Io;
@@ -292,23 +292,11 @@ impl LogDir {
         partition: &TopicPartition,
         unique: Uuid,
     ) -> Result<Option<PathBuf>> {
-        let path = self.shared.dir.join(partition.to_string());
-        let listed = self.io().list(&path).await;
-        let holds_records = match listed {
-            Ok(entries) => entries.iter().any(|entry| {
-                OffsetFile::parse(&entry.name).is_some_and(|file| file.kind == FileKind::Log)
-            }),
-            Err(StoreFault::Io { source, .. }) if source.kind() == ErrorKind::NotFound => false,
-            Err(fault) => return Err(fault),
+        let holds_records = |entries: &[DirEntry]| {
+            let mut files = entries.iter().filter_map(|entry| OffsetFile::parse(&entry.name));
+            files.any(|file| file.kind == FileKind::Log)
         };
-        if !holds_records {
-            return Ok(None);
-        }
-        let to = self.shared.dir.join(stray_dir_name(partition, unique));
-        let renamed = self.io().rename(&path, &to).await;
-        self.judge(renamed)?;
-        self.io().sync_dir(&self.shared.dir).await?;
-        Ok(Some(to))
+        self.shared.make_way(partition, unique, holds_records).await
     }
 
     /// The topic that the partition in the directory `name` was made for: see

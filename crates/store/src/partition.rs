@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use strandline_log::{EpochStart, IndexEntry, LogImage, Segment, TimeIndexEntry};
-use strandline_ports::{File, OpenMode};
+use strandline_ports::{DirEntry, File, OpenMode};
 use strandline_types::{Offset, TopicPartition, Uuid};
 
 use crate::fault::{Context, Result, StoreFault, is_no_space};
@@ -129,6 +129,30 @@ impl Shared {
             }
         }
         result
+    }
+
+    /// Puts aside what lies in the place of a partition that is about to be here, if it matters. Gives
+    /// where it is then.
+    pub(crate) async fn make_way(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+        matters: impl Fn(&[DirEntry]) -> bool,
+    ) -> Result<Option<PathBuf>> {
+        let path = self.dir.join(partition.to_string());
+        match self.io.list(&path).await {
+            Ok(entries) if matters(&entries) => {}
+            Ok(_) => return Ok(None),
+            Err(StoreFault::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        }
+        let to = self.dir.join(stray_dir_name(partition, unique));
+        let renamed = self.io.rename(&path, &to).await;
+        self.judge(renamed)?;
+        self.io.sync_dir(&self.dir).await?;
+        Ok(Some(to))
     }
 }
 

@@ -6,8 +6,8 @@ mod common;
 use std::fs;
 use std::sync::Arc;
 
-use common::{DIR_NAME, Node, Options, open_dir, values};
-use strandline_types::Offset;
+use common::{DIR_NAME, Node, Options, open_dir, partition, values};
+use strandline_types::{Offset, Uuid};
 
 #[tokio::test]
 async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
@@ -36,7 +36,7 @@ async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
         }
         copy.complete(node.log.epochs().entries()).await.unwrap();
         assert_eq!((copy.upto(), copy.missing_bytes()), (Offset(all.len() as i64), 0));
-        let moved = copy.take_over(DIR_NAME).await.unwrap();
+        let moved = copy.take_over(&partition(), Uuid::from_u128(5)).await.unwrap();
         assert!(!to.join(future).exists());
         for entry in fs::read_dir(from.join(DIR_NAME)).unwrap() {
             let name = entry.unwrap().file_name();

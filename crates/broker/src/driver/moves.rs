@@ -219,13 +219,10 @@ impl Mover {
         copy: &mut Relocation,
         has_told: &mut bool,
     ) -> Result<bool, StoreFault> {
-        let partition = &held.partition;
-        let id = partition.id();
+        let id = held.partition.id();
         let mut telling: Option<oneshot::Receiver<()>> = None;
         loop {
-            let is_held = |it: Held| Arc::ptr_eq(&it.partition, partition);
-            let is_there = self.partitions.get(id).is_some_and(is_held);
-            if !self.moves.is_current(id, job) || !is_there || partition.view().is_offline {
+            if !self.is_wanted(held, job) {
                 return Ok(false);
             }
             let now = self.world.clock.now().instant;
@@ -242,7 +239,8 @@ impl Mover {
             *has_told = true;
             let answer = telling.get_or_insert_with(|| self.tell(id, target));
             match timeout(&*self.world.clock, now + LOOK_EVERY, answer).await {
-                Ok(Ok(())) => return Ok(true),
+                // Its topic may have been deleted: to the controller, too, that is an answer.
+                Ok(Ok(())) => return Ok(self.is_wanted(held, job)),
                 // Told otherwise since, or the node is stopping.
                 Ok(Err(_)) => {
                     telling = None;
@@ -251,6 +249,14 @@ impl Mover {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Nobody has thought better of it, and the partition is still here.
+    fn is_wanted(&self, Held { partition, .. }: &Held, job: Move) -> bool {
+        let id = partition.id();
+        let is_held = |it: Held| Arc::ptr_eq(&it.partition, partition);
+        let is_there = self.partitions.get(id).is_some_and(is_held);
+        self.moves.is_current(id, job) && is_there && !partition.view().is_offline
     }
 
     /// Tells the controller where the partition will be.

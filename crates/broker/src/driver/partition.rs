@@ -119,6 +119,8 @@ struct Core {
     retaining: Option<oneshot::Sender<RetiredSegments>>,
     /// The end of the log is being cut off right now: the result would know nothing of a deletion.
     is_cutting: bool,
+    /// Nothing may be written any more: its files are finished, and deleted perhaps.
+    is_closed: bool,
     /// Ends and sizes of the appends that the high watermark has not passed.
     uncommitted: VecDeque<(Offset, u32)>,
     /// Who fetches for this partition, and whether it last saw that it has to wait.
@@ -184,6 +186,7 @@ impl Partition {
             deletes: BTreeMap::new(),
             retaining: None,
             is_cutting: false,
+            is_closed: false,
             uncommitted: VecDeque::new(),
             fetcher: None,
             is_busy: false,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_log::EpochStart;
-use strandline_ports::{File, OpenMode};
-use strandline_types::Offset;
+use strandline_ports::{DirEntry, File, OpenMode};
+use strandline_types::{Offset, TopicPartition, Uuid};
 use strandline_wire::records::{BatchHeader, HEADER_BYTES};
 
 use super::{PartitionStore, PendingIndexes, Shared, StoredSegment, log_of};
@@ -124,10 +124,21 @@ impl Relocation {
     /// disk that fails afterwards takes the directory offline, and nothing else. Both directories
     /// have that name now: before anything is written to the new one, the old one must lose it.
     ///
+    /// What lies in its place already is put aside.
+    ///
     /// # Errors
     /// When the disk refuses the name.
-    pub async fn take_over(self, name: &str) -> Result<Arc<PartitionStore>> {
-        let path = self.target.dir.join(name);
+    pub async fn take_over(
+        self,
+        partition: &TopicPartition,
+        unique: Uuid,
+    ) -> Result<Arc<PartitionStore>> {
+        let is_in_the_way = |entries: &[DirEntry]| !entries.is_empty();
+        if let Some(aside) = self.target.make_way(partition, unique, is_in_the_way).await? {
+            let aside = aside.display();
+            tracing::warn!(%partition, to = %aside, "lay where the partition moves to: put aside");
+        }
+        let path = self.target.dir.join(partition.to_string());
         let renamed = self.target.io.rename(&self.path, &path).await;
         self.target.judge(renamed)?;
         let synced = self.target.io.sync_dir(&self.target.dir).await;

@@ -29,7 +29,7 @@ impl Partition {
     /// because the old directory still has its name.
     ///
     /// # Errors
-    /// When a disk refuses: then everything is as it was.
+    /// When a disk refuses, or the partition is offline or closed: then everything is as it was.
     pub(crate) async fn move_to(&self, arrival: Arrival) -> Result<Option<PathBuf>, StoreFault> {
         let (sender, moved) = oneshot::channel();
         let after = {
@@ -46,7 +46,7 @@ impl Partition {
     pub(super) async fn arrive(&self, arrival: Arrival) -> Result<Option<PathBuf>, StoreFault> {
         let Arrival { mut copy, dir, unique } = arrival;
         let _files = self.files.lock().await;
-        if self.view().is_offline {
+        if self.view().is_offline || self.core().is_closed {
             return Err(self.offline());
         }
         let epochs = self.with_log(|log| log.epochs().entries().to_vec());
@@ -55,7 +55,7 @@ impl Partition {
         // Without a receiver the node is stopping.
         let _ = self.context.checkpoints.send(CheckpointWanted { dir, written });
         checkpointed.await.unwrap_or_else(|_| Err(self.offline()))?;
-        let store = copy.take_over(&self.name.to_string()).await?;
+        let store = copy.take_over(&self.name, unique).await?;
         let is_durable = store.is_usable();
         let old = {
             let mut shown = self.shown_mut();

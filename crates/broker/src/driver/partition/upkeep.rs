@@ -117,6 +117,7 @@ impl Partition {
                 partition_epoch: i32::MAX,
                 is_in_sync: false,
             });
+            core.is_closed = true;
             core.add_chores([Chore::Close(sender)]);
             self.decide(&mut core, now, event)
         };

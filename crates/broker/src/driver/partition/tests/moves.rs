@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use strandline_store::Relocation;
-use strandline_store::format::names::{deleted_dir_name, future_dir_name};
+use strandline_store::format::names::{deleted_dir_name, future_dir_name, stray_dir_name};
+use strandline_store::{DirState, Relocation};
 
 use super::*;
 
@@ -78,4 +78,26 @@ async fn a_partition_whose_old_directory_keeps_its_name_is_offline() {
     assert_eq!(moving.is_named(), (true, true));
     let refused = moving.from.put(&moving.partition, &["10"]).await;
     assert_eq!(refused, Err(ErrorCode::KAFKA_STORAGE_ERROR));
+}
+
+#[tokio::test]
+async fn a_partition_that_is_closed_does_not_arrive() {
+    let moving = Moving::begin().await;
+    let arrival = moving.arrival().await;
+    moving.partition.close().await.unwrap();
+    assert!(moving.partition.move_to(arrival).await.is_err());
+    assert_eq!((moving.partition.dir(), moving.is_named()), (DirIndex::at(0), (true, false)));
+}
+
+#[tokio::test]
+async fn what_lies_where_a_partition_moves_to_is_put_aside() {
+    let moving = Moving::begin().await;
+    let arrival = moving.arrival().await;
+    let new_dir = moving.to.dir.path();
+    fs::create_dir(new_dir.join("orders-0")).unwrap();
+    fs::write(new_dir.join("orders-0").join("of whoever"), "").unwrap();
+    moving.partition.move_to(arrival).await.unwrap().unwrap();
+    assert!(new_dir.join(stray_dir_name(&name(), UNIQUE)).join("of whoever").exists());
+    assert_eq!((moving.is_named(), moving.to.dir.state()), ((false, true), DirState::Online));
+    moving.holds(10).await;
 }
