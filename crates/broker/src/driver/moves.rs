@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::assignments::Assignment;
 use super::partition::{Arrival, Partition, PartitionContext};
 use super::replicas::remove_later;
-use crate::dirs::{DirIndex, Dirs};
+use crate::dirs::{Dir, DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
 
 /// What is copied between two looks at the limit, and at whether the move is still wanted.
@@ -196,13 +196,16 @@ impl Mover {
             if let Some(path) = old {
                 remove_later(&self.world, &dirs, (from, path), &held);
             }
+            // Whoever takes offline what lies in a directory that fails may have found it there still.
+            if let Some(failed) = dirs.get(from).id.filter(|_| is_lost(&partition, dirs.get(from)))
+            {
+                drop(self.tell(id, failed));
+            }
             return Ok(());
         }
         partition.set_moves_to(None);
         if let Some(stays) = dirs.get(from).id.filter(|_| has_told) {
-            // Without a receiver the node is stopping.
-            let _ =
-                self.assignments.send(Assignment { partition: id, directory: stays, told: None });
+            drop(self.tell(id, stays));
         }
         let leftover = target.log.remove_dir(&target.log.path().join(future)).await;
         outcome.and(leftover)
@@ -259,7 +262,7 @@ impl Mover {
         self.moves.is_current(id, job) && is_there && !partition.view().is_offline
     }
 
-    /// Tells the controller where the partition will be.
+    /// Tells the controller where the partition is or will be.
     fn tell(&self, partition: TopicIdPartition, directory: Uuid) -> oneshot::Receiver<()> {
         let (told, answer) = oneshot::channel();
         // Without a receiver the node is stopping.
@@ -267,3 +270,12 @@ impl Mover {
         answer
     }
 }
+
+/// It went offline with the directory that it has just left: only as long as the controller takes it
+/// to lie there does somebody else lead it.
+fn is_lost(partition: &Partition, left: &Dir) -> bool {
+    partition.view().is_offline && !left.is_usable()
+}
+
+#[cfg(test)]
+mod tests;

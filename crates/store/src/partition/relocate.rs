@@ -19,6 +19,7 @@ use super::{PartitionStore, PendingIndexes, Shared, StoredSegment, log_of};
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::names::{FileKind, OffsetFile};
 use crate::format::{leader_epochs, partition_metadata};
+use crate::health::DirState;
 
 /// See the module text.
 pub struct Relocation {
@@ -127,12 +128,17 @@ impl Relocation {
     /// What lies in its place already is put aside.
     ///
     /// # Errors
-    /// When the disk refuses the name.
+    /// When the disk refuses the name, or one of the directories has failed.
     pub async fn take_over(
         self,
         partition: &TopicPartition,
         unique: Uuid,
     ) -> Result<Arc<PartitionStore>> {
+        for shared in [&self.target, &self.source.shared] {
+            if shared.health.state() == DirState::Offline {
+                return Err(StoreFault::Offline { path: shared.dir.clone() });
+            }
+        }
         let is_in_the_way = |entries: &[DirEntry]| !entries.is_empty();
         if let Some(aside) = self.target.make_way(partition, unique, is_in_the_way).await? {
             let aside = aside.display();

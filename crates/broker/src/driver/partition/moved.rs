@@ -46,15 +46,15 @@ impl Partition {
     pub(super) async fn arrive(&self, arrival: Arrival) -> Result<Option<PathBuf>, StoreFault> {
         let Arrival { mut copy, dir, unique } = arrival;
         let _files = self.files.lock().await;
-        if self.view().is_offline || self.core().is_closed {
-            return Err(self.offline());
-        }
+        self.check_may_arrive()?;
         let epochs = self.with_log(|log| log.epochs().entries().to_vec());
         copy.complete(&epochs).await?;
         let (written, checkpointed) = oneshot::channel();
         // Without a receiver the node is stopping.
         let _ = self.context.checkpoints.send(CheckpointWanted { dir, written });
         checkpointed.await.unwrap_or_else(|_| Err(self.offline()))?;
+        // The directory that it leaves may have failed meanwhile, and what lay there is offline.
+        self.check_may_arrive()?;
         let store = copy.take_over(&self.name, unique).await?;
         let is_durable = store.is_usable();
         let old = {
@@ -79,5 +79,9 @@ impl Partition {
                 Ok(None)
             }
         }
+    }
+    fn check_may_arrive(&self) -> Result<(), StoreFault> {
+        let may_not = self.view().is_offline || self.core().is_closed;
+        if may_not { Err(self.offline()) } else { Ok(()) }
     }
 }

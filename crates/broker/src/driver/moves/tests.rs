@@ -1,0 +1,118 @@
+//! Moves on real files, with a controller that the test plays.
+
+use std::path::Path;
+
+use strandline_log::LogConfig;
+use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
+use strandline_types::PartitionId;
+
+use super::*;
+use crate::driver::testing::Node;
+
+const A: Uuid = Uuid::from_u128(0xa);
+const B: Uuid = Uuid::from_u128(0xb);
+
+fn id() -> TopicIdPartition {
+    TopicIdPartition { topic_id: Uuid::from_u128(77), partition: PartitionId(0) }
+}
+
+/// A partition in directory A that is to move to B.
+struct Moving {
+    home: tempfile::TempDir,
+    mover: Mover,
+    told: mpsc::UnboundedReceiver<Assignment>,
+    partition: Arc<Partition>,
+}
+
+impl Moving {
+    async fn begin() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let from = Node::open(&home.path().join("a"), LogConfig::default()).await;
+        let to = Node::open(&home.path().join("b"), LogConfig::default()).await;
+        let name = TopicPartition { topic: "orders".into(), partition: PartitionId(0) };
+        let partition = from.create_partition(name, id()).await;
+        let (partitions, moves) = (Partitions::default(), Moves::default());
+        partitions.insert(Held { partition: Arc::clone(&partition), config: Arc::default() });
+        moves.request(&partition, DirIndex::at(1));
+        let (assignments, told) = mpsc::unbounded_channel();
+        let mover = Mover {
+            world: World {
+                clock: Arc::new(RealClock::default()),
+                entropy: Arc::new(RealEntropy),
+                spawn: Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap()),
+                net: Arc::new(RealNet),
+                disk: Arc::new(RealDisk::default()),
+            },
+            dirs: Arc::new(Dirs::new(
+                vec![Dir::new(Some(A), from.dir), Dir::new(Some(B), to.dir)],
+                2,
+            )),
+            partitions,
+            context: from.context,
+            moves,
+            assignments,
+        };
+        Self { home, mover, told, partition }
+    }
+
+    /// Carries the one move out while `play` plays the rest of the world.
+    async fn carry_out(
+        self,
+        play: impl AsyncFnOnce(&mut mpsc::UnboundedReceiver<Assignment>, &Mover, &Partition, &Path),
+    ) -> Self {
+        let Self { home, mover, mut told, partition } = self;
+        let (_, job) = mover.moves.next().unwrap();
+        let play = play(&mut told, &mover, &partition, home.path());
+        // The outcome is what lies on disk, and what the controller was told.
+        let (_, ()) = tokio::join!(mover.carry_out(id(), job), play);
+        Self { home, mover, told, partition }
+    }
+
+    fn entries(&self) -> [Vec<String>; 2] {
+        ["a", "b"].map(|dir| entries(&self.home.path().join(dir)))
+    }
+}
+
+/// What lies in a directory and is named like the partition.
+fn entries(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("orders-0")).collect()
+}
+
+/// The directory that the controller is told, and whoever waits for it to know.
+async fn hear(told: &mut mpsc::UnboundedReceiver<Assignment>) -> (Uuid, oneshot::Sender<()>) {
+    let assignment = told.recv().await.unwrap();
+    (assignment.directory, assignment.told.unwrap())
+}
+
+#[tokio::test]
+async fn a_partition_that_is_deleted_while_the_controller_is_told_does_not_arrive() {
+    let moving = Moving::begin().await;
+    let moving = moving
+        .carry_out(async |told, mover, partition, _| {
+            let (directory, answer) = hear(told).await;
+            assert_eq!(directory, B);
+            mover.partitions.remove(id());
+            partition.close().await.unwrap();
+            answer.send(()).unwrap();
+        })
+        .await;
+    assert_eq!(moving.entries(), [vec!["orders-0".to_owned()], Vec::new()]);
+}
+
+#[tokio::test]
+async fn a_directory_that_fails_before_its_partition_has_left_is_named_again() {
+    let moving = Moving::begin().await;
+    let moving = moving
+        .carry_out(async |told, mover, partition, _| {
+            let (directory, answer) = hear(told).await;
+            assert_eq!(directory, B);
+            mover.dirs.get(DirIndex::at(0)).log.take_offline();
+            answer.send(()).unwrap();
+            assert_eq!(hear(told).await.0, A);
+            assert_eq!(partition.dir(), DirIndex::at(0));
+        })
+        .await;
+    assert_eq!(moving.entries(), [vec!["orders-0".to_owned()], Vec::new()]);
+}
