@@ -49,7 +49,11 @@ pub(super) struct FailingDisk {
     is_broken: Arc<AtomicBool>,
     /// It is full for files with this in their name, once they are opened.
     pub(super) no_room_for: Arc<Mutex<Option<&'static str>>>,
+    before_open: BeforeOpen,
 }
+
+/// What happens before the next file is opened. Blocking.
+type BeforeOpen = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 struct FailingFile {
     real: Arc<dyn File>,
@@ -59,6 +63,10 @@ struct FailingFile {
 
 impl Disk for FailingDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let before = self.before_open.lock().unwrap().take();
+        if let Some(before) = before {
+            before();
+        }
         let real = self.real.open(path, mode)?;
         let no_room_for = *self.no_room_for.lock().unwrap();
         let has_room = no_room_for.is_none_or(|part| !path.to_string_lossy().contains(part));
@@ -140,6 +148,7 @@ pub(super) struct Node {
     pub(super) clock: Arc<ManualClock>,
     pub(super) is_full: Arc<AtomicBool>,
     pub(super) is_broken: Arc<AtomicBool>,
+    pub(super) before_open: BeforeOpen,
     pub(super) context: Arc<PartitionContext>,
     pub(super) config: Arc<LogConfig>,
     pub(super) proposed: mpsc::UnboundedReceiver<IsrProposal>,
@@ -151,9 +160,11 @@ impl Node {
             Arc::new(RealSpawn::new(tokio::runtime::Handle::current()).unwrap());
         let disk = FailingDisk::default();
         let (is_full, is_broken) = (Arc::clone(&disk.is_full), Arc::clone(&disk.is_broken));
+        let before_open = Arc::clone(&disk.before_open);
         let io = Io { disk: Arc::new(disk), spawn: Arc::clone(&spawn) };
         let options = LogDirOptions {
-            open_files: Arc::new(OpenFiles::new(100)),
+            // Next to none, so that files are opened again and again.
+            open_files: Arc::new(OpenFiles::new(1)),
             tail_cache: Arc::new(TailCache::new(64 * 1024)),
         };
         let dir = LogDir::open(io, path, options).await.unwrap();
@@ -182,6 +193,7 @@ impl Node {
             clock,
             is_full,
             is_broken,
+            before_open,
             context: Arc::new(context),
             config: Arc::new(config),
             proposed,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strandline_log::EpochEnd;
 use strandline_replica::{ReadRefusal, Reader, View};
-use strandline_store::{ReadRequest, Records, StoreFault, TimestampOffset};
+use strandline_store::{PartitionStore, ReadRequest, Records, StoreFault, TimestampOffset};
 use strandline_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::{FollowerFetch, Partition};
@@ -108,17 +108,37 @@ impl Partition {
             max_bytes: read.max_bytes,
             at_least_one_batch: read.at_least_one_batch,
         };
-        match store.read(request).await {
-            Ok(Some(answer)) => {
+        let look = |store: Arc<PartitionStore>| async move { store.read(request).await };
+        match self.look_up(store, look).await? {
+            Some(answer) => {
                 let (records, next_offset) = (answer.records, answer.next_offset);
                 Ok(FetchRead { view, records, next_offset, diverging: None })
             }
             // Retention was faster.
-            Ok(None) => {
+            None => {
                 let View { log_start, log_end, .. } = self.view();
                 Err(ReadRefusal::OffsetOutOfRange { asked: read.from, log_start, log_end })
             }
-            Err(fault) => Err(self.read_failed(&fault)),
+        }
+    }
+
+    /// Looks something up in the files. Those of a partition that moves to another directory are
+    /// renamed, and go: what is not found in them may be in those that took their place.
+    async fn look_up<T, F: Future<Output = Result<Option<T>, StoreFault>>>(
+        &self,
+        mut store: Arc<PartitionStore>,
+        look: impl Fn(Arc<PartitionStore>) -> F,
+    ) -> Result<Option<T>, ReadRefusal> {
+        loop {
+            let found = look(Arc::clone(&store)).await;
+            if let Ok(Some(found)) = found {
+                return Ok(Some(found));
+            }
+            let now = self.store();
+            if Arc::ptr_eq(&now, &store) {
+                return found.map_err(|fault| self.read_failed(&fault));
+            }
+            store = now;
         }
     }
 
@@ -164,8 +184,10 @@ impl Partition {
             segments.map(|it| it.base_offset).filter(|&base| holds(base)).collect()
         });
         for segment in candidates {
-            let found = self.store().find_timestamp(segment, target, view.log_start).await;
-            if let Some(found) = found.map_err(|fault| self.read_failed(&fault))? {
+            let look = |store: Arc<PartitionStore>| async move {
+                store.find_timestamp(segment, target, view.log_start).await
+            };
+            if let Some(found) = self.look_up(self.store(), look).await? {
                 return self.visible(&view, found, reader, leader_epoch);
             }
         }
@@ -185,8 +207,10 @@ impl Partition {
             Some((segment.base_offset, segment.offset_of_largest))
         });
         let Some((segment, last_offset)) = place else { return Ok(None) };
-        let found = self.store().largest_timestamp(segment, last_offset).await;
-        match found.map_err(|fault| self.read_failed(&fault))? {
+        let look = |store: Arc<PartitionStore>| async move {
+            store.largest_timestamp(segment, last_offset).await
+        };
+        match self.look_up(self.store(), look).await? {
             Some(found) => self.visible(&view, found, reader, leader_epoch),
             None => Ok(None),
         }

@@ -101,3 +101,42 @@ async fn what_lies_where_a_partition_moves_to_is_put_aside() {
     assert_eq!((moving.is_named(), moving.to.dir.state()), ((false, true), DirState::Online));
     moving.holds(10).await;
 }
+
+#[tokio::test]
+async fn a_reader_that_came_before_the_move_finds_the_records_after_it() {
+    let read = async |moving: &Moving, reading: &str| {
+        let (partition, epoch) = (&moving.partition, LeaderEpoch(0));
+        let found = match reading {
+            "by offset" => return moving.from.read(partition, 0).await.unwrap().len() as i64,
+            "by time" => partition.offset_for_timestamp(Timestamp(0), CONSUMER, epoch).await,
+            _ => partition.largest_timestamp(CONSUMER, epoch).await,
+        };
+        found.unwrap().unwrap().offset.get()
+    };
+    for (reading, expected) in [("by offset", 300), ("by time", 0), ("of the largest time", 0)] {
+        let moving = Moving::begin().await;
+        for value in 10..300 {
+            moving.from.put(&moving.partition, &[&value.to_string()]).await.unwrap();
+        }
+        let arrival = moving.arrival().await;
+        let (entered, has_entered) = oneshot::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel();
+        *moving.from.before_open.lock().unwrap() = Some(Box::new(move || {
+            entered.send(()).unwrap();
+            may_go_on.recv().unwrap();
+        }));
+        let moved = async {
+            has_entered.await.expect("it opens a file");
+            let old = moving.partition.move_to(arrival).await.unwrap().unwrap();
+            fs::remove_dir_all(old).unwrap();
+            go_on.send(()).unwrap();
+        };
+        let reads = async {
+            let found = read(&moving, reading).await;
+            *moving.from.before_open.lock().unwrap() = None;
+            found
+        };
+        let (found, ()) = tokio::join!(reads, moved);
+        assert_eq!(found, expected, "{reading}");
+    }
+}
