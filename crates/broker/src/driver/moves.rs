@@ -204,8 +204,10 @@ impl Mover {
             return Ok(());
         }
         partition.set_moves_to(None);
-        if let Some(stays) = dirs.get(from).id.filter(|_| has_told) {
-            drop(self.tell(id, stays));
+        if has_told {
+            // While the controller names the new place, the copy alone keeps a start without the old
+            // directory from beginning the log anew there.
+            self.tell_where_it_stays(id, from).await;
         }
         let leftover = target.log.remove_dir(&target.log.path().join(future)).await;
         outcome.and(leftover)
@@ -260,6 +262,20 @@ impl Mover {
         let is_held = |it: Held| Arc::ptr_eq(&it.partition, partition);
         let is_there = self.partitions.get(id).is_some_and(is_held);
         self.moves.is_current(id, job) && is_there && !partition.view().is_offline
+    }
+
+    /// Returns when the controller knows. Whoever opens the partition again tells it, too, and may
+    /// have put it elsewhere.
+    async fn tell_where_it_stays(&self, id: TopicIdPartition, from: DirIndex) {
+        loop {
+            let dir = self.partitions.get(id).map_or(from, |held| held.partition.dir());
+            let Some(stays) = self.dirs.get(dir).id else { return };
+            if self.tell(id, stays).await.is_ok() {
+                return;
+            }
+            // Or the node is stopping.
+            self.world.clock.sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Tells the controller where the partition is or will be.

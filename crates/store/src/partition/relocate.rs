@@ -176,15 +176,17 @@ impl Relocation {
         self.copy_file(partition_metadata::FILE_NAME).await
     }
 
-    /// The log was cut, and what was copied may be what went.
+    /// The log was cut, and what was copied may be what went. The directory stays: that it is there
+    /// says that a move is under way.
     async fn begin_anew(&mut self) -> Result<()> {
         self.generation = self.source.state().generation;
         self.segments.clear();
         self.upto = Offset::ZERO;
-        let path = self.path.clone();
-        let removed = self.target.io.run(move |disk| disk.remove_dir_all(&path)).await;
-        self.target.judge(removed.context("remove", &self.path))?;
-        self.make_dir().await
+        let entries = self.target.io.list(&self.path).await;
+        let names = self.target.judge(entries)?.into_iter().map(|entry| entry.name);
+        let files = names.filter(|name| name != partition_metadata::FILE_NAME);
+        let removed = self.target.io.remove_files(files.map(|it| self.path.join(it)).collect());
+        self.target.judge(removed.await)
     }
 
     /// Segments that have gone are no part of the copy either.

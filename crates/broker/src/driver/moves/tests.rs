@@ -96,6 +96,7 @@ async fn a_partition_that_is_deleted_while_the_controller_is_told_does_not_arriv
             mover.partitions.remove(id());
             partition.close().await.unwrap();
             answer.send(()).unwrap();
+            hear(told).await.1.send(()).unwrap();
         })
         .await;
     assert_eq!(moving.entries(), [vec!["orders-0".to_owned()], Vec::new()]);
@@ -105,13 +106,16 @@ async fn a_partition_that_is_deleted_while_the_controller_is_told_does_not_arriv
 async fn a_directory_that_fails_before_its_partition_has_left_is_named_again() {
     let moving = Moving::begin().await;
     let moving = moving
-        .carry_out(async |told, mover, partition, _| {
+        .carry_out(async |told, mover, partition, home| {
             let (directory, answer) = hear(told).await;
             assert_eq!(directory, B);
             mover.dirs.get(DirIndex::at(0)).log.take_offline();
             answer.send(()).unwrap();
-            assert_eq!(hear(told).await.0, A);
-            assert_eq!(partition.dir(), DirIndex::at(0));
+            let (directory, answer) = hear(told).await;
+            assert_eq!((directory, partition.dir()), (A, DirIndex::at(0)));
+            let [copy] = &entries(&home.join("b"))[..] else { panic!("no copy in the making") };
+            assert!(copy.ends_with("-future"), "{copy} says so until the controller knows");
+            answer.send(()).unwrap();
         })
         .await;
     assert_eq!(moving.entries(), [vec!["orders-0".to_owned()], Vec::new()]);
