@@ -35,7 +35,7 @@ mod timestamp;
 pub use append::Append;
 pub use load::LoadOptions;
 pub use read::{FileRange, ReadAnswer, ReadRequest, Records};
-pub use relocate::Relocation;
+pub use relocate::{Progress, Relocation};
 pub use segments::DeletedFiles;
 pub use timestamp::TimestampOffset;
 

@@ -4,10 +4,24 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use common::{DIR_NAME, Node, Options, open_dir, partition, values};
+use strandline_store::{LogDir, Progress, Relocation, StoreFault};
 use strandline_types::{Offset, Uuid};
+
+/// A partition of 600 records in many segments, and a copy of it that has been begun.
+async fn begun(home: &Path, options: Options) -> (Node, LogDir, Relocation) {
+    let mut node = Node::create(&home.join("from"), options).await;
+    for some in values(0, 600, 100).chunks(3) {
+        node.append_values(some, 1000).await;
+    }
+    let target = open_dir(&home.join("to"), &Options::default()).await;
+    let future = format!("{DIR_NAME}.0123-future");
+    let copy = target.begin_relocation(Arc::clone(&node.store), &future).await.unwrap();
+    (node, target, copy)
+}
 
 #[tokio::test]
 async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
@@ -56,4 +70,20 @@ async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
         let (node, _) = Node::open(&to, Options::default()).await.unwrap();
         assert_eq!(node.read_all(u32::MAX).await, expected, "pieces of {piece}, after a crash");
     }
+}
+
+#[tokio::test]
+async fn a_segment_whose_file_is_not_there_ends_the_move() {
+    let home = tempfile::tempdir().unwrap();
+    let (_node, _target, mut copy) =
+        begun(home.path(), Options { files_max: 1, ..Options::default() }).await;
+    let first = home.path().join("from").join(DIR_NAME).join(format!("{:020}.log", 0));
+    fs::remove_file(first).unwrap();
+    let outcome = loop {
+        match copy.advance(u32::MAX).await {
+            Ok(Progress::Copied(_)) => {}
+            outcome => break outcome,
+        }
+    };
+    assert!(matches!(outcome, Err(StoreFault::Corrupt { .. })), "{outcome:?}");
 }

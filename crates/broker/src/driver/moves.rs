@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use strandline_ports::{World, random_uuid, timeout};
 use strandline_store::format::names::future_dir_name;
-use strandline_store::{Relocation, StoreFault};
+use strandline_store::{Progress, Relocation, StoreFault};
 use strandline_types::{Offset, TopicIdPartition, TopicPartition, Uuid};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -235,11 +235,13 @@ impl Mover {
                 self.world.clock.sleep_until(until.min(now + LOOK_EVERY)).await;
                 continue;
             }
-            let copied = copy.advance(PIECE_BYTES).await?;
-            self.context.throttles.moves.record(now, copied.into());
+            let progress = copy.advance(PIECE_BYTES).await?;
             self.moves.progress(id, job, copy);
-            if copied > 0 && copy.missing_bytes() > PIECE_BYTES.into() {
-                continue;
+            if let Progress::Copied(bytes) = progress {
+                self.context.throttles.moves.record(now, bytes.into());
+                if copy.missing_bytes() > PIECE_BYTES.into() {
+                    continue;
+                }
             }
             *has_told = true;
             let answer = telling.get_or_insert_with(|| self.tell(id, target));

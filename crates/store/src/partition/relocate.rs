@@ -43,6 +43,15 @@ struct Copied {
     is_finished: bool,
 }
 
+/// What one step of a copy came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// So many bytes.
+    Copied(u32),
+    /// There was nothing left to copy.
+    Whole,
+}
+
 /// A piece of a segment to be copied.
 struct Piece {
     base_offset: Offset,
@@ -77,24 +86,25 @@ impl Relocation {
         self.source.size_bytes().saturating_sub(self.copied_bytes())
     }
 
-    /// Copies some more, at most `max_bytes`, and gives how many those were: 0 when the copy has
-    /// everything.
+    /// Copies some more, at most `max_bytes`.
     ///
     /// # Errors
-    /// When a disk refuses.
-    pub async fn advance(&mut self, max_bytes: u32) -> Result<u32> {
-        if self.generation != self.source.state().generation {
-            self.begin_anew().await?;
-        }
-        let stored = self.source.state().segments.clone();
-        self.follow_retention(&stored).await?;
+    /// When a disk refuses, or the files are not what they should be.
+    pub async fn advance(&mut self, max_bytes: u32) -> Result<Progress> {
         loop {
-            let Some(piece) = self.next_piece(&stored, max_bytes).await? else { return Ok(0) };
+            if self.generation != self.source.state().generation {
+                self.begin_anew().await?;
+            }
+            let stored = self.source.state().segments.clone();
+            self.follow_retention(&stored).await?;
+            let Some(piece) = self.next_piece(&stored, max_bytes).await? else {
+                return Ok(Progress::Whole);
+            };
             if piece.len == 0 {
                 self.finish_segment(piece.base_offset).await?;
-                continue;
+            } else if let Some(count) = self.copy(&piece).await? {
+                return Ok(Progress::Copied(count));
             }
-            return self.copy(&piece).await;
         }
     }
 
@@ -105,7 +115,8 @@ impl Relocation {
     /// When a disk refuses.
     pub async fn complete(&mut self, epochs: &[EpochStart]) -> Result<()> {
         self.source.write_pending_indexes().await?;
-        while self.advance(u32::MAX).await? > 0 {}
+        while self.advance(u32::MAX).await? != Progress::Whole {}
+        self.check_whole()?;
         let active = self.segments.last_key_value().map(|(base_offset, _)| *base_offset);
         if let Some(active) = active {
             self.finish_segment(active).await?;
@@ -229,10 +240,16 @@ impl Relocation {
         Ok(None)
     }
 
-    async fn copy(&mut self, piece: &Piece) -> Result<u32> {
+    /// `None` when the segment has gone meanwhile, or may have been cut.
+    async fn copy(&mut self, piece: &Piece) -> Result<Option<u32>> {
         let key = log_of(piece.base_offset);
-        let Some(file) = self.source.existing_file(key).await? else { return Ok(0) };
         let (from, len) = (piece.from, piece.len);
+        let Some(file) = self.source.existing_file(key).await? else {
+            return match self.is_still_there(piece.base_offset) {
+                true => Err(self.damaged(piece.base_offset, from, "its file is not there")),
+                false => Ok(None),
+            };
+        };
         let read = self.source.io().run(move |_| {
             let mut bytes = vec![0; len as usize];
             let count = file.read_at(from.into(), &mut bytes)?;
@@ -241,18 +258,14 @@ impl Relocation {
         });
         let read: std::io::Result<Vec<u8>> = read.await;
         let mut bytes = self.source.judge(read.context("read", &self.source.file_path(key)))?;
-        if self.generation != self.source.state().generation {
-            // It may have been cut while it was read: the next step begins anew.
-            return Ok(piece.len);
+        if !self.is_still_there(piece.base_offset) {
+            return Ok(None);
         }
         if bytes.len() < len as usize {
-            return Err(StoreFault::Corrupt {
-                path: self.source.file_path(key),
-                position: u64::from(from) + bytes.len() as u64,
-                reason: "the file is shorter than its segment".into(),
-            });
+            let end = from + bytes.len() as u32;
+            return Err(self.damaged(piece.base_offset, end, "its file is shorter"));
         }
-        let Some(copied) = self.segments.get_mut(&piece.base_offset) else { return Ok(0) };
+        let Some(copied) = self.segments.get_mut(&piece.base_offset) else { return Ok(None) };
         let (kept, upto) = walk(&bytes, from, &mut copied.next_batch);
         bytes.truncate(kept);
         let count = kept as u32;
@@ -261,7 +274,32 @@ impl Relocation {
         let file = OffsetFile::live(piece.base_offset, FileKind::Log);
         self.target.judge(written.context("write", &self.file_path(file)))?;
         self.upto = upto.unwrap_or(self.upto);
-        Ok(count)
+        Ok(Some(count))
+    }
+
+    /// The segment is in the log, which has not been cut since the copy was begun.
+    fn is_still_there(&self, base_offset: Offset) -> bool {
+        let source = self.source.state();
+        let is_there = source.segments.iter().any(|it| it.base_offset == base_offset);
+        source.generation == self.generation && is_there
+    }
+
+    /// What the copy lacks would be deleted with the old files.
+    fn check_whole(&self) -> Result<()> {
+        let stored = self.source.state().segments.clone();
+        for segment in stored {
+            let copied = self.segments.get(&segment.base_offset).map_or(0, |it| it.bytes);
+            if copied != segment.size_bytes {
+                let reason = "STORE-4: a part of it was not copied";
+                return Err(self.damaged(segment.base_offset, copied, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, segment: Offset, position: u32, reason: &str) -> StoreFault {
+        let path = self.source.file_path(log_of(segment));
+        StoreFault::Corrupt { path, position: position.into(), reason: reason.into() }
     }
 
     /// Copies the indexes of a segment that will not grow, and makes all of it durable.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use strandline_store::format::names::{deleted_dir_name, future_dir_name, stray_dir_name};
-use strandline_store::{DirState, Relocation};
+use strandline_store::{DirState, Progress, Relocation};
 
 use super::*;
 
@@ -34,7 +34,7 @@ impl Moving {
         let future = future_dir_name(self.partition.name(), UNIQUE).unwrap();
         let begun = self.to.dir.begin_relocation(self.partition.store(), &future).await;
         let mut copy = begun.unwrap();
-        while copy.advance(u32::MAX).await.unwrap() > 0 {}
+        while copy.advance(u32::MAX).await.unwrap() != Progress::Whole {}
         copy
     }
 
