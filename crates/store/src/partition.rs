@@ -82,6 +82,8 @@ struct State {
     unsynced_indexes: BTreeSet<Offset>,
     /// Changes when files are cut: what a reader saw before may not hold any more.
     generation: u32,
+    /// A cut is under way: the segments are not what their files hold.
+    is_being_cut: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,6 +173,7 @@ impl PartitionStore {
             is_unnamed: true,
             unsynced_indexes: BTreeSet::new(),
             generation: 0,
+            is_being_cut: false,
         };
         Arc::new_cyclic(|me| Self {
             shared,

@@ -11,10 +11,10 @@ use common::{DIR_NAME, Node, Options, open_dir, partition, values};
 use strandline_store::{LogDir, Progress, Relocation, StoreFault};
 use strandline_types::{Offset, Uuid};
 
-/// A partition of 600 records in many segments, and a copy of it that has been begun.
-async fn begun(home: &Path, options: Options) -> (Node, LogDir, Relocation) {
+/// A partition of so many records, and a copy of it that has been begun.
+async fn begun(home: &Path, records: usize, options: Options) -> (Node, LogDir, Relocation) {
     let mut node = Node::create(&home.join("from"), options).await;
-    for some in values(0, 600, 100).chunks(3) {
+    for some in values(0, records, 100).chunks(3) {
         node.append_values(some, 1000).await;
     }
     let target = open_dir(&home.join("to"), &Options::default()).await;
@@ -76,7 +76,7 @@ async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
 async fn a_segment_whose_file_is_not_there_ends_the_move() {
     let home = tempfile::tempdir().unwrap();
     let (_node, _target, mut copy) =
-        begun(home.path(), Options { files_max: 1, ..Options::default() }).await;
+        begun(home.path(), 600, Options { files_max: 1, ..Options::default() }).await;
     let first = home.path().join("from").join(DIR_NAME).join(format!("{:020}.log", 0));
     fs::remove_file(first).unwrap();
     let outcome = loop {
@@ -86,4 +86,23 @@ async fn a_segment_whose_file_is_not_there_ends_the_move() {
         }
     };
     assert!(matches!(outcome, Err(StoreFault::Corrupt { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_cut_while_it_is_copied_ends_no_move() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut node, _target, mut copy) = begun(home.path(), 15, Options::default()).await;
+    for round in 0..30 {
+        node.append_values(&values(0, 5, 100), 2000 + round).await;
+        let cut = node.truncate(Offset(15), 3000 + round);
+        let copying = async {
+            // Often enough to come to what is just being cut.
+            for _ in 0..20 {
+                copy.advance(100_000).await.unwrap();
+            }
+        };
+        tokio::join!(cut, copying);
+    }
+    copy.complete(node.log.epochs().entries()).await.unwrap();
+    assert_eq!((copy.upto(), copy.missing_bytes()), (node.log.log_end(), 0));
 }

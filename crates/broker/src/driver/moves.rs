@@ -237,9 +237,16 @@ impl Mover {
             }
             let progress = copy.advance(PIECE_BYTES).await?;
             self.moves.progress(id, job, copy);
-            if let Progress::Copied(bytes) = progress {
-                self.context.throttles.moves.record(now, bytes.into());
-                if copy.missing_bytes() > PIECE_BYTES.into() {
+            match progress {
+                Progress::Copied(bytes) => {
+                    self.context.throttles.moves.record(now, bytes.into());
+                    if copy.missing_bytes() > PIECE_BYTES.into() {
+                        continue;
+                    }
+                }
+                Progress::Whole => {}
+                Progress::Waits => {
+                    self.world.clock.sleep(LOOK_EVERY).await;
                     continue;
                 }
             }

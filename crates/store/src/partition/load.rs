@@ -69,9 +69,16 @@ impl PartitionStore {
         {
             let mut state = self.state();
             state.generation += 1;
+            state.is_being_cut = true;
             state.files = Vec::new();
             state.tail.clear();
         }
+        let recovered = self.recover(recovery).await;
+        self.state().is_being_cut = false;
+        recovered
+    }
+
+    async fn recover(&self, recovery: Recovery) -> Result<Recovered> {
         let begun = self.advance(recovery).await?;
         self.complete(begun).await
     }

@@ -50,6 +50,8 @@ pub enum Progress {
     Copied(u32),
     /// There was nothing left to copy.
     Whole,
+    /// The log is being cut: whatever were copied would be copied again.
+    Waits,
 }
 
 /// A piece of a segment to be copied.
@@ -57,6 +59,23 @@ struct Piece {
     base_offset: Offset,
     from: u32,
     len: u32,
+}
+
+/// What there is to copy.
+struct Stored {
+    generation: u32,
+    segments: Vec<StoredSegment>,
+    end: Offset,
+}
+
+impl PartitionStore {
+    /// `None` while it is being cut.
+    fn stored(&self) -> Option<Stored> {
+        let state = self.state();
+        let (generation, end) = (state.generation, state.end);
+        let segments = (!state.is_being_cut).then(|| state.segments.clone());
+        segments.map(|segments| Stored { generation, segments, end })
+    }
 }
 
 impl Relocation {
@@ -92,12 +111,13 @@ impl Relocation {
     /// When a disk refuses, or the files are not what they should be.
     pub async fn advance(&mut self, max_bytes: u32) -> Result<Progress> {
         loop {
-            if self.generation != self.source.state().generation {
-                self.begin_anew().await?;
+            let Some(stored) = self.source.stored() else { return Ok(Progress::Waits) };
+            if self.generation != stored.generation {
+                self.begin_anew(stored.generation).await?;
             }
-            let stored = self.source.state().segments.clone();
-            self.follow_retention(&stored).await?;
-            let Some(piece) = self.next_piece(&stored, max_bytes).await? else {
+            self.follow_retention(&stored.segments).await?;
+            let Some(piece) = self.next_piece(&stored.segments, max_bytes).await? else {
+                self.upto = stored.end;
                 return Ok(Progress::Whole);
             };
             if piece.len == 0 {
@@ -115,7 +135,7 @@ impl Relocation {
     /// When a disk refuses.
     pub async fn complete(&mut self, epochs: &[EpochStart]) -> Result<()> {
         self.source.write_pending_indexes().await?;
-        while self.advance(u32::MAX).await? != Progress::Whole {}
+        while matches!(self.advance(u32::MAX).await?, Progress::Copied(_)) {}
         self.check_whole()?;
         let active = self.segments.last_key_value().map(|(base_offset, _)| *base_offset);
         if let Some(active) = active {
@@ -189,8 +209,8 @@ impl Relocation {
 
     /// The log was cut, and what was copied may be what went. The directory stays: that it is there
     /// says that a move is under way.
-    async fn begin_anew(&mut self) -> Result<()> {
-        self.generation = self.source.state().generation;
+    async fn begin_anew(&mut self, generation: u32) -> Result<()> {
+        self.generation = generation;
         self.segments.clear();
         self.upto = Offset::ZERO;
         let entries = self.target.io.list(&self.path).await;
@@ -230,13 +250,12 @@ impl Relocation {
             }
             let copied = &self.segments[&base_offset];
             let from = copied.bytes;
-            let len = (segment.size_bytes - from).min(max_bytes);
+            let len = segment.size_bytes.saturating_sub(from).min(max_bytes);
             let has_successor = at + 1 < stored.len();
             if len > 0 || (has_successor && !copied.is_finished) {
                 return Ok(Some(Piece { base_offset, from, len }));
             }
         }
-        self.upto = self.source.end();
         Ok(None)
     }
 
@@ -280,8 +299,8 @@ impl Relocation {
     /// The segment is in the log, which has not been cut since the copy was begun.
     fn is_still_there(&self, base_offset: Offset) -> bool {
         let source = self.source.state();
-        let is_there = source.segments.iter().any(|it| it.base_offset == base_offset);
-        source.generation == self.generation && is_there
+        let is_same = source.generation == self.generation && !source.is_being_cut;
+        is_same && source.segments.iter().any(|it| it.base_offset == base_offset)
     }
 
     /// What the copy lacks would be deleted with the old files.
