@@ -7,6 +7,7 @@
 //! start knows that a move was under way; it begins anew.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,13 +18,11 @@ use strandline_types::{Offset, TopicIdPartition, TopicPartition, Uuid};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::assignments::Assignment;
-use super::partition::{Arrival, Partition, PartitionContext};
+use super::partition::{Arrival, Arrived, Partition, PartitionContext};
 use super::replicas::remove_later;
-use crate::dirs::{Dir, DirIndex, Dirs};
+use crate::dirs::{DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
 
-/// What is copied between two looks at the limit, and at whether the move is still wanted.
-const PIECE_BYTES: u32 = 1024 * 1024;
 /// How long a step waits for the metadata, for a limit or for room before the next look.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Partitions that this node does not hold and that somebody has named a directory for.
@@ -144,6 +143,20 @@ pub(crate) struct Mover {
     pub(crate) assignments: mpsc::UnboundedSender<Assignment>,
 }
 
+/// How a move has ended.
+enum Outcome {
+    /// See [`Arrived::There`].
+    Moved(Option<PathBuf>),
+    Unwanted,
+}
+
+/// Whether the controller was told where a partition will be.
+enum Telling {
+    Nothing,
+    Asked(oneshot::Receiver<()>),
+    Known,
+}
+
 impl Mover {
     /// Runs as long as the node.
     pub(crate) async fn run(self) {
@@ -169,48 +182,62 @@ impl Mover {
 
     async fn carry_out(&self, id: TopicIdPartition, job: Move) -> Result<(), StoreFault> {
         let Some(held) = self.partitions.get(id) else { return Ok(()) };
-        let partition = Arc::clone(&held.partition);
+        let partition = &held.partition;
         let unique = random_uuid(&*self.world.entropy);
         let Some(future) = future_dir_name(partition.name(), unique) else { return Ok(()) };
-        let dirs = Arc::clone(&self.dirs);
-        let (from, target) = (partition.dir(), dirs.get(job.to));
+        let (from, target) = (partition.dir(), self.dirs.get(job.to));
         let Some(target_id) = target.id else { return Ok(()) };
         partition.set_moves_to(Some(job.to));
-        let mut has_told = false;
+        let mut telling = Telling::Nothing;
         let outcome = match target.log.begin_relocation(partition.store(), &future).await {
-            Ok(mut copy) => {
-                match self.copy(&held, job, target_id, &mut copy, &mut has_told).await {
-                    Ok(true) => {
-                        let arrival = Arrival { copy, dir: job.to, unique };
-                        partition.move_to(arrival).await.map(Some)
-                    }
-                    Ok(false) => Ok(None),
-                    Err(fault) => Err(fault),
-                }
-            }
+            Ok(copy) => self.travel(&held, job, target_id, (copy, unique), &mut telling).await,
             Err(fault) => Err(fault),
         };
-        if let Ok(Some(old)) = outcome {
-            let (name, to) = (partition.name(), target.log.path().display());
-            tracing::info!(partition = %name, %to, "moved to another log directory");
-            if let Some(path) = old {
-                remove_later(&self.world, &dirs, (from, path), &held);
-            }
-            // Whoever takes offline what lies in a directory that fails may have found it there still.
-            if let Some(failed) = dirs.get(from).id.filter(|_| is_lost(&partition, dirs.get(from)))
-            {
-                drop(self.tell(id, failed));
-            }
+        if let Ok(Outcome::Moved(old)) = outcome {
+            self.has_moved(&held, from, old);
             return Ok(());
         }
         partition.set_moves_to(None);
-        if has_told {
+        if !matches!(telling, Telling::Nothing) {
             // While the controller names the new place, the copy alone keeps a start without the old
             // directory from beginning the log anew there.
             self.tell_where_it_stays(id, from).await;
         }
         let leftover = target.log.remove_dir(&target.log.path().join(future)).await;
-        outcome.and(leftover)
+        outcome.map(drop).and(leftover)
+    }
+
+    fn has_moved(&self, held: &Held, from: DirIndex, old: Option<PathBuf>) {
+        let partition = &held.partition;
+        let to = self.dirs.get(partition.dir()).log.path().display();
+        tracing::info!(partition = %partition.name(), %to, "moved to another log directory");
+        if let Some(path) = old {
+            remove_later(&self.world, &self.dirs, (from, path), held);
+        }
+        let left = self.dirs.get(from);
+        if let Some(failed) = left.id.filter(|_| !left.is_usable() && partition.view().is_offline) {
+            // Whoever takes offline what lies in a directory that fails found it there still: only as
+            // long as the controller takes it to lie there does somebody else lead it.
+            drop(self.tell(partition.id(), failed));
+        }
+    }
+
+    /// Copies until the partition has arrived, or need not any more.
+    async fn travel(
+        &self,
+        held: &Held,
+        job: Move,
+        target: Uuid,
+        (mut copy, unique): (Relocation, Uuid),
+        telling: &mut Telling,
+    ) -> Result<Outcome, StoreFault> {
+        while self.copy(held, job, target, &mut copy, telling).await? {
+            match held.partition.move_to(Arrival { copy, dir: job.to, unique }).await? {
+                Arrived::There(old) => return Ok(Outcome::Moved(old)),
+                Arrived::NotYet(back) => copy = *back,
+            }
+        }
+        Ok(Outcome::Unwanted)
     }
 
     /// Copies until next to nothing is missing, and the controller knows that the partition will be
@@ -222,10 +249,9 @@ impl Mover {
         job: Move,
         target: Uuid,
         copy: &mut Relocation,
-        has_told: &mut bool,
+        telling: &mut Telling,
     ) -> Result<bool, StoreFault> {
         let id = held.partition.id();
-        let mut telling: Option<oneshot::Receiver<()>> = None;
         loop {
             if !self.is_wanted(held, job) {
                 return Ok(false);
@@ -235,12 +261,12 @@ impl Mover {
                 self.world.clock.sleep_until(until.min(now + LOOK_EVERY)).await;
                 continue;
             }
-            let progress = copy.advance(PIECE_BYTES).await?;
+            let progress = copy.advance(Relocation::PIECE_BYTES).await?;
             self.moves.progress(id, job, copy);
             match progress {
                 Progress::Copied(bytes) => {
                     self.context.throttles.moves.record(now, bytes.into());
-                    if copy.missing_bytes() > PIECE_BYTES.into() {
+                    if copy.missing_bytes() > Relocation::PIECE_BYTES.into() {
                         continue;
                     }
                 }
@@ -250,19 +276,31 @@ impl Mover {
                     continue;
                 }
             }
-            *has_told = true;
-            let answer = telling.get_or_insert_with(|| self.tell(id, target));
-            match timeout(&*self.world.clock, now + LOOK_EVERY, answer).await {
+            if self.has_told(id, target, telling).await {
+                copy.sync().await?;
                 // Its topic may have been deleted: to the controller, too, that is an answer.
-                Ok(Ok(())) => return Ok(self.is_wanted(held, job)),
-                // Told otherwise since, or the node is stopping.
-                Ok(Err(_)) => {
-                    telling = None;
-                    self.world.clock.sleep(LOOK_EVERY).await;
-                }
-                Err(_) => {}
+                return Ok(self.is_wanted(held, job));
             }
         }
+    }
+
+    /// Whether the controller knows where the partition will be. Returns after a while in any case.
+    async fn has_told(&self, id: TopicIdPartition, target: Uuid, telling: &mut Telling) -> bool {
+        if matches!(telling, Telling::Nothing) {
+            *telling = Telling::Asked(self.tell(id, target));
+        }
+        let Telling::Asked(answer) = telling else { return true };
+        let until = self.world.clock.now().instant + LOOK_EVERY;
+        match timeout(&*self.world.clock, until, answer).await {
+            Ok(Ok(())) => *telling = Telling::Known,
+            // Told otherwise since, or the node is stopping.
+            Ok(Err(_)) => {
+                self.world.clock.sleep(LOOK_EVERY).await;
+                *telling = Telling::Asked(self.tell(id, target));
+            }
+            Err(_) => {}
+        }
+        matches!(telling, Telling::Known)
     }
 
     /// Nobody has thought better of it, and the partition is still here.
@@ -294,12 +332,6 @@ impl Mover {
         let _ = self.assignments.send(Assignment { partition, directory, told: Some(told) });
         answer
     }
-}
-
-/// It went offline with the directory that it has just left: only as long as the controller takes it
-/// to lie there does somebody else lead it.
-fn is_lost(partition: &Partition, left: &Dir) -> bool {
-    partition.view().is_offline && !left.is_usable()
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
@@ -42,7 +41,7 @@ mod waiters;
 
 pub(crate) use append::{Deleting, Ordered};
 pub(crate) use follow::FollowerFetch;
-pub(crate) use moved::Arrival;
+pub(crate) use moved::{Arrival, Arrived};
 pub(crate) use read::{FetchRead, FetchRefusal, ReadAt};
 pub(crate) use upkeep::RetiredSegments;
 pub(crate) use waiters::{FetchWaiter, Subscription};
@@ -142,7 +141,7 @@ enum Chore {
     /// Cut off what the leader does not have.
     Cut,
     /// The rest of the way into another directory.
-    Move(Box<Arrival>, oneshot::Sender<Result<Option<PathBuf>, StoreFault>>),
+    Move(Box<Arrival>, oneshot::Sender<Result<Arrived, StoreFault>>),
     /// Go on after a full disk.
     Resume,
     Close(oneshot::Sender<Result<(), StoreFault>>),

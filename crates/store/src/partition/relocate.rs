@@ -21,6 +21,10 @@ use crate::format::names::{FileKind, OffsetFile};
 use crate::format::{leader_epochs, partition_metadata};
 use crate::health::DirState;
 
+/// What is copied while no append is under way; what is more is copied before, see
+/// [`Relocation::complete`].
+const REST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// See the module text.
 pub struct Relocation {
     source: Arc<PartitionStore>,
@@ -79,6 +83,9 @@ impl PartitionStore {
 }
 
 impl Relocation {
+    /// A good size for what is copied at once.
+    pub const PIECE_BYTES: u32 = 1024 * 1024;
+
     pub(crate) async fn begin(
         source: Arc<PartitionStore>,
         target: Arc<Shared>,
@@ -89,6 +96,18 @@ impl Relocation {
         let relocation = Self { source, target, path, generation, segments, upto };
         relocation.make_dir().await?;
         Ok(relocation)
+    }
+
+    /// Makes durable what is copied of the segment that grows, so that [`Relocation::complete`] need
+    /// not.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn sync(&self) -> Result<()> {
+        let Some((base_offset, copied)) = self.segments.last_key_value() else { return Ok(()) };
+        let synced = copied.file.sync().await;
+        let path = self.file_path(OffsetFile::live(*base_offset, FileKind::Log));
+        self.target.judge(synced.context("sync", &path))
     }
 
     /// Everything before this offset is copied.
@@ -129,13 +148,24 @@ impl Relocation {
     }
 
     /// Brings the copy to the last byte and makes it durable. Nothing may be written to the
-    /// partition meanwhile.
+    /// partition meanwhile, so this is for a small rest: false when there is more, because much was
+    /// written since the copy last advanced, or the log was cut.
     ///
     /// # Errors
     /// When a disk refuses.
-    pub async fn complete(&mut self, epochs: &[EpochStart]) -> Result<()> {
+    pub async fn complete(&mut self, epochs: &[EpochStart]) -> Result<bool> {
+        let is_same = self.source.state().generation == self.generation;
+        if !is_same || self.missing_bytes() > REST_BYTES_MAX {
+            return Ok(false);
+        }
         self.source.write_pending_indexes().await?;
-        while matches!(self.advance(u32::MAX).await?, Progress::Copied(_)) {}
+        loop {
+            match self.advance(Self::PIECE_BYTES).await? {
+                Progress::Copied(_) => {}
+                Progress::Whole => break,
+                Progress::Waits => return Ok(false),
+            }
+        }
         self.check_whole()?;
         let active = self.segments.last_key_value().map(|(base_offset, _)| *base_offset);
         if let Some(active) = active {
@@ -149,7 +179,8 @@ impl Relocation {
         self.target.judge(written)?;
         self.upto = self.source.end();
         let synced = self.target.io.sync_dir(&self.path).await;
-        self.target.judge(synced)
+        self.target.judge(synced)?;
+        Ok(true)
     }
 
     /// Gives the copy the partition's name. From here on it is the partition, whatever happens: a

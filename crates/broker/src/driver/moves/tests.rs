@@ -7,6 +7,7 @@ use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpaw
 use strandline_types::PartitionId;
 
 use super::*;
+use crate::dirs::Dir;
 use crate::driver::testing::Node;
 
 const A: Uuid = Uuid::from_u128(0xa);

@@ -17,20 +17,27 @@ pub(crate) struct Arrival {
     pub(crate) unique: Uuid,
 }
 
+/// What became of it.
+pub(crate) enum Arrived {
+    /// The old files have this path, for somebody to remove. `None` when a disk refused too late to
+    /// stay: the partition has moved, and is offline, because the old directory still has its name.
+    There(Option<PathBuf>),
+    /// More is to be copied than appends may wait for.
+    NotYet(Box<Relocation>),
+}
+
 impl Partition {
     /// A copy is being made there, or is not any more.
     pub(crate) fn set_moves_to(&self, dir: Option<DirIndex>) {
         self.shown_mut().moves_to = dir;
     }
 
-    /// Puts the copy in the place of the files; gives where those are, for somebody to remove. What
-    /// the copy lacks is added while no append is under way: those that come meanwhile are written to
-    /// the copy. `None` when a disk refused too late to stay: the partition has moved, and is offline,
-    /// because the old directory still has its name.
+    /// Puts the copy in the place of the files. The little that it lacks is added while no append is
+    /// under way: those that come meanwhile are written to the copy.
     ///
     /// # Errors
     /// When a disk refuses, or the partition is offline or closed: then everything is as it was.
-    pub(crate) async fn move_to(&self, arrival: Arrival) -> Result<Option<PathBuf>, StoreFault> {
+    pub(crate) async fn move_to(&self, arrival: Arrival) -> Result<Arrived, StoreFault> {
         let (sender, moved) = oneshot::channel();
         let after = {
             let mut core = self.core();
@@ -43,12 +50,14 @@ impl Partition {
 
     /// Holds the token. Until the copy has its name the old files are the partition; the new
     /// directory's checkpoints speak of it before it has, so that a crash finds both together.
-    pub(super) async fn arrive(&self, arrival: Arrival) -> Result<Option<PathBuf>, StoreFault> {
+    pub(super) async fn arrive(&self, arrival: Arrival) -> Result<Arrived, StoreFault> {
         let Arrival { mut copy, dir, unique } = arrival;
         let _files = self.files.lock().await;
         self.check_may_arrive()?;
         let epochs = self.with_log(|log| log.epochs().entries().to_vec());
-        copy.complete(&epochs).await?;
+        if !copy.complete(&epochs).await? {
+            return Ok(Arrived::NotYet(Box::new(copy)));
+        }
         let (written, checkpointed) = oneshot::channel();
         // Without a receiver the node is stopping.
         let _ = self.context.checkpoints.send(CheckpointWanted { dir, written });
@@ -72,11 +81,11 @@ impl Partition {
             Ok(path) => {
                 // There is room here, perhaps, and nobody else will say so.
                 self.resume();
-                Ok(Some(path))
+                Ok(Arrived::There(Some(path)))
             }
             Err(fault) => {
                 self.fault(&fault);
-                Ok(None)
+                Ok(Arrived::There(None))
             }
         }
     }

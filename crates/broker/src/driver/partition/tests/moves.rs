@@ -1,7 +1,7 @@
 //! A partition moves from one log directory to another.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use strandline_store::format::names::{deleted_dir_name, future_dir_name, stray_dir_name};
 use strandline_store::{DirState, Progress, Relocation};
@@ -20,9 +20,13 @@ struct Moving {
 
 impl Moving {
     async fn begin() -> Self {
+        Self::with(small()).await
+    }
+
+    async fn with(config: LogConfig) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let from = Node::open(&home.path().join("a"), small()).await;
-        let to = Node::open(&home.path().join("b"), small()).await;
+        let from = Node::open(&home.path().join("a"), config.clone()).await;
+        let to = Node::open(&home.path().join("b"), config).await;
         let partition = from.create().await;
         for value in 0..10 {
             from.put(&partition, &[&value.to_string()]).await.unwrap();
@@ -40,6 +44,14 @@ impl Moving {
 
     async fn arrival(&self) -> Arrival {
         Arrival { copy: self.copy().await, dir: DirIndex::at(1), unique: UNIQUE }
+    }
+
+    /// Where the old files are, if the old directory has lost its name.
+    async fn arrive(&self, arrival: Arrival) -> Option<PathBuf> {
+        match self.partition.move_to(arrival).await.unwrap() {
+            Arrived::There(old) => old,
+            Arrived::NotYet(_) => panic!("there was next to nothing to copy"),
+        }
     }
 
     /// Whether the partition has its name in the old directory and in the new one.
@@ -62,8 +74,8 @@ async fn an_append_is_acknowledged_in_the_new_directory_only_when_the_old_one_ha
         moving.from.put(&moving.partition, &["10"]).await.unwrap();
         assert_eq!(moving.is_named(), (false, true));
     };
-    let (old, ()) = tokio::join!(moving.partition.move_to(arrival), acknowledged);
-    assert!(old.unwrap().unwrap().exists(), "its files go later");
+    let (old, ()) = tokio::join!(moving.arrive(arrival), acknowledged);
+    assert!(old.unwrap().exists(), "its files go later");
     assert_eq!(moving.partition.dir(), DirIndex::at(1));
     moving.holds(11).await;
 }
@@ -74,7 +86,7 @@ async fn a_partition_whose_old_directory_keeps_its_name_is_offline() {
     let arrival = moving.arrival().await;
     let in_the_way = moving.home.path().join("a").join(deleted_dir_name(&name(), UNIQUE));
     fs::create_dir_all(in_the_way.join("full")).unwrap();
-    assert_eq!(moving.partition.move_to(arrival).await.unwrap(), None);
+    assert_eq!(moving.arrive(arrival).await, None);
     assert_eq!(moving.is_named(), (true, true));
     let refused = moving.from.put(&moving.partition, &["10"]).await;
     assert_eq!(refused, Err(ErrorCode::KAFKA_STORAGE_ERROR));
@@ -96,7 +108,7 @@ async fn what_lies_where_a_partition_moves_to_is_put_aside() {
     let new_dir = moving.to.dir.path();
     fs::create_dir(new_dir.join("orders-0")).unwrap();
     fs::write(new_dir.join("orders-0").join("of whoever"), "").unwrap();
-    moving.partition.move_to(arrival).await.unwrap().unwrap();
+    moving.arrive(arrival).await.unwrap();
     assert!(new_dir.join(stray_dir_name(&name(), UNIQUE)).join("of whoever").exists());
     assert_eq!((moving.is_named(), moving.to.dir.state()), ((false, true), DirState::Online));
     moving.holds(10).await;
@@ -127,7 +139,7 @@ async fn a_reader_that_came_before_the_move_finds_the_records_after_it() {
         }));
         let moved = async {
             has_entered.await.expect("it opens a file");
-            let old = moving.partition.move_to(arrival).await.unwrap().unwrap();
+            let old = moving.arrive(arrival).await.unwrap();
             fs::remove_dir_all(old).unwrap();
             go_on.send(()).unwrap();
         };
@@ -139,4 +151,22 @@ async fn a_reader_that_came_before_the_move_finds_the_records_after_it() {
         let (found, ()) = tokio::join!(reads, moved);
         assert_eq!(found, expected, "{reading}");
     }
+}
+
+#[tokio::test]
+async fn appends_do_not_wait_for_a_large_rest() {
+    let moving = Moving::with(LogConfig::default()).await;
+    let mut arrival = moving.arrival().await;
+    let large = "x".repeat(900_000);
+    for _ in 0..20 {
+        moving.from.put(&moving.partition, &[&large]).await.unwrap();
+    }
+    let Ok(Arrived::NotYet(mut copy)) = moving.partition.move_to(arrival).await else {
+        panic!("18 MB were copied while no append could be written");
+    };
+    assert_eq!(moving.is_named(), (true, false));
+    while copy.advance(Relocation::PIECE_BYTES).await.unwrap() != Progress::Whole {}
+    arrival = Arrival { copy: *copy, dir: DirIndex::at(1), unique: UNIQUE };
+    moving.arrive(arrival).await.unwrap();
+    assert_eq!(moving.from.read(&moving.partition, 0).await.unwrap().len(), 30, "all of them");
 }
