@@ -2,18 +2,28 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+mod faulty;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{DIR_NAME, Node, Options, open_dir, partition, values};
-use strandline_store::{LogDir, Progress, Relocation, StoreFault};
+use common::{DIR_NAME, Node, Options, io, open_dir, partition, values};
+use faulty::{Fault, FaultyDisk};
+use strandline_ports::real::WriteBudget;
+use strandline_store::{
+    DirState, Io, LogDir, LogDirOptions, OpenFiles, Progress, Relocation, StoreFault, TailCache,
+};
 use strandline_types::{Offset, Uuid};
 
 /// A partition of so many records, and a copy of it that has been begun.
 async fn begun(home: &Path, records: usize, options: Options) -> (Node, LogDir, Relocation) {
-    let mut node = Node::create(&home.join("from"), options).await;
+    let node = Node::create(&home.join("from"), options).await;
+    begun_with(home, records, node).await
+}
+
+async fn begun_with(home: &Path, records: usize, mut node: Node) -> (Node, LogDir, Relocation) {
     for some in values(0, records, 100).chunks(3) {
         node.append_values(some, 1000).await;
     }
@@ -107,4 +117,26 @@ async fn a_log_that_is_cut_while_it_is_copied_ends_no_move() {
     while copy.advance(100_000).await.unwrap() != Progress::Whole {}
     assert!(copy.complete(node.log.epochs().entries()).await.unwrap());
     assert_eq!((copy.upto(), copy.missing_bytes()), (node.log.log_end(), 0));
+}
+
+#[tokio::test]
+async fn a_partition_moves_away_from_a_disk_without_a_byte_left() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let io = Io { disk: Arc::new(disk.clone()), ..io(WriteBudget::default()) };
+    let shared = LogDirOptions {
+        open_files: Arc::new(OpenFiles::new(100)),
+        tail_cache: Arc::new(TailCache::new(0)),
+    };
+    let dir = LogDir::open(io, &home.path().join("from"), shared).await.unwrap();
+    let node = Node::create_in(dir, Options::default()).await;
+    let (mut node, target, mut copy) = begun_with(home.path(), 15, node).await;
+    disk.fail(Fault::WriteHalf(ErrorKind::StorageFull));
+    assert!(copy.complete(node.log.epochs().entries()).await.unwrap());
+    assert_eq!((node.dir.state(), target.state()), (DirState::Full, DirState::Online));
+    node.store = copy.take_over(&partition(), Uuid::from_u128(5)).await.unwrap();
+    node.append_values(&values(15, 1, 100), 2000).await;
+    let expected: Vec<_> =
+        values(0, 16, 100).into_iter().enumerate().map(|(i, it)| (i as i64, it)).collect();
+    assert_eq!(node.read_all(u32::MAX).await, expected);
 }

@@ -1,5 +1,5 @@
 //! The real disk with failures on demand.
-#![allow(unreachable_pub, reason = "a module of a test")]
+#![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
 
 use std::io;
 use std::os::fd::BorrowedFd;
