@@ -133,6 +133,14 @@ async fn a_scrape() {
             kafka_server_replicamanager_underminisrpartitioncount 0
             kafka_server_replicamanager_atminisrpartitioncount 2
             kafka_server_replicamanager_reassigningpartitions 0
+            kafka_server_brokertopicmetrics_replicationbytesin_total 0
+            kafka_server_brokertopicmetrics_replicationbytesout_total 0
+            kafka_server_brokertopicmetrics_reassignmentbytesin_total 0
+            kafka_server_brokertopicmetrics_reassignmentbytesout_total 0
+            kafka_server_replicamanager_isrshrinks_total 0
+            kafka_server_replicamanager_isrexpands_total 0
+            kafka_server_replicamanager_failedisrupdates_total 0
+            kafka_server_replicafetchermanager_maxlag{clientid="Replica"} 0
             kafka_log_log_size{topic="t",partition="0"} 97
             kafka_log_log_size{topic="t",partition="1"} 97
             kafka_log_log_logstartoffset{topic="t",partition="0"} 0

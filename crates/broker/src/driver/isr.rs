@@ -83,11 +83,11 @@ impl IsrProposals {
             for answer in topic.partitions {
                 let partition = PartitionId(answer.partition_index);
                 let id = TopicIdPartition { topic_id: topic.topic_id, partition };
-                if let Outcome::Answered(answer) = outcome(answer) {
-                    again.remove(&id);
-                    if let Some(held) = self.partitions.get(id) {
-                        held.partition.isr_answered(answer);
-                    }
+                if let Outcome::Answered(answer) = outcome(answer)
+                    && let Some(proposal) = again.remove(&id)
+                    && let Some(held) = self.partitions.get(id)
+                {
+                    held.partition.isr_answered(proposal.change, answer);
                 }
             }
         }

@@ -5,6 +5,7 @@
 //! far in one vectored append, feeds the outcome back, and answers by ticket. Readers look at a
 //! published [`View`] and never take the lock.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -65,6 +66,8 @@ pub(crate) struct IsrProposal {
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) partition_epoch: i32,
     pub(crate) in_sync: Vec<IsrMember>,
+    /// Whether it has more or fewer members than the one that holds.
+    pub(crate) change: Ordering,
 }
 
 /// The checkpoints of a directory are to be written, because a partition will go back behind what
@@ -267,7 +270,9 @@ impl Partition {
         self.step(Event::Configured { replica, log });
     }
 
-    pub(crate) fn isr_answered(&self, answer: IsrAnswer) {
+    pub(crate) fn isr_answered(&self, proposed: Ordering, answer: IsrAnswer) {
+        let is_taken = matches!(answer, IsrAnswer::Committed { .. });
+        self.context.metrics.replication.isr_proposal_answered(proposed, is_taken);
         self.step(Event::IsrAnswered(answer));
     }
 
@@ -339,12 +344,14 @@ impl Partition {
                     after.deletes.extend(waiting.map(|sender| (sender, answer)));
                 }
                 Effect::AlterIsr { leader_epoch, partition_epoch, in_sync } => {
+                    let change = in_sync.len().cmp(&core.replica.in_sync().len());
                     // Without a receiver the node is stopping.
                     let _ = self.context.isr_proposals.send(IsrProposal {
                         partition: self.id,
                         leader_epoch,
                         partition_epoch,
                         in_sync,
+                        change,
                     });
                 }
             }

@@ -7,6 +7,7 @@
 
 mod durations;
 mod endpoint;
+mod replication;
 mod requests;
 mod scrape;
 mod table;
@@ -21,6 +22,7 @@ use strandline_types::Instant;
 
 use durations::Durations;
 pub(crate) use endpoint::Endpoint;
+use replication::Replication;
 use requests::Requests;
 pub(crate) use scrape::Scrape;
 pub(crate) use traffic::Traffic;
@@ -44,6 +46,7 @@ impl Counter {
 pub(crate) struct Metrics {
     /// Of all topics together; each partition has its own besides.
     pub(crate) traffic: Traffic,
+    pub(crate) replication: Replication,
     pub(crate) requests: Requests,
     pub(crate) flushes: Flushes,
     listeners: Vec<Arc<ListenerMetrics>>,

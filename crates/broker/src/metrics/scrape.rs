@@ -5,10 +5,11 @@ use std::iter;
 use std::sync::Arc;
 
 use strandline_metadata::Image;
-use strandline_types::NodeId;
+use strandline_types::{NodeId, TopicPartition};
 use strandline_wire::messages::ApiKey;
 
 use super::durations::Durations;
+use super::replication;
 use super::requests::OfApi;
 use super::table::{self, Metric};
 use super::text::{Family, Text};
@@ -53,6 +54,7 @@ impl Scrape {
             self.traffic(&mut text, &partitions);
             let unopened = self.handles.partitions.offline_count();
             replicas(&mut text, &image, &partitions, unopened);
+            self.replication(&mut text, &partitions);
             logs(&mut text, &partitions);
             let applied = image.offset.map_or(-1, |offset| offset.get());
             text.single(&table::LAST_APPLIED_OFFSET, applied);
@@ -74,6 +76,20 @@ impl Scrape {
                 let topic = &of_topic[0].partition.name().topic;
                 family.sample(&[("topic", topic)], values.sum::<u64>());
             }
+        }
+    }
+
+    fn replication(&self, text: &mut Text, partitions: &[Held]) {
+        for series in replication::SERIES {
+            text.single(series.0, self.handles.metrics.replication.value(series));
+        }
+        let lagging = |held: &Held| Some((held.partition.name().clone(), held.partition.lag()?));
+        let lags: Vec<_> = partitions.iter().filter_map(lagging).collect();
+        let most = lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default();
+        text.family(&table::MAX_LAG).sample(&[("clientid", &"Replica")], most);
+        let mut family = text.family(&table::FETCHER_LAG);
+        for (TopicPartition { topic, partition }, lag) in &lags {
+            family.sample(&[("topic", topic), ("partition", partition)], *lag);
         }
     }
 

@@ -56,6 +56,15 @@ metrics! {
     FAILED_FETCH_REQUESTS: Counter "kafka_server_brokertopicmetrics_failedfetchrequests_total"
         "Of those, how many failed for no ordinary reason.";
 
+    REPLICATION_BYTES_IN: Counter "kafka_server_brokertopicmetrics_replicationbytesin_total"
+        "Bytes of record batches copied from leaders.";
+    REPLICATION_BYTES_OUT: Counter "kafka_server_brokertopicmetrics_replicationbytesout_total"
+        "Bytes of record batches given to followers.";
+    REASSIGNMENT_BYTES_IN: Counter "kafka_server_brokertopicmetrics_reassignmentbytesin_total"
+        "Of those copied, what came to replicas that a reassignment adds.";
+    REASSIGNMENT_BYTES_OUT: Counter "kafka_server_brokertopicmetrics_reassignmentbytesout_total"
+        "Of those given, what went to replicas that a reassignment adds.";
+
     REQUESTS: Counter "kafka_network_requestmetrics_requests_total"
         "Requests, by API and version.";
     TOTAL_TIME: Summary "kafka_network_requestmetrics_totaltimems"
@@ -97,6 +106,17 @@ metrics! {
         "Partitions led here with just as many replicas in sync as acks=all needs.";
     REASSIGNING: Gauge "kafka_server_replicamanager_reassigningpartitions"
         "Partitions led here that are moving.";
+
+    ISR_SHRINKS: Counter "kafka_server_replicamanager_isrshrinks_total"
+        "How often leaders on this node have put replicas out of their ISR.";
+    ISR_EXPANDS: Counter "kafka_server_replicamanager_isrexpands_total"
+        "How often leaders on this node have taken replicas into their ISR.";
+    FAILED_ISR_UPDATES: Counter "kafka_server_replicamanager_failedisrupdates_total"
+        "Proposals for an ISR that the controller refused.";
+    MAX_LAG: Gauge "kafka_server_replicafetchermanager_maxlag"
+        "Most offsets that a replica on this node lacks of what its leader said is committed.";
+    FETCHER_LAG: Gauge "kafka_server_fetcherlagmetrics_consumerlag"
+        "Offsets that a replica on this node lacks of what its leader said is committed.";
 
     LOG_SIZE: Gauge "kafka_log_log_size" "Bytes of a partition's log.";
     LOG_START_OFFSET: Gauge "kafka_log_log_logstartoffset" "First offset that can be read.";

@@ -19,9 +19,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use strandline_config::ReplicaSelector;
+use strandline_metadata::Image;
 use strandline_replica::{Isolation, Reader, View};
 use strandline_store::Records as StoredRecords;
-use strandline_types::{BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset};
+use strandline_types::{
+    BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset, TopicIdPartition,
+};
 use strandline_wire::Chunk;
 use strandline_wire::messages::fetch_request::FetchPartition;
 use strandline_wire::messages::fetch_response::{
@@ -95,7 +98,7 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
             }
         }
     }
-    read.count(cx, follower.is_some());
+    read.count(cx, follower.map(|(follower, _)| follower));
     let answers = read.partitions.into_iter().map(|it| (it.wanted, it.answer)).collect();
     let (session_id, answers) = sessions.conclude(cx.now.instant, cx.version, plan, answers);
     Ok(respond(cx, session_id, answers))
@@ -193,15 +196,19 @@ impl ReadAll {
     }
 
     /// Counts what is given away.
-    fn count(&self, cx: &Cx, to_follower: bool) {
+    fn count(&self, cx: &Cx, follower: Option<NodeId>) {
+        let follower = follower.map(|follower| (follower, cx.image()));
         for it in &self.partitions {
             let bytes = it.answer.records.len() as u64;
             let (Some((partition, _)), 1..) = (&it.partition, bytes) else { continue };
-            if to_follower {
-                partition.gave(bytes);
-            } else {
-                partition.traffic().bytes_out.add(bytes);
-                cx.handles.metrics.traffic.bytes_out.add(bytes);
+            match &follower {
+                Some((follower, image)) => {
+                    partition.gave(bytes, is_added(image, partition.id(), *follower));
+                }
+                None => {
+                    partition.traffic().bytes_out.add(bytes);
+                    cx.handles.metrics.traffic.bytes_out.add(bytes);
+                }
             }
         }
     }
@@ -338,6 +345,12 @@ fn follower_fetch(
         log_start: Offset(wants.log_start_offset),
         log_end: Offset(wants.fetch_offset),
     }
+}
+
+/// Whether a reassignment brings the partition to this follower.
+fn is_added(image: &Image, partition: TopicIdPartition, follower: NodeId) -> bool {
+    let assigned = image.topics.partition(partition.topic_id, partition.partition);
+    assigned.is_some_and(|it| it.adding_replicas.contains(&follower))
 }
 
 /// For ever, without an end.

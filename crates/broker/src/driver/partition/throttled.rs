@@ -7,11 +7,12 @@ use strandline_types::{Instant, NodeId};
 
 use super::Partition;
 
-/// On which side this node's replica is throttled.
+/// On which side this node's replica is throttled, and whether a reassignment brings it here.
 #[derive(Default)]
 pub(super) struct Throttled {
     as_leader: AtomicBool,
     as_follower: AtomicBool,
+    is_added: AtomicBool,
 }
 
 impl Partition {
@@ -30,8 +31,14 @@ impl Partition {
         (!self.core().replica.in_sync().contains(&follower)).then_some(until)
     }
 
-    /// A follower was given records.
-    pub(crate) fn gave(&self, bytes: u64) {
+    /// A reassignment adds this node's replica.
+    pub(crate) fn set_added(&self, is_added: bool) {
+        self.throttled.is_added.store(is_added, Ordering::Relaxed);
+    }
+
+    /// A follower was given records, perhaps one that a reassignment adds.
+    pub(crate) fn gave(&self, bytes: u64, is_added: bool) {
+        self.context.metrics.replication.gave(bytes, is_added);
         if self.throttled.as_leader.load(Ordering::Relaxed) {
             self.context.throttles.leader.record(self.now().instant, bytes);
         }
@@ -47,8 +54,15 @@ impl Partition {
         (self.core().replica.lag() != Some(0)).then_some(until)
     }
 
+    /// How many offsets this follower lacks of what is committed, as far as it was told.
+    pub(crate) fn lag(&self) -> Option<u64> {
+        self.core().replica.lag()
+    }
+
     /// This follower was given records.
     pub(crate) fn took(&self, bytes: u64) {
+        let is_added = self.throttled.is_added.load(Ordering::Relaxed);
+        self.context.metrics.replication.took(bytes, is_added);
         if self.throttled.as_follower.load(Ordering::Relaxed) {
             self.context.throttles.follower.record(self.now().instant, bytes);
         }

@@ -4,6 +4,7 @@
 mod log_config;
 mod open;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -453,6 +454,7 @@ impl Replicas {
     }
 
     fn assign(&mut self, partition: &Partition, assigned: &PartitionImage, cluster: &Cluster) {
+        partition.set_added(assigned.adding_replicas.contains(&self.node_id));
         if assigned.leader == self.node_id {
             partition.become_leader(Leadership {
                 leader_epoch: assigned.leader_epoch,
@@ -507,6 +509,7 @@ impl Replicas {
             leader_epoch: assigned.leader_epoch,
             partition_epoch: assigned.partition_epoch,
             in_sync: in_sync.collect(),
+            change: Ordering::Equal,
         });
     }
 
