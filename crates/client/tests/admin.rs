@@ -84,6 +84,10 @@ fn configs_change_one_at_a_time() {
             entry.value.as_deref() == Some("60000") && entry.source == ConfigSource::Topic
         })
         .await;
+        let both = ["1", "2"]
+            .map(|value| (resource.clone(), vec![ConfigChange::set("retention.ms", value)]));
+        let twice = admin.alter_configs(&both, false).await.unwrap_err();
+        assert_eq!(twice.code(), Some(ErrorCode::INVALID_REQUEST));
         let bad = vec![ConfigChange::set("retention.ms", "soon")];
         let refused = admin.alter_configs(&[(resource, bad)], false).await.unwrap();
         assert_eq!(codes(&refused), [ErrorCode::INVALID_CONFIG]);

@@ -1,5 +1,7 @@
 //! Settings of topics, brokers and groups.
 
+use std::collections::BTreeSet;
+
 use strandline_wire::messages::{
     DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
     describe_configs_request::DescribeConfigsResource,
@@ -7,7 +9,7 @@ use strandline_wire::messages::{
     incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
 };
 
-use strandline_types::NodeId;
+use strandline_types::{ErrorCode, NodeId};
 
 use super::{Admin, PerItem};
 use crate::error::{ClientError, Refusal};
@@ -228,13 +230,20 @@ impl Admin {
         Ok(results)
     }
 
-    /// Changes only what is named (KIP-339).
+    /// Changes only what is named (KIP-339). Each resource is named once: of one that is named twice
+    /// the controller might take some changes, and refuse others.
     pub async fn alter_configs(
         &self,
         changes: &[(ConfigResource, Vec<ConfigChange>)],
         validate_only: bool,
     ) -> Result<PerItem<ConfigResource, ()>, ClientError> {
         let resources: Vec<_> = changes.iter().map(|(resource, _)| resource.clone()).collect();
+        let mut named = BTreeSet::new();
+        if let Some(twice) = resources.iter().find(|it| !named.insert(*it)) {
+            let message = Some("named twice in one request".to_owned());
+            let refusal = Refusal { code: ErrorCode::INVALID_REQUEST, message };
+            return Err(ClientError::refused(twice.name.as_str(), refusal));
+        }
         let mut results = Vec::new();
         for (node, resources) in by_node(&resources) {
             let mine = changes.iter().filter(|(resource, _)| resources.contains(&resource));

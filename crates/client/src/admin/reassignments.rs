@@ -1,8 +1,8 @@
 //! Partitions that move between brokers (KIP-455), and who leads them (KIP-460).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use strandline_types::{NodeId, PartitionId, TopicPartition};
+use strandline_types::{ErrorCode, NodeId, PartitionId, TopicPartition};
 use strandline_wire::messages::{
     AlterPartitionReassignmentsRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest,
     alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic},
@@ -14,6 +14,8 @@ use super::{Admin, PerItem};
 use crate::error::{ClientError, Refusal};
 
 const PREFERRED: i8 = 0;
+/// Since when controllers are told whether partitions may get more or fewer replicas (KIP-860).
+const RESIZING_VERSION_MIN: i16 = 1;
 
 /// A partition on its way to other brokers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,13 +70,17 @@ impl Admin {
 
     /// Sends partitions to the brokers named, the preferred leader first; `None` ends a move and
     /// takes it back. Unless `may_resize`, a target with more or fewer replicas than the partition
-    /// has is refused with `INVALID_REPLICATION_FACTOR` (KIP-860), by controllers that know of that.
+    /// has is refused with `INVALID_REPLICATION_FACTOR` (KIP-860). Controllers that do not know of
+    /// that are not sent such targets, as far as the brokers tell what the partitions have.
     pub async fn alter_partition_reassignments(
         &self,
         targets: &BTreeMap<TopicPartition, Option<Vec<NodeId>>>,
         may_resize: bool,
     ) -> Result<PerItem<TopicPartition, ()>, ClientError> {
+        let resized = if may_resize { BTreeSet::new() } else { self.resized(targets).await? };
         let partitions: Vec<TopicPartition> = targets.keys().cloned().collect();
+        let steady: Vec<TopicPartition> =
+            targets.keys().filter(|it| !resized.contains(it)).cloned().collect();
         let topic = |(name, indexes): (&str, Vec<PartitionId>)| ReassignableTopic {
             partitions: indexes
                 .into_iter()
@@ -93,15 +99,18 @@ impl Admin {
         };
         let response = self
             .client
-            .call_any(|version| AlterPartitionReassignmentsRequest {
-                timeout_ms: self.timeout_ms(),
-                allow_replication_factor_change: may_resize || version < 1,
-                topics: by_topic(&partitions).into_iter().map(topic).collect(),
-                ..Default::default()
+            .call_any(|version| {
+                let sent = if version < RESIZING_VERSION_MIN { &steady } else { &partitions };
+                AlterPartitionReassignmentsRequest {
+                    timeout_ms: self.timeout_ms(),
+                    allow_replication_factor_change: may_resize || version < RESIZING_VERSION_MIN,
+                    topics: by_topic(sent).into_iter().map(topic).collect(),
+                    ..Default::default()
+                }
             })
             .await?;
         ClientError::check("reassignments", response.error_code, response.error_message)?;
-        let mut results = Vec::new();
+        let mut results = BTreeMap::new();
         for topic in response.responses {
             results.extend(topic.partitions.into_iter().map(|partition| {
                 let index = PartitionId(partition.partition_index);
@@ -109,7 +118,39 @@ impl Admin {
                 (subject, Refusal::check(partition.error_code, partition.error_message))
             }));
         }
-        Ok(results)
+        for unsent in resized {
+            let refusal = Refusal::from(ErrorCode::INVALID_REPLICATION_FACTOR);
+            results.entry(unsent).or_insert(Err(refusal));
+        }
+        Ok(results.into_iter().collect())
+    }
+
+    /// Targets with another number of replicas than their partitions have, as the brokers tell it.
+    async fn resized(
+        &self,
+        targets: &BTreeMap<TopicPartition, Option<Vec<NodeId>>>,
+    ) -> Result<BTreeSet<TopicPartition>, ClientError> {
+        let sizes = targets.iter().filter_map(|(it, target)| Some((it, target.as_ref()?.len())));
+        let sizes: BTreeMap<&TopicPartition, usize> = sizes.collect();
+        if sizes.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let moving = self.list_partition_reassignments().await?;
+        let mut names: Vec<String> = sizes.keys().map(|it| it.topic.clone()).collect();
+        names.dedup();
+        let mut resized = BTreeSet::new();
+        for (name, topic) in self.describe_topics(&names).await? {
+            // What there is no more, the controller refuses.
+            for partition in topic.iter().flat_map(|it| &it.partitions) {
+                let it = TopicPartition { topic: name.clone(), partition: partition.index };
+                let adding = moving.get(&it).map_or(0, |moves| moves.adding.len());
+                let replicas = partition.replicas.len().saturating_sub(adding);
+                if sizes.get(&it).is_some_and(|size| *size != replicas) {
+                    resized.insert(it);
+                }
+            }
+        }
+        Ok(resized)
     }
 
     /// Has the first replica of each partition lead it. What it leads already is refused with

@@ -8,6 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use strandline_types::{ErrorCode, LeaderEpoch, Offset, Uuid};
 use strandline_wire::frame::{self, Incoming};
+use strandline_wire::messages::alter_partition_reassignments_response::{
+    ReassignablePartitionResponse, ReassignableTopicResponse,
+};
 use strandline_wire::messages::api_versions_response::ApiVersion;
 use strandline_wire::messages::fetch_response::{
     EpochEndOffset as FetchDivergence, FetchableTopicResponse, PartitionData,
@@ -22,8 +25,9 @@ use strandline_wire::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
 use strandline_wire::messages::{
-    ApiKey, ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest,
-    ListOffsetsResponse, Message, MetadataResponse, OffsetForLeaderEpochRequest,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ApiKey,
+    ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListPartitionReassignmentsResponse, Message, MetadataResponse, OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse, Records,
 };
 use strandline_wire::records::{BatchBuilder, BatchOptions, NewRecord};
@@ -49,6 +53,8 @@ pub(crate) struct Log {
     pub(crate) whole_refusal: ErrorCode,
     /// How often consumers fetched.
     pub(crate) fetches: u32,
+    /// Where the partition was sent, one by one.
+    pub(crate) reassigned: Vec<Vec<i32>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +146,10 @@ impl Session {
             ApiKey::ListOffsets => encoded(request, &self.list_offsets(request)),
             ApiKey::OffsetForLeaderEpoch => encoded(request, &self.ends_of_epochs(request)),
             ApiKey::Fetch => encoded(request, &self.fetch(request).await),
+            ApiKey::ListPartitionReassignments => {
+                encoded(request, &ListPartitionReassignmentsResponse::default())
+            }
+            ApiKey::AlterPartitionReassignments => encoded(request, &self.reassign(request)),
             other => panic!("the script has no {other}"),
         }
     }
@@ -154,6 +164,8 @@ impl Session {
         let partition = MetadataResponsePartition {
             leader_id: 1,
             leader_epoch: self.log.borrow().leader_epoch,
+            replica_nodes: vec![1],
+            isr_nodes: vec![1],
             ..Default::default()
         };
         let topic = MetadataResponseTopic {
@@ -163,6 +175,24 @@ impl Session {
             ..Default::default()
         };
         MetadataResponse { brokers: vec![broker], topics: vec![topic], ..Default::default() }
+    }
+
+    /// In the version before controllers were told what may change.
+    fn reassign(&self, request: &Incoming) -> AlterPartitionReassignmentsResponse {
+        let request: AlterPartitionReassignmentsRequest = request.decode().unwrap();
+        let partitions = request.topics.into_iter().flat_map(|topic| topic.partitions);
+        let sent: Vec<_> = partitions.filter_map(|it| it.replicas).collect();
+        let answers = sent.iter().map(|_| ReassignablePartitionResponse::default()).collect();
+        self.log.send_if_modified(|log| {
+            log.reassigned.extend(sent);
+            false
+        });
+        let topic = ReassignableTopicResponse {
+            name: TOPIC.into(),
+            partitions: answers,
+            ..Default::default()
+        };
+        AlterPartitionReassignmentsResponse { responses: vec![topic], ..Default::default() }
     }
 
     fn list_offsets(&self, request: &Incoming) -> ListOffsetsResponse {
@@ -265,11 +295,16 @@ fn api_versions() -> ApiVersionsResponse {
         ApiKey::ListOffsets,
         ApiKey::OffsetForLeaderEpoch,
         ApiKey::Fetch,
+        ApiKey::ListPartitionReassignments,
+        ApiKey::AlterPartitionReassignments,
     ];
     let api_keys = served.map(|api| ApiVersion {
         api_key: api.code(),
         min_version: api.versions().min,
-        max_version: api.versions().max,
+        max_version: match api {
+            ApiKey::AlterPartitionReassignments => 0,
+            _ => api.versions().max,
+        },
         ..Default::default()
     });
     ApiVersionsResponse { api_keys: api_keys.into(), ..Default::default() }
