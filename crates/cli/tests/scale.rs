@@ -9,13 +9,13 @@ mod node;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use local::{client, free_addresses};
-use node::{Node, Start};
+use local::{client, cluster_tool, free_addresses};
+use node::{Node, Start, eventually};
 use serde_json::Value;
 use strandline_client::Client;
 use strandline_client::admin::{Admin, NewTopic};
@@ -72,9 +72,8 @@ impl Cluster {
     }
 
     fn tool(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
-        command.args(["--json", "cluster"]).args(line.split(' '));
-        command.args(["--bootstrap", &self.bootstrap]).stdin(Stdio::null());
+        let mut command = cluster_tool(&self.bootstrap, line);
+        command.arg("--json");
         command
     }
 
@@ -220,6 +219,8 @@ async fn a_broker_joins_and_leaves_under_load() {
 
     let stopped = cluster.nodes.remove(&4).unwrap().stop();
     assert!(stopped.status.success(), "{stopped:?}");
+    // Whoever is asked may hear of its end a moment later.
+    eventually("it is fenced", || cluster.json("status")["brokers"][3]["state"] == "fenced");
     cluster.json("unregister 4");
     is_over.store(true, Ordering::Relaxed);
     let acked = producing.await.unwrap();

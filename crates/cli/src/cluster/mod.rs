@@ -34,7 +34,8 @@ pub(crate) struct ClusterArgs {
 pub(crate) enum ClusterVerb {
     /// Show brokers, quorum, partitions in trouble and what moves, and what to do about it
     ///
-    /// The same as `strandline cluster` alone. A partition is under-replicated while replicas are not
+    /// The same as `strandline cluster` alone. Without a controller it tells what the brokers know, after
+    /// 5 seconds. Its exit code is 0 whatever it has seen: machines read --json. A partition is under-replicated while replicas are not
     /// in sync, at its minimum when one more that fails stops producers with acks=all, and below it
     /// when they are stopped already.
     #[command(after_help = "Example:\n  strandline cluster status --bootstrap localhost:9092")]

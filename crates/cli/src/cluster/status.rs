@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strandline_client::admin::{ClusterNode, ConfigResource, Quorum, QuorumReplica};
-use strandline_client::{Admin, ClientError, Partition};
+use strandline_client::admin::{ClusterNode, ConfigResource, Quorum, QuorumReplica, Reassignment};
+use strandline_client::{Admin, Client, ClientError, Partition};
+use strandline_ports::{TimedOut, timeout};
 use strandline_types::{NodeId, TopicPartition};
 
 use super::progress::duration;
@@ -17,6 +18,8 @@ use crate::output::{Output, bytes, nodes, table};
 
 /// A person reads so many of many rows; machines get all.
 const ROWS_MAX: usize = 20;
+/// A controller that there is answers this soon.
+const CONTROLLER_PATIENCE: Duration = Duration::from_secs(5);
 /// How fast things move shows between two looks.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
@@ -72,7 +75,7 @@ impl Trouble {
 
 struct Status {
     view: View,
-    quorum: Result<Quorum, ClientError>,
+    controller: Controller,
     troubles: Vec<(Trouble, TopicPartition, Partition)>,
     /// Of what is on its way; none when nothing arrived between the two looks.
     bytes_per_second: Option<u64>,
@@ -83,14 +86,49 @@ pub(super) async fn run(admin: Admin, output: &Output) -> Result<ExitCode, Failu
     output.done(&status.text(), &status.json())
 }
 
+/// What only the controller knows, or why it is not known.
+struct Controller {
+    quorum: Result<Quorum, String>,
+    moving: Result<BTreeMap<TopicPartition, Reassignment>, String>,
+}
+
+impl Controller {
+    /// Brokers hold such questions until there is a controller, so they have a connection of their
+    /// own, and an end: what the brokers know themselves is told all the same.
+    async fn ask(aside: &Admin) -> Self {
+        let clock = aside.client().clock();
+        let deadline = clock.now().instant + CONTROLLER_PATIENCE;
+        let (quorum, moving) = tokio::join!(
+            timeout(&**clock, deadline, aside.describe_quorum()),
+            timeout(&**clock, deadline, aside.list_partition_reassignments()),
+        );
+        Self { quorum: known(quorum), moving: known(moving) }
+    }
+
+    fn moving(&self) -> BTreeMap<TopicPartition, Reassignment> {
+        self.moving.clone().unwrap_or_default()
+    }
+}
+
+fn known<T>(answer: Result<Result<T, ClientError>, TimedOut>) -> Result<T, String> {
+    match answer {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(TimedOut) => Err(format!("no answer within {} s", CONTROLLER_PATIENCE.as_secs())),
+    }
+}
+
 async fn look(admin: &Admin) -> Result<Status, ClientError> {
-    let mut view = View::take(admin).await?;
+    let client = admin.client();
+    let aside = Admin::new(Client::new(client.world().clone(), client.config().clone()));
+    let mut controller = Controller::ask(&aside).await;
+    let mut view = View::around(admin, controller.moving()).await?;
     let mut bytes_per_second = None;
     if !view.moving.is_empty() {
-        let (clock, before) = (admin.client().clock(), view.bytes_under_way());
+        let (clock, before) = (client.clock(), view.bytes_under_way());
         let began = clock.now().instant;
         clock.sleep(SECOND_LOOK).await;
-        view = View::take(admin).await?;
+        controller = Controller::ask(&aside).await;
+        view = View::around(admin, controller.moving()).await?;
         let arrived = before.saturating_sub(view.bytes_under_way());
         let seconds = clock.now().instant.since(began).as_secs_f64();
         bytes_per_second = Some((arrived as f64 / seconds) as u64).filter(|rate| *rate > 0);
@@ -105,8 +143,7 @@ async fn look(admin: &Admin) -> Result<Status, ClientError> {
         })
         .collect();
     troubles.sort_by(|left, right| (left.0, &left.1).cmp(&(right.0, &right.1)));
-    let quorum = admin.describe_quorum().await;
-    Ok(Status { view, quorum, troubles, bytes_per_second })
+    Ok(Status { view, controller, troubles, bytes_per_second })
 }
 
 /// `min.insync.replicas` of each topic.
@@ -199,9 +236,9 @@ impl Status {
     }
 
     fn quorum_text(&self) -> String {
-        let quorum = match &self.quorum {
+        let quorum = match &self.controller.quorum {
             Ok(quorum) => quorum,
-            Err(error) => return format!("quorum: unknown ({error})\n"),
+            Err(reason) => return format!("quorum: nobody leads that can be reached ({reason})\n"),
         };
         let with_lag = |it: &QuorumReplica| match quorum.lag(it) {
             0 => it.id.to_string(),
@@ -243,6 +280,9 @@ impl Status {
 
     fn moves_text(&self) -> String {
         let moving = &self.view.moving;
+        if let Err(reason) = &self.controller.moving {
+            return format!("moving: unknown ({reason})\n");
+        }
         if moving.is_empty() {
             return String::new();
         }
@@ -265,6 +305,9 @@ impl Status {
     /// What a person can do, the most urgent first.
     fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();
+        if let Err(reason) = &self.controller.quorum {
+            steps.push(format!("see whether a majority of the controllers is up, since nothing can change without one, and what is told here may be old: {reason}"));
+        }
         let offline = self.troubles.iter().filter(|(it, _, _)| *it == Trouble::Offline);
         let missed: BTreeSet<NodeId> = offline.flat_map(|(_, _, it)| it.replicas.clone()).collect();
         if !missed.is_empty() {
@@ -273,11 +316,9 @@ impl Status {
         }
         let (brokers, held) = (&self.view.cluster.nodes, self.held());
         steps.extend(brokers.iter().filter_map(|node| self.step_of(node, &held)));
-        if let Err(error) = &self.quorum {
-            steps.push(format!("see whether a majority of the controllers is up: {error}"));
-        }
-        let is_explained =
-            brokers.iter().any(|node| node.is_fenced) || !self.view.moving.is_empty();
+        let is_explained = brokers.iter().any(|node| node.is_fenced)
+            || !self.view.moving.is_empty()
+            || self.controller.quorum.is_err();
         if !self.troubles.is_empty() && !is_explained {
             steps.push("look at the logs of the brokers whose replicas are not in sync; they catch up by themselves when nothing keeps them".into());
         }
@@ -353,10 +394,10 @@ impl Status {
         json!({
             "clusterId": self.view.cluster.id,
             "brokers": brokers.collect::<Vec<_>>(),
-            "quorum": self.quorum.as_ref().ok().map(super::show::quorum_json),
+            "quorum": self.controller.quorum.as_ref().ok().map(super::show::quorum_json),
             "partitions": self.view.partitions().count(),
             "troubles": troubles.collect::<Vec<_>>(),
-            "moving": moving.collect::<Vec<_>>(),
+            "moving": self.controller.moving.as_ref().ok().map(|_| moving.collect::<Vec<_>>()),
             "bytesPerSecond": self.bytes_per_second,
             "next": self.steps(),
         })

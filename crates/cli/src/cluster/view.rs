@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strandline_client::admin::{ClusterDescription, ClusterNode, LogDir, Reassignment};
 use strandline_client::plan::{Place, Placed};
-use strandline_client::{Admin, ClientError, Partition, Topic};
+use strandline_client::{Admin, Channel, ClientError, Partition, Topic};
 use strandline_ports::timeout;
 use strandline_types::{NodeId, TopicPartition};
 
@@ -27,18 +27,31 @@ pub(super) struct View {
 
 impl View {
     pub(super) async fn take(admin: &Admin) -> Result<Self, ClientError> {
-        let cluster = admin.describe_cluster().await?;
         // Asked for first: of what arrives in between, the target is where it lies. The other way
         // round it would be taken to lie with the old replicas and the new.
         let moving = admin.list_partition_reassignments().await?;
+        Self::around(admin, moving).await
+    }
+
+    /// What brokers know by themselves, around what the controller has said is moving.
+    pub(super) async fn around(
+        admin: &Admin,
+        moving: BTreeMap<TopicPartition, Reassignment>,
+    ) -> Result<Self, ClientError> {
+        let cluster = admin.describe_cluster().await?;
         let mut topics = admin.list_topics().await?;
         topics.sort_by(|left, right| left.name.cmp(&right.name));
         let mut dirs = BTreeMap::new();
         for node in cluster.nodes.iter().filter(|node| !node.is_fenced) {
             let clock = admin.client().clock();
             let deadline = clock.now().instant + DIRS_PATIENCE;
-            // One that has just died is no reason to say nothing of the others.
-            if let Ok(Ok(found)) = timeout(&**clock, deadline, admin.log_dirs_of(node.id)).await {
+            let asked = async {
+                // Who has just died refuses at once, and is not tried again.
+                admin.client().connection(node.id, Channel::SHARED).await?;
+                admin.log_dirs_of(node.id).await
+            };
+            // That is no reason to say nothing of the others.
+            if let Ok(Ok(found)) = timeout(&**clock, deadline, asked).await {
                 dirs.insert(node.id, found.into_iter().filter_map(|(_, dir)| dir.ok()).collect());
             }
         }

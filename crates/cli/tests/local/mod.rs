@@ -1,10 +1,11 @@
-//! Addresses on this machine, and a client that is quick to ask again.
+//! Addresses on this machine, a client that is quick to ask again, and the tool.
 
 // Each test program uses a part of this.
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
 use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,14 @@ pub fn client(bootstrap: &str) -> Client {
     config.connection.request_timeout = Duration::from_secs(2);
     config.connection.connect_timeout = Duration::from_secs(1);
     Client::new(world(), config)
+}
+
+/// `strandline cluster …`.
+pub fn cluster_tool(bootstrap: &str, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+    command.arg("cluster").args(line.split(' ')).args(["--bootstrap", bootstrap]);
+    command.stdin(Stdio::null());
+    command
 }
 
 fn world() -> World {

@@ -42,13 +42,18 @@ impl Ports {
 pub struct Cluster {
     starts: Vec<Start>,
     pub nodes: Vec<Option<Node>>,
-    bootstrap: String,
+    pub bootstrap: String,
 }
 
 impl Cluster {
     pub fn start(home: &Path) -> Self {
+        Self::start_with(home, |_, start| start)
+    }
+
+    /// With further settings of each node.
+    pub fn start_with(home: &Path, more: impl Fn(usize, Start) -> Start) -> Self {
         let ports = Ports::free();
-        Self::start_behind(home, ports, ports, |_, start| start)
+        Self::start_behind(home, ports, ports, more)
     }
 
     /// Nodes that listen at `bound` and tell others to reach them at `told`.
