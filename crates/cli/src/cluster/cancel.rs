@@ -6,8 +6,8 @@ use serde_json::json;
 use strandline_client::Admin;
 use strandline_types::{ErrorCode, TopicPartition};
 
+use super::goal::Goal;
 use super::membership::set_cordon;
-use super::scale::Goal;
 use super::throttle;
 use super::view::View;
 use crate::connect::{failed, refused};

@@ -1,6 +1,7 @@
 //! `strandline cluster`: how the cluster is, and how it grows and shrinks.
 
 mod cancel;
+mod goal;
 mod membership;
 mod progress;
 mod scale;
@@ -17,8 +18,9 @@ use strandline_types::NodeId;
 use crate::connect::ConnectArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use goal::Goal;
 use membership::ControllersVerb;
-use scale::{Goal, ScaleArgs};
+use scale::ScaleArgs;
 
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -91,7 +93,8 @@ pub(crate) enum ClusterVerb {
     /// Cordons the broker, then moves each of its replicas to another one, the large ones spread
     /// evenly, racks respected, a few at a time. Each partition keeps its number of replicas, and no
     /// replica leaves before its successor is in sync. Ends when the broker holds nothing. It may be
-    /// stopped at any moment: what moves goes on by itself, and the same command goes on with the rest.
+    /// stopped at any moment: what moves goes on by itself, and the same command goes on with the rest. A
+    /// broker that starts anew meanwhile is waited for, as long as --timeout says.
     #[command(
         after_help = "Examples:\n  strandline cluster drain 4 --dry-run\n  strandline cluster drain 4\n  strandline cluster drain 4 --cancel"
     )]

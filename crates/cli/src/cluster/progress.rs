@@ -63,13 +63,22 @@ impl Progress {
         most.bytes = most.bytes.max(left.bytes);
         let total = (left.waiting + left.moving).max(most.waiting + most.moving);
         (most.waiting, most.moving) = (total, 0);
+        let line = self.line(now, left, total);
+        self.show(now, &line);
+    }
+
+    /// Shows what keeps the moves from going on.
+    pub(super) fn wait(&mut self, now: Instant, reason: &str) {
+        self.show(now, &format!("waiting: {reason}"));
+    }
+
+    fn show(&mut self, now: Instant, line: &str) {
         let is_due =
             self.is_terminal || self.told_at.is_none_or(|told| now.since(told) >= LINE_EVERY);
         if self.is_silent || !is_due {
             return;
         }
         self.told_at = Some(now);
-        let line = self.line(now, left, total);
         let _ = match self.is_terminal {
             true => write!(stderr(), "\r\x1b[K{line}").and_then(|()| stderr().flush()),
             false => writeln!(stderr(), "{line}"),

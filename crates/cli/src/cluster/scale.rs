@@ -2,19 +2,22 @@
 //!
 //! Nothing is remembered between two looks at the cluster: each look is planned anew, and a plan that
 //! is half carried out goes on where it stopped. So this process may end at any moment, and the next
-//! one goes on.
+//! one goes on. So does this one, when something is in its way that may pass: a broker that starts
+//! anew, a controller that has just been elected.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use strandline_client::admin::Reassignment;
-use strandline_client::plan::{self, Move};
-use strandline_client::{Admin, Partition};
+use strandline_client::plan::Move;
+use strandline_client::{Admin, ClientError, Partition};
+use strandline_ports::{TimedOut, timeout};
 use strandline_types::{ErrorCode, Instant, NodeId, TopicPartition};
 
+use super::goal::Goal;
 use super::progress::{Left, Progress};
 use super::view::View;
 use super::{cancel, membership, throttle};
@@ -26,14 +29,15 @@ use crate::signals::Signals;
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// A broker that lives is no further behind the controller.
 const BEHIND_MAX: Duration = Duration::from_secs(5);
-/// What cannot be planned so many times and once more is a fact.
-const OBJECTIONS_MAX: usize = 3;
+/// A broker may tell for so long of replicas that have left, and so leave no place for others. What
+/// cannot be planned after that is a fact.
+const OBJECTIONS_FOR: Duration = Duration::from_millis(1_200);
+/// A person is left without a word for so long.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// Once so much is on its way to one broker, no more is sent there.
 const UNDER_WAY_BYTES_MAX: u64 = 4 << 30;
 /// Kafka's controllers take 10,000 partitions in one request.
 const REQUEST_PARTITIONS_MAX: usize = 1_000;
-/// A person reads so many of many partitions.
-const NAMED_MAX: usize = 8;
 
 #[derive(Args, Debug)]
 pub(crate) struct ScaleArgs {
@@ -58,15 +62,6 @@ pub(crate) struct ScaleArgs {
     connect: ConnectArgs,
 }
 
-/// What the cluster should become.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Goal {
-    /// This broker holds nothing.
-    Empty(NodeId),
-    /// All brokers hold and lead as many.
-    Spread,
-}
-
 pub(super) fn run(goal: Goal, args: ScaleArgs, output: &Output) -> Result<ExitCode, Failure> {
     args.connect.administer(|admin| serve(admin, goal, &args, output))
 }
@@ -80,15 +75,13 @@ async fn serve(
     if args.cancel {
         return cancel::run(&admin, goal, output).await;
     }
-    let (view, plan) = look(&admin, goal, &mut Sent::default()).await?;
-    goal.check(&view)?;
+    let mut scaling = Scaling::new(admin, goal, args, output);
     if args.dry_run {
-        return show(&plan, output);
+        return show(&scaling.first_plan().await?, output);
     }
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new("cannot listen to signals").because(&error))?;
-    let mut scaling = Scaling::new(admin, goal, args, output);
-    match signals.unless_signalled(scaling.carry_out(view, plan)).await {
+    match signals.unless_signalled(scaling.carry_out()).await {
         Ok(done) => done,
         Err(stop) => {
             let command = goal.command();
@@ -104,114 +97,12 @@ async fn serve(
 /// by somebody else since.
 type Sent = BTreeMap<TopicPartition, (Vec<NodeId>, Instant)>;
 
-/// The cluster, and what has to move in it. A broker may tell of replicas that have just left, and so
-/// leave no place for others: what cannot be planned is looked at again.
-async fn look(admin: &Admin, goal: Goal, sent: &mut Sent) -> Result<(View, Vec<Move>), Failure> {
-    let mut objections = 0;
-    loop {
-        let mut view = View::take(admin).await.map_err(|error| failed(&goal.what(), &error))?;
-        let now = admin.client().clock().now().instant;
-        sent.extend(view.moving.iter().map(|(name, it)| (name.clone(), (it.target(), now))));
-        sent.retain(|_, (_, at)| now.since(*at) < BEHIND_MAX);
-        view.sent = sent.iter().map(|(name, (to, _))| (name.clone(), to.clone())).collect();
-        match goal.plan(&view) {
-            Ok(plan) => return Ok((view, plan)),
-            Err(objection) if objections == OBJECTIONS_MAX => {
-                return Err(goal.check(&view).err().unwrap_or(objection));
-            }
-            Err(_) => objections += 1,
-        }
-        admin.client().clock().sleep(LOOK_EVERY).await;
-    }
-}
-
-impl Goal {
-    /// Continues "cannot ".
-    fn what(self) -> String {
-        match self {
-            Self::Empty(node) => format!("empty broker {node}"),
-            Self::Spread => "rebalance the cluster".into(),
-        }
-    }
-
-    fn command(self) -> String {
-        match self {
-            Self::Empty(node) => format!("strandline cluster drain {node}"),
-            Self::Spread => "strandline cluster rebalance".into(),
-        }
-    }
-
-    /// What has to move that does not move yet.
-    fn plan(self, view: &View) -> Result<Vec<Move>, Failure> {
-        match self {
-            Self::Spread => Ok(plan::rebalance(&view.places(), &view.placed())),
-            Self::Empty(node) => plan::drain(&view.places(), &view.placed(), node)
-                .map_err(|stuck| no_place(node, &stuck)),
-        }
-    }
-
-    /// What should not even begin.
-    fn check(self, view: &View) -> Result<(), Failure> {
-        match self {
-            Self::Empty(node) if view.node(node).is_none() => Err(membership::unknown(node)),
-            Self::Empty(node) => check_leaders(view, node),
-            Self::Spread => Ok(()),
-        }
-    }
-
-    /// Moves under way that serve the goal.
-    pub(super) fn under_way(self, view: &View) -> Vec<TopicPartition> {
-        let serves = |(_, moves): &(&TopicPartition, &Reassignment)| match self {
-            Self::Empty(node) => moves.removing.contains(&node),
-            Self::Spread => true,
-        };
-        view.moving.iter().filter(serves).map(|(partition, _)| partition.clone()).collect()
-    }
-}
-
-/// Nobody can copy what nobody leads.
-fn check_leaders(view: &View, node: NodeId) -> Result<(), Failure> {
-    let is_stuck =
-        |(_, it): &(TopicPartition, &Partition)| it.replicas.contains(&node) && it.leader.is_none();
-    let stuck: Vec<String> = view
-        .partitions()
-        .filter(is_stuck)
-        .map(|(name, it)| format!("{name} has no leader; replicas {}", nodes(&it.replicas)))
-        .collect();
-    match stuck.is_empty() {
-        true => Ok(()),
-        false => Err(reasons(Failure::new(format!("cannot empty broker {node}")), &stuck)
-            .next("start the brokers that have these partitions, or delete their topics")),
-    }
-}
-
-fn no_place(node: NodeId, stuck: &[plan::Unplaceable]) -> Failure {
-    let texts: Vec<String> = stuck
-        .iter()
-        .map(|it| {
-            let (name, replicas, open) = (&it.partition, it.replicas, it.open_brokers);
-            let room = match it.without_room {
-                0 => String::new(),
-                count => format!(", {count} of them without room for it"),
-            };
-            format!(
-                "{name} has {replicas} replicas, and {open} other brokers take partitions{room}"
-            )
-        })
-        .collect();
-    reasons(
-        Failure::new(format!("cannot empty broker {node}: its replicas have no other place")),
-        &texts,
-    )
-    .next("start another broker, uncordon one, or give these topics fewer replicas")
-}
-
-fn reasons(failure: Failure, texts: &[String]) -> Failure {
-    let failure = texts.iter().take(NAMED_MAX).fold(failure, |it, text| it.reason(text));
-    match texts.len().checked_sub(NAMED_MAX) {
-        Some(more @ 1..) => failure.reason(format!("and {more} more")),
-        _ => failure,
-    }
+/// Why nothing came of a look at the cluster, and how long another may help.
+struct Setback {
+    failure: Failure,
+    patience: Duration,
+    /// Continues "waiting: ".
+    reason: String,
 }
 
 fn show(moves: &[Move], output: &Output) -> Result<ExitCode, Failure> {
@@ -253,6 +144,11 @@ struct Scaling<'a> {
     throttle: Option<u64>,
     output: &'a Output,
     progress: Progress,
+    /// How long to wait for what is away.
+    patience: Duration,
+    has_begun: bool,
+    /// Since when every look was a setback.
+    hindered_since: Option<Instant>,
     /// Partitions that this process has seen on their way.
     moved: BTreeSet<TopicPartition>,
     sent: Sent,
@@ -263,6 +159,11 @@ impl<'a> Scaling<'a> {
         let now = admin.client().clock().now().instant;
         let progress = Progress::new(now, output.is_json());
         let (parallel, throttle) = (args.parallel as usize, args.throttle);
+        // A person who only wants to see a plan is told at once what is in its way.
+        let patience = match args.dry_run {
+            true => OBJECTIONS_FOR,
+            false => admin.client().config().operation_timeout,
+        };
         Self {
             admin,
             goal,
@@ -270,55 +171,162 @@ impl<'a> Scaling<'a> {
             throttle,
             output,
             progress,
+            patience,
+            has_begun: false,
+            hindered_since: None,
             moved: BTreeSet::new(),
             sent: Sent::new(),
         }
     }
 
-    async fn carry_out(
-        &mut self,
-        mut view: View,
-        mut plan: Vec<Move>,
-    ) -> Result<ExitCode, Failure> {
-        if let Goal::Empty(node) = self.goal {
-            self.keep_new_ones_away(&view, node).await;
-        }
-        let what = self.goal.what();
-        if let Some(rate) = self.throttle {
-            let set = throttle::set_rate(&self.admin, &view, rate).await;
-            set.map_err(|error| failed(&what, &error))?;
-        }
-        loop {
-            let under_way = self.goal.under_way(&view);
-            if plan.is_empty() && under_way.is_empty() && view.has_arrived() {
-                break;
-            }
-            let waiting: u64 = plan.iter().map(|it| it.bytes * it.adding().count() as u64).sum();
-            let left = Left {
-                waiting: plan.iter().filter(|it| !under_way.contains(&it.partition)).count(),
-                moving: under_way.len(),
-                bytes: waiting + view.bytes_under_way(),
-            };
-            let now = self.admin.client().clock().now().instant;
-            self.progress.tell(now, left);
-            self.moved.extend(under_way);
-            let next = next_moves(&plan, &view, self.parallel);
-            if self.throttle.is_some() {
-                let marked = throttle::mark(&self.admin, &next).await;
-                marked.map_err(|error| failed(&what, &error))?;
-            }
-            self.submit(&next).await?;
-            self.elect(&view).await?;
-            self.admin.client().clock().sleep(LOOK_EVERY).await;
-            (view, plan) = look(&self.admin, self.goal, &mut self.sent).await?;
-        }
-        self.elect(&view).await?;
-        if self.throttle.is_some() {
-            let cleared = throttle::clear(&self.admin, &view).await;
-            cleared.map_err(|error| failed("take the throttles off", &error))?;
-        }
+    fn now(&self) -> Instant {
+        self.admin.client().clock().now().instant
+    }
+
+    async fn carry_out(&mut self) -> Result<ExitCode, Failure> {
+        let view = self.move_all().await?;
         self.progress.end();
         self.report(&view).await
+    }
+
+    /// Gives the cluster as it is when nothing is left to move.
+    async fn move_all(&mut self) -> Result<View, Failure> {
+        loop {
+            match self.round().await {
+                Ok(Some(view)) => return Ok(view),
+                Ok(None) => self.hindered_since = None,
+                Err(setback) => self.bear(setback)?,
+            }
+            self.admin.client().clock().sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn first_plan(&mut self) -> Result<Vec<Move>, Failure> {
+        loop {
+            match self.look().await {
+                Ok((view, plan)) => return self.goal.check(&view).map(|()| plan),
+                Err(setback) => self.bear(setback)?,
+            }
+            self.admin.client().clock().sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// One look at the cluster, and what follows from it.
+    async fn round(&mut self) -> Result<Option<View>, Setback> {
+        let (view, plan) = self.look().await?;
+        if !self.has_begun {
+            self.begin(&view).await?;
+        }
+        let under_way = self.goal.under_way(&view);
+        if plan.is_empty() && under_way.is_empty() && view.has_arrived() {
+            self.elect(&view).await?;
+            self.unlimit(&view).await?;
+            return Ok(Some(view));
+        }
+        let waiting: u64 = plan.iter().map(|it| it.bytes * it.adding().count() as u64).sum();
+        let left = Left {
+            waiting: plan.iter().filter(|it| !under_way.contains(&it.partition)).count(),
+            moving: under_way.len(),
+            bytes: waiting + view.bytes_under_way(),
+        };
+        self.progress.tell(self.now(), left);
+        self.moved.extend(under_way);
+        let next = next_moves(&plan, &view, self.parallel);
+        self.limit(&next).await?;
+        self.submit(&next).await?;
+        self.elect(&view).await?;
+        Ok(None)
+    }
+
+    /// The cluster, and what has to move in it.
+    async fn look(&mut self) -> Result<(View, Vec<Move>), Setback> {
+        let mut view = self.view().await.map_err(|error| self.setback(&error))?;
+        let (now, sent) = (self.now(), &mut self.sent);
+        sent.extend(view.moving.iter().map(|(name, it)| (name.clone(), (it.target(), now))));
+        sent.retain(|_, (_, at)| now.since(*at) < BEHIND_MAX);
+        view.sent = sent.iter().map(|(name, (to, _))| (name.clone(), to.clone())).collect();
+        match self.goal.plan(&view) {
+            Ok(plan) => Ok((view, plan)),
+            Err(objection) => {
+                let failure = self.goal.check(&view).err().unwrap_or(objection);
+                Err(self.objection(&view, failure))
+            }
+        }
+    }
+
+    /// A client is patient by itself, and a person wants to know what for.
+    async fn view(&mut self) -> Result<View, ClientError> {
+        let admin = self.admin.clone();
+        let mut taken = pin!(View::take(&admin));
+        loop {
+            let deadline = self.now() + SILENCE_MAX;
+            match timeout(&**admin.client().clock(), deadline, taken.as_mut()).await {
+                Ok(view) => return view,
+                Err(TimedOut) => self.progress.wait(self.now(), "the cluster does not answer"),
+            }
+        }
+    }
+
+    async fn begin(&mut self, view: &View) -> Result<(), Setback> {
+        self.goal.check(view).map_err(|failure| self.objection(view, failure))?;
+        if let Goal::Empty(node) = self.goal {
+            self.keep_new_ones_away(view, node).await;
+        }
+        if let Some(rate) = self.throttle {
+            let set = throttle::set_rate(&self.admin, view, rate).await;
+            set.map_err(|error| self.setback(&error))?;
+        }
+        self.has_begun = true;
+        Ok(())
+    }
+
+    async fn limit(&self, next: &[Move]) -> Result<(), Setback> {
+        if self.throttle.is_some() {
+            let marked = throttle::mark(&self.admin, next).await;
+            marked.map_err(|error| self.setback(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn unlimit(&self, view: &View) -> Result<(), Setback> {
+        if self.throttle.is_some() {
+            let cleared = throttle::clear(&self.admin, view).await;
+            cleared.map_err(|error| self.setback(&error))?;
+        }
+        Ok(())
+    }
+
+    /// An error that may pass is waited out.
+    fn setback(&self, error: &ClientError) -> Setback {
+        let patience = if error.is_retriable() { self.patience } else { Duration::ZERO };
+        let failure = failed(&self.goal.what(), error);
+        Setback { failure, patience, reason: error.to_string() }
+    }
+
+    /// The goal cannot be reached in the cluster as it is. With a broker that starts anew it may.
+    fn objection(&self, view: &View, failure: Failure) -> Setback {
+        let fenced = view.cluster.nodes.iter().filter(|node| node.is_fenced).map(|node| node.id);
+        let away: Vec<NodeId> = fenced.filter(|id| self.goal != Goal::Empty(*id)).collect();
+        let patience = match self.goal {
+            Goal::Empty(node) if view.node(node).is_none() => Duration::ZERO,
+            _ if away.is_empty() => OBJECTIONS_FOR,
+            _ => self.patience,
+        };
+        let (what, away) = (self.goal.what(), nodes(&away));
+        let reason = format!("cannot {what} without brokers that are not running: {away}");
+        Setback { failure, patience, reason }
+    }
+
+    fn bear(&mut self, setback: Setback) -> Result<(), Failure> {
+        let now = self.now();
+        let since = *self.hindered_since.get_or_insert(now);
+        if now.since(since) >= setback.patience {
+            return Err(setback.failure);
+        }
+        if setback.patience > OBJECTIONS_FOR {
+            self.progress.wait(now, &setback.reason);
+        }
+        Ok(())
     }
 
     /// Without it the broker may be given new partitions while it is emptied; they are moved too.
@@ -341,11 +349,11 @@ impl<'a> Scaling<'a> {
         }
     }
 
-    async fn submit(&mut self, moves: &[Move]) -> Result<(), Failure> {
+    async fn submit(&mut self, moves: &[Move]) -> Result<(), Setback> {
         for some in moves.chunks(REQUEST_PARTITIONS_MAX) {
             let targets = some.iter().map(|it| (it.partition.clone(), Some(it.to.clone())));
             let results = self.admin.alter_partition_reassignments(&targets.collect(), false).await;
-            let results = results.map_err(|error| failed(&self.goal.what(), &error))?;
+            let results = results.map_err(|error| self.setback(&error))?;
             let mut refusals = Vec::new();
             for (partition, result) in results {
                 match result {
@@ -362,14 +370,15 @@ impl<'a> Scaling<'a> {
             }
             if !refusals.is_empty() {
                 let refusals = refusals.iter().map(|(name, it)| (name.clone(), it));
-                return Err(refused(&self.goal.what(), refusals));
+                let failure = refused(&self.goal.what(), refusals);
+                return Err(Setback { failure, patience: Duration::ZERO, reason: String::new() });
             }
         }
         Ok(())
     }
 
     /// Leaders go to the replicas that are preferred, as soon as those are in sync.
-    async fn elect(&self, view: &View) -> Result<(), Failure> {
+    async fn elect(&self, view: &View) -> Result<(), Setback> {
         let is_due = |(_, it): &(TopicPartition, &Partition)| {
             let Some(first) = it.replicas.first() else { return false };
             let leads_elsewhere = it.leader.is_some_and(|leader| leader != *first);
@@ -384,7 +393,7 @@ impl<'a> Scaling<'a> {
         for some in due.chunks(REQUEST_PARTITIONS_MAX) {
             // What is refused has changed meanwhile: the next look says how.
             let elected = self.admin.elect_preferred_leaders(some).await;
-            elected.map_err(|error| failed(&self.goal.what(), &error))?;
+            elected.map_err(|error| self.setback(&error))?;
         }
         Ok(())
     }
