@@ -1,4 +1,5 @@
-//! What `strandline cluster drain` waits for, and what the overview tells when nobody leads the quorum.
+//! What `strandline cluster drain` sets in a cluster and takes back, what it waits for, and what the
+//! overview tells when nobody leads the quorum.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -7,17 +8,26 @@ mod node;
 mod trio;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use local::cluster_tool;
+use local::{cluster_tool, free_addresses};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use strandline_client::admin::{Admin, NewTopic};
+use strandline_client::admin::{Admin, ConfigChange, ConfigResource, ConfigSource, NewTopic};
+use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
 use strandline_types::{NodeId, PartitionId};
 use trio::Cluster;
 
 const TOPIC: &str = "moving";
+const PINNED: &str = "pinned";
+const RATES: [&str; 2] =
+    ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
+const MARKS: [&str; 2] =
+    ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
+const CORDON: &str = "cordoned.log.dirs";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(cluster: &Cluster, line: &str) -> Output {
@@ -54,13 +64,137 @@ async fn holders(admin: &Admin) -> BTreeSet<NodeId> {
     topic.partitions.iter().flat_map(|partition| partition.replicas.clone()).collect()
 }
 
-/// A broker that is needed and starts anew is waited for.
+async fn set(admin: &Admin, resource: ConfigResource, name: &str, value: &str) {
+    let changes = vec![ConfigChange::set(name, value)];
+    let results = admin.alter_configs(&[(resource, changes)], false).await.unwrap();
+    assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
+}
+
+/// What was given to each of these alone, as `name setting=value`.
+async fn own(admin: &Admin, resources: &[ConfigResource], names: &[&str]) -> BTreeSet<String> {
+    let mut own = BTreeSet::new();
+    for name in names {
+        for (resource, entry) in admin.describe_config(resources, name).await.unwrap() {
+            // A rate that nobody has set is not there.
+            if let Some(entry) = entry.unwrap()
+                && matches!(entry.source, ConfigSource::DynamicBroker | ConfigSource::Topic)
+            {
+                own.insert(format!("{} {name}={}", resource.name, entry.value.unwrap()));
+            }
+        }
+    }
+    own
+}
+
+fn brokers() -> [ConfigResource; 3] {
+    [1, 2, 3].map(|id| ConfigResource::broker(id.to_string()))
+}
+
+async fn throttles(admin: &Admin) -> BTreeSet<String> {
+    let mut throttles = own(admin, &brokers(), &RATES).await;
+    let topics = [TOPIC, PINNED].map(ConfigResource::topic);
+    throttles.extend(own(admin, &topics, &MARKS).await);
+    throttles
+}
+
+/// A value of a node's metrics.
+fn metric(address: SocketAddr, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+/// A rate and marks of the tool come and go, also when it is killed; what was there before stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_waits_for_a_broker() {
+async fn a_throttle_leaves_nothing_and_takes_nothing() {
     let home = tempfile::tempdir().unwrap();
-    let mut cluster = Cluster::start(home.path());
+    let metrics: [SocketAddr; 3] = free_addresses();
+    let cluster = Cluster::start_with(home.path(), |index, start| {
+        start.set("strandline.metrics.listener", &metrics[index].to_string())
+    });
     let admin = Admin::new(cluster.client());
     create_topic(&admin, TOPIC).await;
+    create_topic(&admin, PINNED).await;
+    let producer = Producer::new(cluster.client(), ProducerConfig::default());
+    for number in 0..200 {
+        let record = ProducerRecord::new(TOPIC).partition(PartitionId(number % 2));
+        drop(producer.send(record.value(vec![b'x'; 20_000])).await.unwrap());
+    }
+    producer.flush().await;
+
+    // Somebody else's: a topic throttled as a whole, and a broker with a rate of its own.
+    set(&admin, ConfigResource::topic(PINNED), MARKS[0], "*").await;
+    set(&admin, ConfigResource::broker("2"), RATES[0], "70000000").await;
+    set(&admin, ConfigResource::broker(""), RATES[1], "80000000").await;
+    let before = throttles(&admin).await;
+    assert_eq!(before.len(), 2, "{before:?}");
+
+    let throttled = "drain 3 --throttle 150000";
+    let (mut draining, _) = begin(&cluster, throttled);
+    let deadline = Instant::now() + PATIENCE;
+    let expected = [
+        "1 leader.replication.throttled.rate=150000",
+        "2 follower.replication.throttled.rate=150000",
+        "2 leader.replication.throttled.rate=70000000",
+        "3 follower.replication.throttled.rate=150000",
+        "pinned leader.replication.throttled.replicas=*",
+    ];
+    loop {
+        let seen = throttles(&admin).await;
+        let is_marked = seen.iter().any(|it| it.starts_with("moving follower"));
+        if is_marked && expected.iter().all(|it| seen.contains(*it)) {
+            break;
+        }
+        assert!(Instant::now() < deadline && draining.try_wait().unwrap().is_none(), "{seen:?}");
+    }
+    draining.kill().unwrap();
+    draining.wait().unwrap();
+    assert!(throttles(&admin).await.len() > before.len());
+
+    // Without the rate nobody knows whose it is: the run tells how to go on.
+    let (mut other, mut lines) = begin(&cluster, "drain 3");
+    let line = lines.find(|it| it.contains("`--throttle 150000` goes on")).unwrap();
+    assert!(line.contains("broker 1, 2, 3 keep their throttle of 150000 bytes/s"), "{line}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+
+    let (other, mut lines) = begin(&cluster, throttled);
+    lines.find(|it| it.contains("partitions moved")).unwrap();
+    kill_process(Pid::from_child(&other), Signal::TERM).unwrap();
+    let rest: Vec<String> = lines.collect();
+    let is_told =
+        rest.iter().any(|it| it.contains("`strandline cluster drain 3 --throttle 150000`"));
+    assert!(is_told, "{rest:?}");
+
+    let done = json(&cluster, throttled);
+    assert_eq!(holders(&admin).await, BTreeSet::from([NodeId(1), NodeId(2)]), "{done}");
+    assert_eq!(throttles(&admin).await, before);
+    let copied = metric(metrics[0], "kafka_server_brokertopicmetrics_reassignmentbytesin_total");
+    assert!(copied >= 1_000_000, "{copied}");
+    assert!(metric(metrics[1], "kafka_server_replicamanager_isrexpands_total") > 0);
+}
+
+/// A broker that is needed and starts anew is waited for, and a cordon of one disk is not forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_waits_for_a_broker_and_tells_of_a_cordon() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = |index: usize, name| home.path().join(format!("node{}/{name}", index + 1));
+    let dirs = |index| ["data", "more"].map(|it| dir(index, it).to_str().unwrap().to_owned());
+    let mut cluster = Cluster::start_with(home.path(), |index, start| {
+        start.set("log.dirs", &dirs(index).join(","))
+    });
+    let admin = Admin::new(cluster.client());
+    create_topic(&admin, TOPIC).await;
+    let [_, disk] = dirs(2);
+    let cordon = format!("3 {CORDON}={disk}");
+    set(&admin, ConfigResource::broker("3"), CORDON, &disk).await;
+    assert_eq!(own(&admin, &brokers(), &[CORDON]).await, BTreeSet::from([cordon.clone()]));
+    run(&cluster, "drain 3 --cancel");
+    assert_eq!(own(&admin, &brokers(), &[CORDON]).await, BTreeSet::from([cordon]));
+
     cluster.take(0).kill();
     let deadline = Instant::now() + PATIENCE;
     while !admin.describe_cluster().await.unwrap().nodes[0].is_fenced {
@@ -70,9 +204,16 @@ async fn a_drain_waits_for_a_broker() {
     let waiting = lines.find(|it| it.starts_with("waiting: ")).unwrap();
     assert!(waiting.contains("brokers that are not running: 1"), "{waiting}");
     cluster.restart(0);
+    let told: Vec<String> = lines.collect();
+    assert!(told.contains(&format!("its cordon was {disk} before")), "{told:?}");
     let ended = draining.wait_with_output().unwrap();
-    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.status.success(), "{told:?}");
     assert_eq!(holders(&admin).await, BTreeSet::from([NodeId(1), NodeId(2)]));
+
+    let all = BTreeSet::from([format!("3 {CORDON}=*")]);
+    assert_eq!(own(&admin, &brokers(), &[CORDON]).await, all);
+    run(&cluster, "drain 3 --cancel");
+    assert_eq!(own(&admin, &brokers(), &[CORDON]).await, BTreeSet::new());
 }
 
 /// Two of three are gone: whoever is left tells what it knows, and that nobody leads.

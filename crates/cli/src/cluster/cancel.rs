@@ -3,24 +3,30 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use strandline_client::Admin;
-use strandline_types::{ErrorCode, TopicPartition};
+use strandline_client::{Admin, ClientError};
+use strandline_types::{ErrorCode, NodeId, TopicPartition};
 
 use super::goal::Goal;
-use super::membership::set_cordon;
-use super::throttle;
 use super::view::View;
+use super::{membership, throttle};
 use crate::connect::{failed, refused};
 use crate::failure::Failure;
 use crate::output::Output;
 
 /// Ends the moves that serve the goal; what has arrived stays where it is. A broker that was being
 /// emptied may get new partitions again.
-pub(super) async fn run(admin: &Admin, goal: Goal, output: &Output) -> Result<ExitCode, Failure> {
+pub(super) async fn run(
+    admin: &Admin,
+    goal: Goal,
+    throttle: Option<u64>,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let what = "take the moves back";
     let view = View::take(admin).await.map_err(|error| failed(what, &error))?;
     let ended = end_moves(admin, goal.under_way(&view)).await?;
-    throttle::clear(admin, &view).await.map_err(|error| failed(what, &error))?;
+    let cleared = throttle::clear(admin, &view, throttle).await;
+    let mut left = cleared.map_err(|error| failed(what, &error))?;
+    left.extend(throttle::others(admin, &view, throttle).await.into_iter().flatten());
     let mut text = match ended.len() {
         0 => "nothing was moving\n".to_owned(),
         count => format!("took back {count} moves; what had arrived stays\n"),
@@ -28,11 +34,25 @@ pub(super) async fn run(admin: &Admin, goal: Goal, output: &Output) -> Result<Ex
     if let Goal::Empty(node) = goal
         && view.cordons(node).0 > 0
     {
-        set_cordon(admin, node, false).await.map_err(|error| failed(what, &error))?;
-        text += &format!("broker {node} takes new partitions again\n");
+        let told = uncordon(admin, node).await.map_err(|error| failed(what, &error))?;
+        text += &format!("broker {node} {told}\n");
     }
+    left.iter().for_each(|line| text += &format!("{line}\n"));
     let names: Vec<String> = ended.iter().map(ToString::to_string).collect();
     output.done(&text, &json!({ "cancelled": names }))
+}
+
+/// Takes back what drain has set. A cordon of some dirs, or one in the broker's file, is somebody
+/// else's.
+async fn uncordon(admin: &Admin, node: NodeId) -> Result<String, ClientError> {
+    match membership::cordon_of(admin, node).await? {
+        Some(dirs) if dirs == membership::ALL_DIRS => {
+            membership::set_cordon(admin, node, false).await?;
+            Ok("takes new partitions again".to_owned())
+        }
+        Some(dirs) => Ok(format!("keeps its cordon, which is {dirs}")),
+        None => Ok("keeps its cordon, which is in its own file or all brokers'".to_owned()),
+    }
 }
 
 async fn end_moves(

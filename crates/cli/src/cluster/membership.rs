@@ -8,12 +8,14 @@ use strandline_client::admin::{ConfigChange, ConfigResource, NewVoter, Quorum};
 use strandline_client::{Admin, ClientError};
 use strandline_types::{ErrorCode, NodeId};
 
+use super::settings;
 use super::view::View;
 use crate::connect::{ConnectArgs, failed};
 use crate::failure::Failure;
 use crate::output::Output;
 
 const CORDONED_LOG_DIRS: &str = "cordoned.log.dirs";
+pub(super) const ALL_DIRS: &str = "*";
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ControllersVerb {
@@ -52,21 +54,25 @@ fn address(text: &str) -> Result<(String, u16), String> {
     }
 }
 
-/// Cordons all of a broker's dirs at run time, or takes that back.
+/// What keeps new partitions from a broker, where that was set at run time: dirs, or all of them.
+pub(super) async fn cordon_of(admin: &Admin, node: NodeId) -> Result<Option<String>, ClientError> {
+    let broker = ConfigResource::broker(node.to_string());
+    let own = settings::own(admin, &[broker], &[CORDONED_LOG_DIRS]).await?;
+    Ok(own.into_values().next())
+}
+
+/// Cordons all of a broker's dirs at run time, or takes back what was cordoned so.
 pub(super) async fn set_cordon(
     admin: &Admin,
     node: NodeId,
     is_cordoned: bool,
 ) -> Result<(), ClientError> {
     let change = match is_cordoned {
-        true => ConfigChange::set(CORDONED_LOG_DIRS, "*"),
+        true => ConfigChange::set(CORDONED_LOG_DIRS, ALL_DIRS),
         false => ConfigChange::Delete { name: CORDONED_LOG_DIRS.into() },
     };
-    let resource = ConfigResource::broker(node.to_string());
-    let results = admin.alter_configs(&[(resource, vec![change])], false).await?;
-    let result = results.into_iter().next().map_or(Ok(()), |(_, result)| result);
-    let subject = format!("broker {node}");
-    result.map_err(|refusal| ClientError::Refused { subject, refusal })
+    let broker = ConfigResource::broker(node.to_string());
+    settings::alter(admin, [(broker, vec![change])].into()).await
 }
 
 pub(super) async fn cordon(

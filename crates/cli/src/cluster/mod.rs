@@ -5,6 +5,7 @@ mod goal;
 mod membership;
 mod progress;
 mod scale;
+mod settings;
 mod show;
 mod status;
 mod throttle;

@@ -53,8 +53,11 @@ pub(crate) struct ScaleArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     parallel: u32,
 
-    /// Most bytes per second that each broker sends and takes for this, by Kafka's throttles. They
-    /// are taken off at the end, all of them
+    /// Most bytes per second that each broker sends and takes for this, by Kafka's throttles
+    ///
+    /// Taken off at the end. A run that was stopped is taken up again with the same rate: that is how
+    /// it knows its own. Brokers that have a rate of their own already, and topics whose throttled
+    /// replicas are `*`, keep them.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     throttle: Option<u64>,
 
@@ -73,7 +76,7 @@ async fn serve(
     output: &Output,
 ) -> Result<ExitCode, Failure> {
     if args.cancel {
-        return cancel::run(&admin, goal, output).await;
+        return cancel::run(&admin, goal, args.throttle, output).await;
     }
     let mut scaling = Scaling::new(admin, goal, args, output);
     if args.dry_run {
@@ -84,9 +87,10 @@ async fn serve(
     match signals.unless_signalled(scaling.carry_out()).await {
         Ok(done) => done,
         Err(stop) => {
-            let command = goal.command();
+            let (go_on, cancel) = scaling.commands();
             scaling.progress.say(&format!(
-                "stopped: what is moving goes on by itself\nnext: `{command}` goes on with the rest, `{command} --cancel` takes back what has not arrived"
+                "stopped: what is moving goes on by itself\nnext: `{go_on}` goes on with the rest, `{cancel}` takes back what has not arrived{}",
+                if args.throttle.is_some() { "; both take the throttle off at their end" } else { "" }
             ));
             Ok(stop.exit_code())
         }
@@ -147,6 +151,10 @@ struct Scaling<'a> {
     /// How long to wait for what is away.
     patience: Duration,
     has_begun: bool,
+    /// Whether the brokers have been given the throttle's rate.
+    has_rates: bool,
+    /// What the broker's cordon was before all of its dirs were cordoned.
+    former_cordon: Option<String>,
     /// Since when every look was a setback.
     hindered_since: Option<Instant>,
     /// Partitions that this process has seen on their way.
@@ -173,6 +181,8 @@ impl<'a> Scaling<'a> {
             progress,
             patience,
             has_begun: false,
+            has_rates: false,
+            former_cordon: None,
             hindered_since: None,
             moved: BTreeSet::new(),
             sent: Sent::new(),
@@ -184,9 +194,28 @@ impl<'a> Scaling<'a> {
     }
 
     async fn carry_out(&mut self) -> Result<ExitCode, Failure> {
-        let view = self.move_all().await?;
+        let moved = self.move_all().await;
         self.progress.end();
+        let view = moved.map_err(|failure| self.with_limits_left(failure))?;
         self.report(&view).await
+    }
+
+    /// What moves goes on by itself, and so do its limits.
+    fn with_limits_left(&self, failure: Failure) -> Failure {
+        let (go_on, cancel) = self.commands();
+        match self.throttle {
+            Some(_) if self.has_begun => failure.reason(format!(
+                "what is moving stays throttled: `{go_on}` goes on and takes the throttle off at its end, `{cancel}` at once"
+            )),
+            _ => failure,
+        }
+    }
+
+    /// What goes on with this, and what takes it back.
+    fn commands(&self) -> (String, String) {
+        let throttle = self.throttle.map(|rate| format!(" --throttle {rate}")).unwrap_or_default();
+        let command = self.goal.command();
+        (format!("{command}{throttle}"), format!("{command} --cancel{throttle}"))
     }
 
     /// Gives the cluster as it is when nothing is left to move.
@@ -232,7 +261,7 @@ impl<'a> Scaling<'a> {
         self.progress.tell(self.now(), left);
         self.moved.extend(under_way);
         let next = next_moves(&plan, &view, self.parallel);
-        self.limit(&next).await?;
+        self.limit(&view, &next).await?;
         self.submit(&next).await?;
         self.elect(&view).await?;
         Ok(None)
@@ -272,26 +301,29 @@ impl<'a> Scaling<'a> {
         if let Goal::Empty(node) = self.goal {
             self.keep_new_ones_away(view, node).await;
         }
-        if let Some(rate) = self.throttle {
-            let set = throttle::set_rate(&self.admin, view, rate).await;
-            set.map_err(|error| self.setback(&error))?;
-        }
+        // Good to know, and no reason to wait.
+        let others = throttle::others(&self.admin, view, self.throttle).await;
+        others.iter().flatten().for_each(|line| self.progress.say(line));
         self.has_begun = true;
         Ok(())
     }
 
-    async fn limit(&self, next: &[Move]) -> Result<(), Setback> {
-        if self.throttle.is_some() {
-            let marked = throttle::mark(&self.admin, next).await;
-            marked.map_err(|error| self.setback(&error))?;
+    async fn limit(&mut self, view: &View, next: &[Move]) -> Result<(), Setback> {
+        let Some(rate) = self.throttle else { return Ok(()) };
+        if !self.has_rates {
+            let set = throttle::set_rate(&self.admin, view, rate).await;
+            set.map_err(|error| self.setback(&error))?;
+            self.has_rates = true;
         }
-        Ok(())
+        let marked = throttle::mark(&self.admin, next).await;
+        marked.map_err(|error| self.setback(&error))
     }
 
     async fn unlimit(&self, view: &View) -> Result<(), Setback> {
         if self.throttle.is_some() {
-            let cleared = throttle::clear(&self.admin, view).await;
-            cleared.map_err(|error| self.setback(&error))?;
+            let left = throttle::clear(&self.admin, view, self.throttle).await;
+            let left = left.map_err(|error| self.setback(&error))?;
+            left.iter().for_each(|line| self.progress.say(line));
         }
         Ok(())
     }
@@ -330,7 +362,7 @@ impl<'a> Scaling<'a> {
     }
 
     /// Without it the broker may be given new partitions while it is emptied; they are moved too.
-    async fn keep_new_ones_away(&self, view: &View, node: NodeId) {
+    async fn keep_new_ones_away(&mut self, view: &View, node: NodeId) {
         let (cordoned, dirs) = view.cordons(node);
         if dirs > 0 && cordoned == dirs {
             return;
@@ -341,12 +373,22 @@ impl<'a> Scaling<'a> {
             ));
             return;
         }
-        match membership::set_cordon(&self.admin, node, true).await {
+        match self.cordon(node).await {
             Ok(()) => self.progress.say(&format!("broker {node} is cordoned: it gets no new partitions")),
             Err(error) => self.progress.say(&format!(
                 "broker {node} cannot be cordoned, so it may get new partitions until it is stopped ({error})"
             )),
         }
+        if let Some(former) = &self.former_cordon {
+            self.progress.say(&format!("its cordon was {former} before"));
+        }
+    }
+
+    async fn cordon(&mut self, node: NodeId) -> Result<(), ClientError> {
+        let former = membership::cordon_of(&self.admin, node).await?;
+        membership::set_cordon(&self.admin, node, true).await?;
+        self.former_cordon = former.filter(|it| !it.is_empty() && it != membership::ALL_DIRS);
+        Ok(())
     }
 
     async fn submit(&mut self, moves: &[Move]) -> Result<(), Setback> {
@@ -437,7 +479,13 @@ impl<'a> Scaling<'a> {
         }
         let forget = format!("`strandline cluster unregister {node}`");
         if view.node(node).is_some_and(|found| !found.is_fenced) {
-            steps.push(format!("stop it, or `strandline cluster uncordon {node}` to use it again"));
+            let uncordon = match &self.former_cordon {
+                None => format!("`strandline cluster uncordon {node}`"),
+                Some(dirs) => {
+                    format!("`strandline config set broker {node} cordoned.log.dirs={dirs}`")
+                }
+            };
+            steps.push(format!("stop it, or {uncordon} to use it again"));
             steps.push(format!("{forget} when it is stopped"));
         } else {
             steps.push(forget);
