@@ -20,6 +20,7 @@ use crate::node::{Crash, Node, NodeId};
 use crate::outcome::Outcome;
 use crate::process::{BROKER_PORT, BrokerProcess, Status};
 use crate::rng::Rng;
+use crate::rounds::Rounds;
 use crate::scenario::SCENARIO_MAX;
 use crate::watch::Watcher;
 use crate::workload::Field;
@@ -70,14 +71,9 @@ impl Fault {
     ];
 }
 
-/// Lives one seed's scenario from beginning to end.
-pub fn run(seed: u64) -> Outcome<Fault> {
-    let sim = Sim::new(seed);
-    run_in(&sim, seed)
-}
-
-/// As [`run`], in a simulation that was prepared, for example to record its trace.
-pub fn run_in(sim: &Sim, seed: u64) -> Outcome<Fault> {
+/// Lives one seed's scenario from beginning to end, with some of its rounds.
+pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
+    let sim = &Sim::new(seed);
     let network = Network::new(NetFaults::CALM);
     let mut rng = sim.draw(Rng::split);
     let count = if rng.one_in(5) { 5 } else { 3 };
@@ -93,7 +89,7 @@ pub fn run_in(sim: &Sim, seed: u64) -> Outcome<Fault> {
     let home = Node::new(sim, &network, HOME);
     let watcher = Arc::new(Mutex::new(Watcher::new(&field, &brokers, DATA)));
     let crew = Crew::new(sim, &network, &home, brokers, &field, groups, rng);
-    let faults = sim.run(SCENARIO_MAX, Stage { crew, calm, watcher }.play());
+    let faults = sim.run(SCENARIO_MAX, Stage { crew, calm, watcher }.play(rounds));
     Outcome::of(sim, &field, seed, faults)
 }
 
@@ -153,7 +149,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn play(mut self) -> Vec<Fault> {
+    async fn play(mut self, rounds: Rounds) -> Vec<Fault> {
         let mut faults = Vec::new();
         for broker in &self.crew.brokers {
             broker.format(CLUSTER_ID).await;
@@ -169,7 +165,12 @@ impl Stage {
         let keys = keys(&topics);
         self.crew.populate(&topics, &keys);
         self.crew.gather();
-        for _ in 0..self.crew.rng.between(1, 4) {
+        let mut draws = self.crew.rng.split();
+        for number in 0..draws.between(1, 4) {
+            self.crew.rng = draws.split();
+            if !rounds.has(number) {
+                continue;
+            }
             let fault = Fault::ALL[self.crew.rng.below(Fault::ALL.len() as u64) as usize];
             self.crew.sim.note(&format!("fault: {fault:?}"));
             faults.push(fault);

@@ -15,6 +15,7 @@ use crate::oracle::PartitionKey;
 use crate::outcome::Outcome;
 use crate::process::{BROKER_PORT, BrokerProcess, Status};
 use crate::rng::Rng;
+use crate::rounds::Rounds;
 use crate::workload::Field;
 
 /// Long enough for the longest scenario: 1 hour of virtual time.
@@ -48,14 +49,9 @@ impl Fault {
     ];
 }
 
-/// Lives one seed's scenario from beginning to end.
-pub fn run(seed: u64) -> Outcome<Fault> {
-    let sim = Sim::new(seed);
-    run_in(&sim, seed)
-}
-
-/// As [`run`], in a simulation that was prepared, for example to record its trace.
-pub fn run_in(sim: &Sim, seed: u64) -> Outcome<Fault> {
+/// Lives one seed's scenario from beginning to end, with some of its rounds.
+pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
+    let sim = &Sim::new(seed);
     let network = Network::new(NetFaults::CALM);
     let mut rng = sim.draw(Rng::split);
     let groups = GroupsPlan::draw(&mut rng);
@@ -70,7 +66,7 @@ pub fn run_in(sim: &Sim, seed: u64) -> Outcome<Fault> {
     let brokers = vec![Arc::clone(&broker)];
     let crew = Crew::new(sim, &network, &home, brokers, &field, groups, rng);
     let stage = Stage { crew, broker, calm };
-    let faults = sim.run(SCENARIO_MAX, stage.play());
+    let faults = sim.run(SCENARIO_MAX, stage.play(rounds));
     Outcome::of(sim, &field, seed, faults)
 }
 
@@ -82,7 +78,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn play(mut self) -> Vec<Fault> {
+    async fn play(mut self, rounds: Rounds) -> Vec<Fault> {
         let rng = &mut self.crew.rng;
         let topics = [TopicPlan::draw(rng, true), TopicPlan::draw(rng, false)];
         let mut faults = Vec::new();
@@ -93,7 +89,10 @@ impl Stage {
         let keys = keys(&topics);
         self.crew.populate(&topics, &keys);
         self.crew.gather();
-        for _ in 0..self.crew.rng.between(1, 4) {
+        for number in 0..self.crew.rng.between(1, 4) {
+            if !rounds.has(number) {
+                continue;
+            }
             let fault = Fault::ALL[self.crew.rng.below(Fault::ALL.len() as u64) as usize];
             self.crew.sim.note(&format!("fault: {fault:?}"));
             faults.push(fault);

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use strandline_sim::{cluster, core_world, scenario};
+use strandline_sim::{Rounds, cluster, core_world, scenario};
 use strandline_types::{Bug, plant};
 
 /// Where a bug is hunted.
@@ -62,9 +62,9 @@ const HUNTS: &[Hunt] = &[
 /// What is first wrong with one seed, if anything is.
 fn first_wrong(world: World, seed: u64) -> Option<String> {
     let played = catch_unwind(AssertUnwindSafe(|| match world {
-        Broker => scenario::run(seed).violations.first().map(ToString::to_string),
+        Broker => scenario::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
         Core => core_world::run(seed).complaint,
-        Cluster => cluster::run(seed).violations.first().map(ToString::to_string),
+        Cluster => cluster::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
     }));
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -5,13 +5,13 @@ use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use strandline_sim::Outcome;
+use strandline_sim::{Outcome, Rounds};
 
 /// A world that a test plays.
 pub(crate) struct Played<F> {
     /// The test's file.
     pub(crate) test: &'static str,
-    pub(crate) run: fn(u64) -> Outcome<F>,
+    pub(crate) run: fn(u64, Rounds) -> Outcome<F>,
     /// Seeds of an ordinary test run, and how long they may take.
     pub(crate) count: u64,
     pub(crate) budget: Duration,
@@ -42,21 +42,28 @@ fn wall_clock() -> Instant {
 
 impl<F: Debug> Played<F> {
     /// Plays one seed; what is wrong with it.
-    fn play(&self, seed: u64) -> Result<Outcome<F>, String> {
-        let test = self.test;
-        let replay = format!(
-            "replay: SEED={seed} cargo test -p strandline-sim --test {test} -- --nocapture"
-        );
-        match catch_unwind(AssertUnwindSafe(|| (self.run)(seed))) {
+    fn play(&self, seed: u64, rounds: Rounds) -> Result<Outcome<F>, String> {
+        match catch_unwind(AssertUnwindSafe(|| (self.run)(seed, rounds))) {
             Ok(outcome) if outcome.violations.is_empty() => Ok(outcome),
-            Ok(outcome) => Err(format!("{outcome}\n  {replay}")),
+            Ok(outcome) => Err(outcome.to_string()),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text =
                     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-                Err(format!("seed {seed}: {text}\n  {replay}"))
+                Err(format!("seed {seed}: {text}"))
             }
         }
+    }
+
+    /// The failure with as few rounds as it takes, and how it is played again.
+    fn shrink(&self, seed: u64) -> String {
+        let rounds = Rounds::ALL.shrunk(|rounds| self.play(seed, rounds).is_err());
+        let told = self.play(seed, rounds).err().unwrap_or_default();
+        let (test, mask) = (self.test, rounds.mask());
+        format!(
+            "{told}\n  replay: SEED={seed} ROUNDS={mask} cargo test -p strandline-sim --test {test} \
+             -- --nocapture seeds_keep"
+        )
     }
 
     /// Plays the seeds that the environment asks for, or the ordinary ones.
@@ -67,6 +74,7 @@ impl<F: Debug> Played<F> {
             Some(seed) => (seed, 1),
             None => (number("FROM").unwrap_or(0), asked.unwrap_or(self.count)),
         };
+        let rounds = number("ROUNDS").map_or(Rounds::ALL, Rounds::of_mask);
         let began = wall_clock();
         let (mut played, mut virtual_time, mut steps) = (0, Duration::ZERO, 0);
         let mut failed = Vec::new();
@@ -75,7 +83,7 @@ impl<F: Debug> Played<F> {
                 break;
             }
             played += 1;
-            match self.play(seed) {
+            match self.play(seed, rounds) {
                 Ok(outcome) => {
                     virtual_time += outcome.virtual_time;
                     steps += outcome.steps;
@@ -85,6 +93,9 @@ impl<F: Debug> Played<F> {
                 }
                 Err(failure) => {
                     println!("{failure}");
+                    if count > 1 {
+                        println!("with fewer rounds: {}", self.shrink(seed));
+                    }
                     failed.push(seed);
                 }
             }
@@ -100,7 +111,7 @@ impl<F: Debug> Played<F> {
     /// Two runs of a seed are one and the same, and another seed is another life.
     pub(crate) fn is_function_of_seed(&self, seeds: [u64; 2]) {
         let fingerprints = seeds.map(|seed| {
-            let (first, again) = ((self.run)(seed), (self.run)(seed));
+            let [first, again] = [(); 2].map(|()| (self.run)(seed, Rounds::ALL));
             let told = "lives two different lives";
             assert_eq!(first.fingerprint, again.fingerprint, "seed {seed} {told}");
             assert_eq!(first.to_string(), again.to_string());
