@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::{LeaderEpoch, NodeId, Now, Offset};
+use strandline_types::{Bug, LeaderEpoch, NodeId, Now, Offset, planted};
 
 use crate::role::{Ballot, InFlight, Role};
 use crate::{
@@ -150,6 +150,7 @@ impl Quorum {
     /// Whether a log that ends so holds everything that this node's log could have committed.
     fn is_up_to_date(&self, last_epoch: LeaderEpoch, end_offset: Offset) -> bool {
         (last_epoch, end_offset) >= (self.log.last_epoch(), self.log.end_offset())
+            || planted(Bug::VoteIgnoresLog)
     }
 
     pub(crate) fn on_vote(
@@ -183,7 +184,7 @@ impl Quorum {
         let granted = self.grants(&promise, vote);
         let votes = granted && !vote.pre_vote;
         if votes {
-            promise.voted = Some(vote.candidate);
+            promise.voted.get_or_insert(vote.candidate);
         }
         // A new epoch and the vote in it are one promise, and one write.
         if promise.epoch > self.election.epoch
@@ -217,8 +218,8 @@ impl Quorum {
         }
         match (promise.leader, promise.voted) {
             (Some(_), _) => false,
-            (None, Some(voted)) => voted == vote.candidate,
-            (None, None) => up_to_date,
+            (None, Some(voted)) if !planted(Bug::VoteGrantedTwice) => voted == vote.candidate,
+            (None, _) => up_to_date,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::{Now, Offset};
+use strandline_types::{Bug, Now, Offset, planted};
 
 use crate::role::{Download, InFlight, Role};
 use crate::{
@@ -36,7 +36,10 @@ impl Quorum {
             self.send(to, after, in_flight, Request::FetchSnapshot(request), effects);
         } else {
             // A fetch says "all below is durable here": it waits for this node's own sync.
-            let after = self.unless_durable(self.last_write);
+            let after = match planted(Bug::MetadataFetchUnsynced) {
+                true => None,
+                false => self.unless_durable(self.last_write),
+            };
             let request = Request::Fetch(self.fetch_request());
             self.send(to, after, InFlight::Fetch, request, effects);
         }

@@ -4,7 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use strandline_types::{Instant, LeaderEpoch, NodeId, Now, Offset};
+use strandline_types::{Bug, Instant, LeaderEpoch, NodeId, Now, Offset, planted};
 
 use crate::role::{
     Ballot, InFlight, Leading, MAX_REPLICAS, OBSERVER_SESSION, Parked, Replica, Role,
@@ -203,6 +203,9 @@ impl Quorum {
 
     /// The answer to a fetch whose log does not end in a point of ours.
     fn no_common_end(&self, fetch: &Fetch) -> Option<FetchReply> {
+        if planted(Bug::MetadataDivergenceUntold) {
+            return None;
+        }
         let (high_watermark, log_start) = (self.high_watermark, self.log.start_offset);
         if fetch.offset == Offset::ZERO && fetch.last_epoch.0 == 0 && log_start == Offset::ZERO {
             return None;

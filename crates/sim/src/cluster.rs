@@ -28,7 +28,8 @@ use crate::workload::Field;
 const REPLICAS: i16 = 3;
 /// Of every cluster.
 pub const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
-const DATA: &str = "/data";
+/// The log directory of every node.
+pub(crate) const DATA: &str = "/data";
 /// Where the clients live.
 const HOME: NodeId = NodeId(1000);
 const PORTS_APART: u16 = 10;
@@ -133,12 +134,19 @@ fn settings(rng: &mut Rng, groups: &GroupsPlan) -> Vec<(&'static str, String)> {
     let lag_ms = [2_000, 5_000, 10_000][rng.below(3) as usize];
     settings.push(("replica.lag.time.max.ms", lag_ms.to_string()));
     if rng.one_in(2) {
-        // Whoever was away for a while gets a snapshot.
-        let bytes = rng.between(500, 5_000);
-        settings.push(("metadata.log.max.record.bytes.between.snapshots", bytes.to_string()));
+        settings.extend(forgetful_metadata(rng));
     }
     settings.extend(checkpoints(rng));
     settings
+}
+
+/// Whoever was away for a while finds that the log begins later, and needs a snapshot.
+pub(crate) fn forgetful_metadata(rng: &mut Rng) -> [(&'static str, String); 3] {
+    [
+        ("metadata.log.max.record.bytes.between.snapshots", rng.between(500, 5_000).to_string()),
+        ("metadata.log.segment.ms", rng.between(500, 5_000).to_string()),
+        ("metadata.max.retention.bytes", rng.between(1, 5_000).to_string()),
+    ]
 }
 
 /// Everything that a scenario moves.

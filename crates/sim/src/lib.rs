@@ -4,7 +4,8 @@
 //! time, so that a run is a function of its seed: the same seed gives the same trace. Faults are
 //! drawn from the seed too, or asked for by a scenario.
 //!
-//! [`scenario`] plays one broker, [`cluster`] several, [`core_world`] one log.
+//! [`scenario`] plays one broker, [`cluster`] several, [`quorum_world`] their quorum alone,
+//! [`core_world`] one log.
 #![forbid(unsafe_code)]
 
 mod audit;
@@ -21,6 +22,8 @@ mod node;
 mod oracle;
 mod outcome;
 mod process;
+pub mod quorum_world;
+mod registrar;
 mod rng;
 mod rounds;
 pub mod scenario;

@@ -25,8 +25,13 @@
 //! - WORLD-14: in the log of the groups a generation never goes back.
 //! - WORLD-15: a producer hears of a gap in its sequence only after a start or a full disk.
 //! - WORLD-16: a time leads to the first record that is as young.
+//! - WORLD-22: a change of the metadata that was acked stays, whoever crashes and whatever loses power.
+//! - WORLD-23: two nodes whose metadata end at the same offset say the same.
+//!
+//! WORLD-17 to WORLD-21 are what the nodes of a cluster must agree on, see `watch`.
 
 mod groups;
+mod metadata;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,6 +40,7 @@ use std::time::Duration;
 use strandline_types::Instant;
 
 use groups::GroupHistory;
+use metadata::MetadataHistory;
 
 /// Who sent a value, and the how-manieth of theirs it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +118,7 @@ impl History {
 pub struct Oracle {
     partitions: BTreeMap<PartitionKey, History>,
     groups: BTreeMap<String, GroupHistory>,
+    metadata: MetadataHistory,
     /// Of the broker's machine, so far.
     pub power_losses: u64,
     violations: Vec<Violation>,

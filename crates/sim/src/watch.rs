@@ -62,6 +62,39 @@ impl Watcher {
         inspectors.map(|inspector| inspector.image()).max_by_key(|image| image.offset)
     }
 
+    /// The highest epoch of the quorum that was seen to have a leader, and that leader.
+    pub(crate) fn quorum_leader(&self) -> Option<(i32, NodeId)> {
+        self.quorum_leaders.last_key_value().map(|(epoch, leader)| (*epoch, *leader))
+    }
+
+    /// WORLD-23, of the nodes that serve.
+    pub(crate) fn compare_images(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(inspector) = node.inspector() else { continue };
+            self.field.oracle().check_image(index, &inspector.image());
+        }
+    }
+
+    /// WORLD-22, once all have heard of everything.
+    pub(crate) fn check_registered(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(inspector) = node.inspector() else { continue };
+            self.field.oracle().check_registered(index, &inspector.image());
+        }
+    }
+
+    /// Whether every node serves and has heard of the newest thing that was acked.
+    pub(crate) fn all_are_up_to_date(&self) -> bool {
+        let newest = self.field.oracle().last_registered();
+        self.nodes.iter().all(|node| {
+            let image = node.inspector().map(|inspector| inspector.image());
+            let knows = |image: Arc<Image>| {
+                newest.as_ref().is_none_or(|it| image.configs.settings(it).is_some())
+            };
+            image.is_some_and(knows)
+        })
+    }
+
     /// WORLD-17 to WORLD-19, as the nodes are now.
     pub(crate) fn look(&mut self) {
         for index in 0..self.nodes.len() {

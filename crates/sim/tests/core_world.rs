@@ -17,7 +17,7 @@ fn wall_clock() -> Instant {
 
 #[test]
 fn no_life_takes_what_was_promised() {
-    let (from, count) = (number("FROM", 0), number("SEEDS", 500));
+    let (from, count) = (number("FROM", 0), number("SEEDS", 1_000));
     let began = wall_clock();
     let (mut lives, mut appended, mut failed) = (0, 0, Vec::new());
     for seed in from..from + count {

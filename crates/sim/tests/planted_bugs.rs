@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use strandline_sim::{Rounds, cluster, core_world, scenario};
+use strandline_sim::{Rounds, cluster, core_world, quorum_world, scenario};
 use strandline_types::{Bug, plant};
 
 /// Where a bug is hunted.
@@ -15,9 +15,11 @@ enum World {
     Core,
     /// Several brokers with their clients.
     Cluster,
+    /// Several nodes, and nothing but metadata.
+    Quorum,
 }
 
-use World::{Broker, Cluster, Core};
+use World::{Broker, Cluster, Core, Quorum};
 
 /// A bug, the words of which one must be in what the world says first, and how many seeds it may
 /// take to find it.
@@ -57,6 +59,13 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::PendingIsrCounts, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 100),
     Hunt(Bug::DivergenceUntold, Cluster, &["WORLD-20:", "a replica stays behind"], 80),
     Hunt(Bug::CutsAtWatermark, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 60),
+    Hunt(Bug::VoteGrantedTwice, Quorum, &["WORLD-17:", "WORLD-21:", "WORLD-22:"], 60),
+    Hunt(Bug::VoteIgnoresLog, Quorum, &["WORLD-10:", "WORLD-21:", "WORLD-22:"], 20),
+    Hunt(Bug::MetadataFetchUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 40),
+    Hunt(Bug::MetadataDurableUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 20),
+    Hunt(Bug::MetadataDivergenceUntold, Quorum, &["WORLD-10:", "WORLD-21:"], 40),
+    Hunt(Bug::ControllerAnswersEarly, Quorum, &["WORLD-22:"], 20),
+    Hunt(Bug::SnapshotOfUncommitted, Quorum, &["WORLD-22:", "WORLD-23:"], 100),
 ];
 
 /// What is first wrong with one seed, if anything is.
@@ -65,6 +74,7 @@ fn first_wrong(world: World, seed: u64) -> Option<String> {
         Broker => scenario::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
         Core => core_world::run(seed).complaint,
         Cluster => cluster::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
+        Quorum => quorum_world::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
     }));
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

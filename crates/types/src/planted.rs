@@ -48,6 +48,20 @@ pub enum Bug {
     DivergenceUntold,
     /// A follower of a new leader cuts its log at its own high watermark.
     CutsAtWatermark,
+    /// A voter that has voted in an epoch grants a second candidate its vote.
+    VoteGrantedTwice,
+    /// A vote does not ask whether the candidate has everything.
+    VoteIgnoresLog,
+    /// A follower of the metadata log asks on before its own sync.
+    MetadataFetchUnsynced,
+    /// Writes to the metadata log are told to be durable when they are written.
+    MetadataDurableUnsynced,
+    /// A leader of the quorum does not tell a follower where their logs part.
+    MetadataDivergenceUntold,
+    /// A change of the metadata is answered before it has committed.
+    ControllerAnswersEarly,
+    /// A snapshot holds what has not committed.
+    SnapshotOfUncommitted,
 }
 
 #[cfg(feature = "planted-bugs")]

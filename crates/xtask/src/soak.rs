@@ -1,4 +1,4 @@
-//! `soak`: many seeds of the simulator, optimised, for as long as it takes.
+//! `soak`: many seeds of each of the simulator's worlds, optimised, for as long as it takes.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +9,9 @@ pub(crate) fn run(root: &Path, seeds: u64, from: u64) -> Result<()> {
     let status = Command::new("cargo")
         .current_dir(root)
         .args(["test", "--release", "--package", "strandline-sim", "--test", "seeds"])
-        .args(["--test", "cluster"])
+        .args(["--test", "cluster", "--test", "quorum", "--test", "core_world"])
         .args(["--", "--nocapture", "seeds_keep_every_invariant"])
+        .arg("no_life_takes_what_was_promised")
         .env("SEEDS", seeds.to_string())
         .env("FROM", from.to_string())
         .status()

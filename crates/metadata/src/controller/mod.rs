@@ -44,7 +44,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use strandline_config::BrokerConfig;
-use strandline_types::{BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset};
+use strandline_types::{
+    BrokerEpoch, Bug, ErrorCode, Instant, LeaderEpoch, NodeId, Now, Offset, planted,
+};
 use strandline_wire::messages;
 
 use crate::{Fault, FeatureRange, Image, MetadataVersion, Record, Records};
@@ -231,6 +233,15 @@ impl Controller {
     /// The image that everybody may see. Cloning it is cheap.
     pub fn committed(&self) -> &Image {
         &self.committed
+    }
+
+    /// What a snapshot of everything committed holds.
+    pub fn snapshot(&self) -> Records {
+        let image = match planted(Bug::SnapshotOfUncommitted) {
+            true => &self.latest,
+            false => &self.committed,
+        };
+        image.snapshot()
     }
 
     /// The version in which the records of the last decision are to be written.
@@ -543,8 +554,10 @@ impl Controller {
         }
         if let Some((ticket, response)) = reply {
             match leadership.pending.back_mut() {
-                Some(pending) => pending.replies.push((ticket, response)),
-                None => effects.push(Effect::Reply(ticket, Ok(response))),
+                Some(pending) if !planted(Bug::ControllerAnswersEarly) => {
+                    pending.replies.push((ticket, response))
+                }
+                _ => effects.push(Effect::Reply(ticket, Ok(response))),
             }
         }
         // Heartbeats only move deadlines back: the timer that is armed finds out by itself.

@@ -12,7 +12,7 @@ use strandline_log::{Log, LogImage, SyncPlan};
 use strandline_ports::{Clock, Lane, both};
 use strandline_quorum::{Event, Membership, SnapshotFacts, SnapshotId, WriteId};
 use strandline_store::{Append, PartitionStore, SnapshotWriter, StoreFault};
-use strandline_types::{Now, Offset, Timestamp};
+use strandline_types::{Bug, Now, Offset, Timestamp, planted};
 
 use super::{Command, Task};
 use crate::driver::quorum::metadata_log::store_id;
@@ -187,6 +187,9 @@ impl Task {
                     log.written(upto);
                 }
                 let plan = log.plan_sync(upto.unwrap_or(log.written_end()));
+                if planted(Bug::MetadataDurableUnsynced) {
+                    self.is_durable(now, last);
+                }
                 match plan {
                     Some(plan) => {
                         let store = Arc::clone(&self.parts.log.store);

@@ -1,0 +1,54 @@
+//! What the nodes of a quorum may say: WORLD-22 and WORLD-23.
+
+use std::collections::BTreeMap;
+
+use strandline_metadata::Image;
+use strandline_metadata::image::ConfigResource;
+use strandline_types::Offset;
+
+use super::Oracle;
+
+/// What is known of the metadata.
+#[derive(Default)]
+pub(super) struct MetadataHistory {
+    /// Things of which it was acked that they have settings.
+    registered: Vec<ConfigResource>,
+    /// What every image says that ends at this offset.
+    images: BTreeMap<Offset, String>,
+}
+
+impl Oracle {
+    /// It was acked that `resource` has settings, for good.
+    pub fn registered(&mut self, resource: ConfigResource) {
+        self.acked += 1;
+        self.metadata.registered.push(resource);
+    }
+
+    /// What a node says that has heard of everything acked so far.
+    pub fn check_registered(&mut self, node: usize, image: &Image) {
+        let all = &self.metadata.registered;
+        let is_lost = |it: &&ConfigResource| image.configs.settings(it).is_none();
+        let mut lost = all.iter().filter(is_lost);
+        if let Some(first) = lost.next() {
+            let count = 1 + lost.count();
+            let detail = format!("node {node}: {count} acked changes lost, the first {first:?}");
+            self.violate("WORLD-22", detail);
+        }
+    }
+
+    /// Two images of one offset are the same.
+    pub fn check_image(&mut self, node: usize, image: &Image) {
+        let Some(offset) = image.offset.filter(|_| !image.in_transaction()) else { return };
+        let said = format!("{:?}", image.snapshot());
+        let known = self.metadata.images.entry(offset).or_insert_with(|| said.clone());
+        if *known != said {
+            let detail = format!("node {node} at {offset} says {said}, another {known}");
+            self.violate("WORLD-23", detail);
+        }
+    }
+
+    /// The newest thing that was acked.
+    pub fn last_registered(&self) -> Option<ConfigResource> {
+        self.metadata.registered.last().cloned()
+    }
+}

@@ -1,0 +1,100 @@
+//! A client that changes metadata, one new thing after the other, and tells the oracle what it was
+//! promised. What it sets are settings of groups that nobody else knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_metadata::image::{ConfigResource, ResourceType};
+use strandline_ports::{World, timeout};
+use strandline_types::ErrorCode;
+use strandline_wire::messages::IncrementalAlterConfigsRequest;
+use strandline_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+
+use crate::client::Client;
+use crate::rng::Rng;
+use crate::workload::Field;
+
+const VERSION: i16 = 1;
+const SETTING: &str = "consumer.heartbeat.interval.ms";
+const VALUE: &str = "6000";
+const SET: i8 = 0;
+/// Whoever hears nothing for so long asks somebody else.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(crate) struct Registrar {
+    field: Arc<Field>,
+    world: World,
+    rng: Rng,
+    client: Client,
+    ports: Vec<u16>,
+    name: String,
+    number: u64,
+    pause_max: Duration,
+}
+
+impl Registrar {
+    /// `name` must be its own. It asks whoever listens at `ports`.
+    pub(crate) fn new(
+        field: &Arc<Field>,
+        world: &World,
+        rng: Rng,
+        (name, ports): (&str, Vec<u16>),
+        pause_max: Duration,
+    ) -> Self {
+        Self {
+            field: Arc::clone(field),
+            world: world.clone(),
+            rng,
+            client: Client::new(world.clone(), ports[0], name),
+            ports,
+            name: name.to_owned(),
+            number: 0,
+            pause_max,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.field.is_over() {
+            self.register().await;
+            let millis = self.rng.between(0, self.pause_max.as_millis() as u64);
+            self.world.clock.sleep(Duration::from_millis(millis)).await;
+        }
+    }
+
+    /// Asks once; whether it was acked.
+    pub(crate) async fn register(&mut self) -> bool {
+        self.number += 1;
+        let name = format!("{}-{}", self.name, self.number);
+        let config = AlterableConfig {
+            name: SETTING.into(),
+            config_operation: SET,
+            value: Some(VALUE.into()),
+            ..Default::default()
+        };
+        let resource = AlterConfigsResource {
+            resource_type: ResourceType::GROUP.0,
+            resource_name: name.clone(),
+            configs: vec![config],
+            ..Default::default()
+        };
+        let request =
+            IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        let deadline = self.world.clock.now().instant + PATIENCE;
+        let asking = self.client.ask(&request, VERSION);
+        let answer = timeout(&*self.world.clock, deadline, asking).await;
+        let is_acked = matches!(
+            answer,
+            Ok(Ok(answer)) if answer.responses.iter().all(|it| it.error_code == ErrorCode::NONE)
+        );
+        if is_acked {
+            self.field.oracle().registered(ConfigResource::group(name));
+        } else {
+            self.client.hang_up();
+            let chosen = self.rng.below(self.ports.len() as u64) as usize;
+            self.client.turn_to(self.ports[chosen]);
+        }
+        is_acked
+    }
+}
