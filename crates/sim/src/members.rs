@@ -330,9 +330,12 @@ impl Member {
         }
     }
 
-    /// Tells the oracle what this member believes to own.
+    /// Tells the oracle what this member believes to own, of the generation that gave it that: one
+    /// that was only joined is in no log yet, and comes again with other members when the coordinator
+    /// fails over.
     fn claim(&self) {
-        let Some((member, generation)) = self.consumer.member() else { return };
+        let Some((member, _)) = self.consumer.member() else { return };
+        let Some(generation) = self.consumer.assigned_generation() else { return };
         let keys: Vec<_> = self.consumer.assignment().iter().filter_map(key_of).collect();
         let mut oracle = self.field.oracle();
         let group = &self.plan.name;
@@ -344,7 +347,8 @@ impl Member {
     }
 
     async fn commit(&self) {
-        let Some((_, generation)) = self.consumer.member() else { return };
+        let Some((_, joined)) = self.consumer.member() else { return };
+        let is_assigned = self.consumer.assigned_generation() == Some(joined);
         let group = &self.plan.name;
         let mut offsets = BTreeMap::new();
         for partition in self.consumer.assignment() {
@@ -361,6 +365,8 @@ impl Member {
             let oracle = self.field.oracle();
             (oracle.committer(group), oracle.power_losses, oracle.is_durable(group))
         };
+        // As in `claim`: one that may come again is no reason to refuse those before it.
+        let generation = if is_assigned { joined } else { newest };
         match self.consumer.commit().await {
             Ok(()) => {
                 let mut oracle = self.field.oracle();

@@ -219,6 +219,12 @@ impl Consumer {
         (committer.generation_id >= 0).then_some((committer.member_id, committer.generation_id))
     }
 
+    /// The generation in which this member was given its assignment; `None` before the first. While
+    /// a rebalance is under way, [`Consumer::member`] may be of a later one.
+    pub fn assigned_generation(&self) -> Option<i32> {
+        self.group.as_ref()?.membership.as_ref()?.assigned_generation()
+    }
+
     /// Commits the positions: everything returned by polls so far counts as done.
     pub async fn commit(&self) -> Result<(), ConsumeError> {
         self.commit_offsets(&self.positions()).await

@@ -60,6 +60,9 @@ struct State {
     phase: Phase,
     member_id: String,
     generation_id: i32,
+    /// Of the assignment that the reader took last. Until the next one the reader works on it,
+    /// though a rebalance may have begun a later generation.
+    assigned_generation: Option<i32>,
     /// What was owned when the join began.
     owned: Vec<TopicPartition>,
     last_poll_at: Instant,
@@ -94,6 +97,7 @@ impl Membership {
             phase: Phase::Preparing { is_lost: false },
             member_id: String::new(),
             generation_id: -1,
+            assigned_generation: None,
             owned: Vec::new(),
             last_poll_at: client.now(),
             failure: None,
@@ -126,6 +130,7 @@ impl Membership {
             Phase::Preparing { is_lost: true } => Some(Turn::Lost),
             Phase::Assigned(partitions) => {
                 state.phase = Phase::Stable;
+                state.assigned_generation = Some(state.generation_id);
                 Some(Turn::Assigned(partitions))
             }
             Phase::Joining | Phase::Stable | Phase::Leaving | Phase::Left => None,
@@ -170,6 +175,10 @@ impl Membership {
             member_id: state.member_id.clone(),
             instance_id: self.config.instance_id.clone(),
         }
+    }
+
+    pub(super) fn assigned_generation(&self) -> Option<i32> {
+        lock(&self.state).assigned_generation
     }
 
     /// As the leader soon again, while a topic is missing: one that has just been created shows up
