@@ -1,10 +1,13 @@
 //! Clusters: several brokers that are their own quorum, clients who follow leaders, and what goes
 //! wrong, all drawn from one seed.
 //!
-//! Every partition has three replicas of which two must have what is acked, and no broker syncs what
-//! it takes. What is promised, then: nothing that was acked is lost while fewer than two replicas
-//! have failed, where one that loses power has failed until it is in the ISR again. So the power
-//! goes when nobody is behind, and takes one machine; processes die as they like, all at once too.
+//! Every partition has three replicas of which two must have what is acked. What is promised if no
+//! broker syncs what it takes: nothing that was acked is lost while fewer than two replicas have
+//! failed, where one that loses power has failed until it is in the ISR again. So the power goes when
+//! nobody is behind, and takes one machine; processes die as they like, all at once too. In clusters
+//! that sync every record the power goes as it likes as well.
+//!
+//! The metadata log is always synced: what was answered of it stays, whatever happens.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -12,6 +15,7 @@ use std::time::Duration;
 
 use strandline_types::NodeId as BrokerId;
 
+use crate::churn::Churn;
 use crate::crew::{Crew, GroupsPlan, TopicPlan, checkpoints, disk_weather, keys};
 use crate::disk::DiskFaults;
 use crate::executor::Sim;
@@ -19,6 +23,7 @@ use crate::net::{NetFaults, Network};
 use crate::node::{Crash, Node, NodeId};
 use crate::outcome::Outcome;
 use crate::process::{BROKER_PORT, BrokerProcess, Status};
+use crate::registrar::Registrar;
 use crate::rng::Rng;
 use crate::rounds::Rounds;
 use crate::scenario::SCENARIO_MAX;
@@ -45,6 +50,10 @@ pub enum Fault {
     CrashOfAll,
     /// A machine goes down.
     PowerLoss,
+    /// All of them do, where everything is synced; elsewhere their processes die.
+    PowerLossOfAll,
+    /// A machine comes back with an empty disk.
+    ReplacedDisk,
     CleanStop,
     /// Nobody reaches a node, nor does it reach anybody.
     Cut,
@@ -55,13 +64,19 @@ pub enum Fault {
     /// A node stands still, and goes on.
     Pause,
     DiskFull,
+    /// Writes and syncs take seconds.
+    SlowDisk,
+    /// Some writes and syncs fail.
+    DeviceErrors,
 }
 
 impl Fault {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 14] = [
         Self::ProcessCrash,
         Self::CrashOfAll,
         Self::PowerLoss,
+        Self::PowerLossOfAll,
+        Self::ReplacedDisk,
         Self::CleanStop,
         Self::Cut,
         Self::OneWayCut,
@@ -69,7 +84,14 @@ impl Fault {
         Self::Resets,
         Self::Pause,
         Self::DiskFull,
+        Self::SlowDisk,
+        Self::DeviceErrors,
     ];
+
+    /// It takes what the page cache holds.
+    fn takes_unsynced(self) -> bool {
+        matches!(self, Self::PowerLoss | Self::PowerLossOfAll | Self::ReplacedDisk)
+    }
 }
 
 /// Lives one seed's scenario from beginning to end, with some of its rounds.
@@ -79,8 +101,10 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
     let mut rng = sim.draw(Rng::split);
     let count = if rng.one_in(5) { 5 } else { 3 };
     let mut groups = GroupsPlan::draw(&mut rng);
+    let is_synced = rng.one_in(4);
+    groups.syncs_each_commit = is_synced;
     let settings = settings(&mut rng, &groups);
-    // Copies make them durable.
+    // Copies make them durable, or syncs do.
     groups.syncs_each_commit = true;
     let calm = disk_weather(&mut rng);
     let brokers = brokers(sim, &network, count, &settings);
@@ -90,7 +114,8 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
     let home = Node::new(sim, &network, HOME);
     let watcher = Arc::new(Mutex::new(Watcher::new(&field, &brokers, DATA)));
     let crew = Crew::new(sim, &network, &home, brokers, &field, groups, rng);
-    let faults = sim.run(SCENARIO_MAX, Stage { crew, calm, watcher }.play(rounds));
+    let stage = Stage { crew, calm, watcher, is_synced };
+    let faults = sim.run(SCENARIO_MAX, stage.play(rounds));
     Outcome::of(sim, &field, seed, faults)
 }
 
@@ -129,8 +154,6 @@ pub fn port(index: u16) -> u16 {
 
 fn settings(rng: &mut Rng, groups: &GroupsPlan) -> Vec<(&'static str, String)> {
     let mut settings = groups.settings(rng);
-    // Nothing is synced: copies are what makes it durable.
-    settings.retain(|(name, _)| *name != "log.flush.interval.messages");
     let lag_ms = [2_000, 5_000, 10_000][rng.below(3) as usize];
     settings.push(("replica.lag.time.max.ms", lag_ms.to_string()));
     if rng.one_in(2) {
@@ -154,6 +177,8 @@ struct Stage {
     crew: Crew,
     calm: DiskFaults,
     watcher: Arc<Mutex<Watcher>>,
+    /// Every record is synced before it counts.
+    is_synced: bool,
 }
 
 impl Stage {
@@ -167,12 +192,13 @@ impl Stage {
             return faults;
         }
         self.watch();
-        let rng = &mut self.crew.rng;
-        let topics = [TopicPlan::replicated(rng, REPLICAS), TopicPlan::replicated(rng, REPLICAS)];
+        let (rng, is_synced) = (&mut self.crew.rng, self.is_synced);
+        let topics = [(); 2].map(|()| TopicPlan::replicated(rng, REPLICAS, is_synced));
         let Some(ids) = self.crew.create(&topics).await else { return faults };
         let keys = keys(&topics);
         self.crew.populate(&topics, &keys);
         self.crew.gather();
+        self.change_metadata();
         let mut draws = self.crew.rng.split();
         for number in 0..draws.between(1, 4) {
             self.crew.rng = draws.split();
@@ -184,7 +210,7 @@ impl Stage {
             faults.push(fault);
             // Trouble comes in twos.
             match self.crew.rng.below(6) {
-                _ if fault == Fault::PowerLoss => {}
+                _ if fault.takes_unsynced() && !self.is_synced => {}
                 0 => self.delay(),
                 1 => self.reset(),
                 _ => {}
@@ -197,12 +223,59 @@ impl Stage {
             }
         }
         self.crew.judge(&topics, &keys, &ids).await;
-        if self.crew.within(self.all_in_sync()).await.is_none() {
-            self.crew.stuck("a replica stays behind");
-        }
+        self.all_in_sync_or_stuck().await;
+        self.judge_metadata().await;
         self.compare_logs();
         self.stop_all().await;
         faults
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        (0..self.crew.brokers.len() as u16).map(port).collect()
+    }
+
+    /// Somebody changes the metadata all the time, and in some clusters topics come and go.
+    fn change_metadata(&mut self) {
+        let ports = self.ports();
+        let Crew { field, world, rng, .. } = &mut self.crew;
+        let pause = Duration::from_millis([50, 1_000][rng.below(2) as usize]);
+        let at = ("registrar", ports.clone());
+        let registrar = Registrar::new(field, world, rng.split(), at, pause);
+        let pause = Duration::from_millis([300, 3_000][rng.below(2) as usize]);
+        let churn = Churn::new(field, world, rng.split(), ports, pause);
+        let churns = rng.one_in(3);
+        self.crew.sim.spawn(self.crew.home, Box::pin(registrar.run()));
+        if churns {
+            self.crew.sim.spawn(self.crew.home, Box::pin(churn.run()));
+        }
+    }
+
+    /// WORLD-22, when every node has heard of everything.
+    async fn judge_metadata(&mut self) {
+        let ports = self.ports();
+        let Crew { field, world, rng, .. } = &mut self.crew;
+        let at = ("last", ports);
+        let mut registrar = Registrar::new(field, world, rng.split(), at, Duration::ZERO);
+        let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.crew.world.clock));
+        let up_to_date = async move {
+            registrar.register_for_certain().await;
+            while !lock(&watcher).all_are_up_to_date() {
+                clock.sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if self.crew.within(up_to_date).await.is_none() {
+            return self.crew.stuck("a node does not hear of the metadata");
+        }
+        lock(&self.watcher).check_registered();
+    }
+
+    /// False when somebody stays behind.
+    async fn all_in_sync_or_stuck(&self) -> bool {
+        let are_in_sync = self.crew.within(self.all_in_sync()).await.is_some();
+        if !are_in_sync {
+            self.crew.stuck("a replica stays behind");
+        }
+        are_in_sync
     }
 
     /// Looks at the nodes from now on.
@@ -221,6 +294,7 @@ impl Stage {
         let mut watcher = lock(&self.watcher);
         watcher.look();
         watcher.compare_logs();
+        watcher.compare_images();
     }
 
     /// Starts nodes until they serve; false when one cannot.
@@ -271,7 +345,20 @@ impl Stage {
                 self.crash_soon(&all, Crash::Process).await;
                 self.start(&all).await
             }
-            Fault::PowerLoss => self.lose_power(index).await,
+            Fault::PowerLossOfAll => {
+                let all: Vec<_> = (0..self.crew.brokers.len()).collect();
+                let crash = if self.is_synced { Crash::Power } else { Crash::Process };
+                self.crash_soon(&all, crash).await;
+                self.start(&all).await
+            }
+            Fault::PowerLoss if self.is_synced => {
+                self.crash_soon(&[index], Crash::Power).await;
+                self.perhaps_some_time().await;
+                self.start(&[index]).await
+            }
+            Fault::PowerLoss | Fault::ReplacedDisk => {
+                self.lose_power(index, fault == Fault::ReplacedDisk).await
+            }
             Fault::CleanStop => {
                 self.crew.some_time().await;
                 broker.stop();
@@ -310,7 +397,20 @@ impl Stage {
                 broker.node().go_on();
                 true
             }
-            Fault::DiskFull => self.fill_disk(index).await,
+            Fault::DiskFull => {
+                let disk = &broker.node().disk;
+                let capacity_bytes = disk.used_bytes() + self.crew.rng.between(1, 100_000);
+                self.with_disk(index, DiskFaults { capacity_bytes, ..self.calm }).await
+            }
+            Fault::SlowDisk => {
+                let stall = Duration::from_millis(self.crew.rng.between(100, 3_000));
+                let faults = DiskFaults { stall, ..self.calm };
+                self.with_disk(index, faults).await
+            }
+            Fault::DeviceErrors => {
+                let error_one_in = self.crew.rng.between(5, 300);
+                self.with_disk(index, DiskFaults { error_one_in, ..self.calm }).await
+            }
         }
     }
 
@@ -325,23 +425,22 @@ impl Stage {
     }
 
     /// The power goes when all replicas are in sync, and nothing else goes wrong until they are
-    /// again.
-    async fn lose_power(&mut self, index: usize) -> bool {
-        if self.crew.within(self.all_in_sync()).await.is_none() {
-            self.crew.stuck("a replica stays behind");
+    /// again. The disk comes back, or an empty one.
+    async fn lose_power(&mut self, index: usize, loses_disk: bool) -> bool {
+        if !self.all_in_sync_or_stuck().await {
             return false;
         }
         // What was in sync then may be behind by the time of the crash, so it comes at once.
         self.crash_within(&[index], 300, Crash::Power).await;
+        if loses_disk {
+            self.crew.brokers[index].node().disk.wipe();
+        }
         self.perhaps_some_time().await;
-        if !self.start(&[index]).await {
+        if !self.start(&[index]).await || !self.all_in_sync_or_stuck().await {
             return false;
         }
-        if self.crew.within(self.all_in_sync()).await.is_none() {
-            self.crew.stuck("a replica that had lost power stays behind");
-            return false;
-        }
-        if self.crew.rng.one_in(2) {
+        // A voter without its disk counts again when it has caught up, and that takes a while.
+        if loses_disk || self.crew.rng.one_in(2) {
             return true;
         }
         // It counts again: another one may fail at once.
@@ -424,12 +523,11 @@ impl Stage {
         }
     }
 
-    /// A disk has a little room left, for some time; then it has more.
-    async fn fill_disk(&mut self, index: usize) -> bool {
+    /// A disk behaves so for some time, and then well again.
+    async fn with_disk(&mut self, index: usize, faults: DiskFaults) -> bool {
         let broker = Arc::clone(&self.crew.brokers[index]);
         let disk = &broker.node().disk;
-        let capacity_bytes = disk.used_bytes() + self.crew.rng.between(1, 100_000);
-        disk.set_faults(DiskFaults { capacity_bytes, ..self.calm });
+        disk.set_faults(faults);
         self.long_time().await;
         disk.set_faults(self.calm);
         if matches!(broker.status(), Status::Serving(_)) {

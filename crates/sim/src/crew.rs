@@ -37,8 +37,8 @@ pub(crate) struct TopicPlan {
 
 impl TopicPlan {
     /// A topic with a copy on so many brokers: what most of them have is safe without a sync.
-    pub(crate) fn replicated(rng: &mut Rng, replication_factor: i16) -> Self {
-        let is_synced = rng.one_in(4);
+    pub(crate) fn replicated(rng: &mut Rng, replication_factor: i16, is_synced: bool) -> Self {
+        let is_synced = is_synced || rng.one_in(4);
         let plan = Self::draw(rng, is_synced);
         Self { replication_factor, promise: Promise::All, ..plan }
     }

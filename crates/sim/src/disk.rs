@@ -30,6 +30,8 @@ pub struct DiskFaults {
     pub late_one_in: u64,
     /// A sync takes up to this long.
     pub sync_max: Duration,
+    /// Every write and sync takes so much longer.
+    pub stall: Duration,
     /// One cached read in so many finds the page cold; 0: none.
     pub cold_one_in: u64,
     /// Bytes that all files together may take; 0: no limit.
@@ -173,6 +175,13 @@ impl SimDisk {
                 }
             }
         }
+    }
+
+    /// Another disk comes in its place, with nothing on it. No process may run.
+    pub(crate) fn wipe(&self) {
+        let mut state = lock(&self.state);
+        let (faults, boots) = (state.faults, state.boots);
+        *state = State { faults, boots, ..State::default() };
     }
 
     /// From now on nothing reaches the disk, until [`SimDisk::crash`] is through.
@@ -440,10 +449,11 @@ impl File for SimFile {
             return Completion::ready(Err(io::ErrorKind::StorageFull.into()));
         }
         let late = self.sim.draw(|rng| rng.one_in(faults.late_one_in));
-        let delay = match late {
-            true => self.sim.draw(|rng| Duration::from_micros(rng.between(10, 5_000))),
-            false => Duration::ZERO,
-        };
+        let delay = faults.stall
+            + match late {
+                true => self.sim.draw(|rng| Duration::from_micros(rng.between(10, 5_000))),
+                false => Duration::ZERO,
+            };
         let content = Arc::clone(&self.content);
         self.run(delay, move || {
             let change = Change::Write { position, bytes };
@@ -458,8 +468,10 @@ impl File for SimFile {
         if let Err(error) = self.injected_error() {
             return Completion::ready(Err(error));
         }
-        let longest = self.faults().sync_max.as_nanos() as u64;
+        let faults = self.faults();
+        let longest = faults.sync_max.as_nanos() as u64;
         let delay = self.sim.draw(|rng| Duration::from_nanos(rng.between(1, longest.max(1))));
+        let delay = faults.stall + delay;
         let (content, disk) = (Arc::clone(&self.content), Arc::clone(&self.disk));
         self.run(delay, move || {
             let content = &mut *lock(&content);

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod churn;
 mod client;
 pub mod cluster;
 pub mod core_world;

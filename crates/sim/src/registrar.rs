@@ -63,6 +63,13 @@ impl Registrar {
         }
     }
 
+    /// Sets something new until that is acked.
+    pub(crate) async fn register_for_certain(&mut self) {
+        while !self.register().await {
+            self.world.clock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Asks once; whether it was acked.
     pub(crate) async fn register(&mut self) -> bool {
         self.number += 1;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use seeded::Played;
 use strandline_sim::cluster::{self, Fault};
-use strandline_sim::{BrokerProcess, Crash, NetFaults, Network, Sim, Status};
+use strandline_sim::{BrokerProcess, Client, Crash, NetFaults, Network, Node, NodeId, Sim, Status};
+use strandline_wire::messages::CreateTopicsRequest;
+use strandline_wire::messages::create_topics_request::CreatableTopic;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 const CLUSTER: Played<Fault> =
-    Played { test: "cluster", run: cluster::run, count: 30, budget: Duration::from_secs(120) };
+    Played { test: "cluster", run: cluster::run, count: 50, budget: Duration::from_secs(150) };
 
 #[test]
 fn seeds_keep_every_invariant() {
@@ -53,4 +55,53 @@ fn a_broker_that_is_back_before_its_session_has_ended_is_let_in() {
 #[test]
 fn a_cluster_is_a_function_of_its_seed() {
     CLUSTER.is_function_of_seed([1, 2]);
+}
+
+/// Who leads: the quorum, and every partition of the newest image.
+fn leaderships(brokers: &[Arc<BrokerProcess>]) -> String {
+    let inspectors = brokers.iter().map(|broker| broker.inspector().expect("it serves"));
+    let newest = inspectors.max_by_key(|it| it.image().offset).expect("there are brokers");
+    let image = newest.image();
+    let partitions = image.topics.iter().flat_map(|topic| {
+        topic.partitions.values().map(|it| (it.leader, it.leader_epoch, it.isr.clone()))
+    });
+    format!("{:?} {:?}", newest.quorum(), partitions.collect::<Vec<_>>())
+}
+
+async fn with_a_topic(sim: &Sim, network: &Network) -> (Arc<Node>, Vec<Arc<BrokerProcess>>) {
+    let brokers = three_brokers(sim, network).await;
+    let home = Arc::new(Node::new(sim, network, NodeId(1000)));
+    let mut client = Client::new(home.world(), cluster::port(0), "admin");
+    let topic = CreatableTopic {
+        name: "topic".into(),
+        num_partitions: 6,
+        replication_factor: 3,
+        ..Default::default()
+    };
+    let request =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
+    let answer = client.ask(&request, 7).await.expect("an answer");
+    assert!(answer.topics[0].error_code.is_none(), "{answer:?}");
+    (home, brokers)
+}
+
+#[test]
+fn a_node_without_cpu_for_a_while_costs_no_leadership() {
+    let sim = Sim::new(1);
+    let network = Network::new(NetFaults::CALM);
+    let in_it = sim.clone();
+    sim.run(5 * MINUTE, async move {
+        let (home, brokers) = with_a_topic(&in_it, &network).await;
+        let clock = home.world().clock;
+        clock.sleep(Duration::from_secs(2)).await;
+        let before = leaderships(&brokers);
+        for broker in &brokers {
+            let node = broker.node();
+            node.pause();
+            clock.sleep(Duration::from_millis(1_500)).await;
+            node.go_on();
+            clock.sleep(Duration::from_secs(5)).await;
+            assert_eq!(leaderships(&brokers), before, "a pause of {}", node.id);
+        }
+    });
 }

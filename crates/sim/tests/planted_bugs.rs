@@ -53,7 +53,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(
         Bug::WatermarkIgnoresIsr,
         Cluster,
-        &["WORLD-1:", "WORLD-2:", "WORLD-11:", "WORLD-15:", "WORLD-20:"],
+        &["WORLD-1:", "WORLD-2:", "WORLD-11:", "WORLD-15:", "WORLD-19:", "WORLD-20:"],
         20,
     ),
     Hunt(Bug::PendingIsrCounts, Cluster, &["WORLD-1:", "WORLD-2:", "WORLD-19:", "WORLD-20:"], 100),
