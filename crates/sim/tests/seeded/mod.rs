@@ -2,7 +2,11 @@
 #![expect(clippy::print_stdout, reason = "a test tells what it has played")]
 
 use std::fmt::Debug;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{available_parallelism, scope};
 use std::time::{Duration, Instant};
 
 use strandline_sim::{Outcome, Rounds};
@@ -15,6 +19,15 @@ pub(crate) struct Played<F> {
     /// Seeds of an ordinary test run, and how long they may take.
     pub(crate) count: u64,
     pub(crate) budget: Duration,
+}
+
+/// What has come of the seeds so far.
+#[derive(Default)]
+struct Tally {
+    played: u64,
+    virtual_time: Duration,
+    steps: u64,
+    failed: Vec<u64>,
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -66,7 +79,8 @@ impl<F: Debug> Played<F> {
         )
     }
 
-    /// Plays the seeds that the environment asks for, or the ordinary ones.
+    /// Plays the seeds that the environment asks for, or the ordinary ones, as many at once as there
+    /// are cores.
     pub(crate) fn play_all(&self) {
         log_to_stderr();
         let asked = number("SEEDS");
@@ -76,36 +90,48 @@ impl<F: Debug> Played<F> {
         };
         let rounds = number("ROUNDS").map_or(Rounds::ALL, Rounds::of_mask);
         let began = wall_clock();
-        let (mut played, mut virtual_time, mut steps) = (0, Duration::ZERO, 0);
-        let mut failed = Vec::new();
-        for seed in from..from + count {
-            if asked.is_none() && began.elapsed() > self.budget {
-                break;
-            }
-            played += 1;
-            match self.play(seed, rounds) {
-                Ok(outcome) => {
-                    virtual_time += outcome.virtual_time;
-                    steps += outcome.steps;
-                    if count == 1 {
-                        println!("{outcome}");
-                    }
+        let is_time_up = || asked.is_none() && began.elapsed() > self.budget;
+        let (next, tally) = (AtomicU64::new(from), Mutex::new(Tally::default()));
+        let play_next = || {
+            while !is_time_up() {
+                let seed = next.fetch_add(1, Relaxed);
+                if seed >= from + count {
+                    break;
                 }
-                Err(failure) => {
-                    println!("{failure}");
-                    if count > 1 {
-                        println!("with fewer rounds: {}", self.shrink(seed));
-                    }
-                    failed.push(seed);
-                }
+                self.play_one(seed, rounds, count == 1, &tally);
             }
-        }
+        };
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(play_next))));
+        let Tally { played, virtual_time, steps, failed } =
+            tally.into_inner().unwrap_or_else(PoisonError::into_inner);
         let wall = began.elapsed().as_secs_f64();
         let speed = virtual_time.as_secs_f64() / wall;
         println!(
             "{played} seeds in {wall:.0} s: {steps} steps, {speed:.1} virtual seconds a second"
         );
         assert!(failed.is_empty(), "these seeds break invariants: {failed:?}");
+    }
+
+    fn play_one(&self, seed: u64, rounds: Rounds, is_alone: bool, tally: &Mutex<Tally>) {
+        let played = self.play(seed, rounds);
+        match &played {
+            Ok(outcome) if is_alone => println!("{outcome}"),
+            Ok(_) => {}
+            Err(failure) if is_alone => println!("{failure}"),
+            Err(failure) => {
+                println!("{failure}\nwith fewer rounds: {}", self.shrink(seed));
+            }
+        }
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.played += 1;
+        match played {
+            Ok(outcome) => {
+                tally.virtual_time += outcome.virtual_time;
+                tally.steps += outcome.steps;
+            }
+            Err(_) => tally.failed.push(seed),
+        }
     }
 
     /// Two runs of a seed are one and the same, and another seed is another life.
