@@ -257,16 +257,17 @@ impl Stage {
         let at = ("last", ports);
         let mut registrar = Registrar::new(field, world, rng.split(), at, Duration::ZERO);
         let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.crew.world.clock));
+        let count = self.crew.field.oracle().registered_count();
         let up_to_date = async move {
-            registrar.register_for_certain().await;
-            while !lock(&watcher).all_are_up_to_date() {
+            let last = registrar.register_for_certain().await;
+            while !lock(&watcher).all_know(&last) {
                 clock.sleep(Duration::from_millis(20)).await;
             }
         };
         if self.crew.within(up_to_date).await.is_none() {
             return self.crew.stuck("a node does not hear of the metadata");
         }
-        lock(&self.watcher).check_registered();
+        lock(&self.watcher).check_registered(count);
     }
 
     /// False when somebody stays behind.

@@ -63,15 +63,19 @@ impl Registrar {
         }
     }
 
-    /// Sets something new until that is acked.
-    pub(crate) async fn register_for_certain(&mut self) {
-        while !self.register().await {
-            self.world.clock.sleep(Duration::from_millis(20)).await;
+    /// Sets something new until that is acked, and says what.
+    pub(crate) async fn register_for_certain(&mut self) -> ConfigResource {
+        loop {
+            match self.register().await {
+                Some(registered) => return registered,
+                None => self.world.clock.sleep(Duration::from_millis(20)).await,
+            }
         }
     }
 
-    /// Asks once; whether it was acked.
-    pub(crate) async fn register(&mut self) -> bool {
+    /// Asks once for something new, and says what it is if that was acked. Whoever knows of it knows of
+    /// everything that was acked when this was called, but not of what others were told meanwhile.
+    pub(crate) async fn register(&mut self) -> Option<ConfigResource> {
         self.number += 1;
         let name = format!("{}-{}", self.name, self.number);
         let config = AlterableConfig {
@@ -96,12 +100,13 @@ impl Registrar {
             Ok(Ok(answer)) if answer.responses.iter().all(|it| it.error_code == ErrorCode::NONE)
         );
         if is_acked {
-            self.field.oracle().registered(ConfigResource::group(name));
-        } else {
-            self.client.hang_up();
-            let chosen = self.rng.below(self.ports.len() as u64) as usize;
-            self.client.turn_to(self.ports[chosen]);
+            let resource = ConfigResource::group(name);
+            self.field.oracle().registered(resource.clone());
+            return Some(resource);
         }
-        is_acked
+        self.client.hang_up();
+        let chosen = self.rng.below(self.ports.len() as u64) as usize;
+        self.client.turn_to(self.ports[chosen]);
+        None
     }
 }

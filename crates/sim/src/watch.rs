@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use strandline_broker::Inspector;
 use strandline_metadata::Image;
+use strandline_metadata::image::ConfigResource;
 use strandline_ports::{Disk, OpenMode};
 use strandline_types::{NodeId, Offset, TopicPartition};
 use strandline_wire::records::{BatchHeader, batches};
@@ -75,23 +76,19 @@ impl Watcher {
         }
     }
 
-    /// WORLD-22, once all have heard of everything.
-    pub(crate) fn check_registered(&self) {
+    /// WORLD-22, once all have heard of so many changes.
+    pub(crate) fn check_registered(&self, count: usize) {
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(inspector) = node.inspector() else { continue };
-            self.field.oracle().check_registered(index, &inspector.image());
+            self.field.oracle().check_registered(index, &inspector.image(), count);
         }
     }
 
-    /// Whether every node serves and has heard of the newest thing that was acked.
-    pub(crate) fn all_are_up_to_date(&self) -> bool {
-        let newest = self.field.oracle().last_registered();
+    /// Whether every node serves and has heard of `registered`.
+    pub(crate) fn all_know(&self, registered: &ConfigResource) -> bool {
         self.nodes.iter().all(|node| {
             let image = node.inspector().map(|inspector| inspector.image());
-            let knows = |image: Arc<Image>| {
-                newest.as_ref().is_none_or(|it| image.configs.settings(it).is_some())
-            };
-            image.is_some_and(knows)
+            image.is_some_and(|image| image.configs.settings(registered).is_some())
         })
     }
 

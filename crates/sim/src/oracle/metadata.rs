@@ -24,9 +24,14 @@ impl Oracle {
         self.metadata.registered.push(resource);
     }
 
-    /// What a node says that has heard of everything acked so far.
-    pub fn check_registered(&mut self, node: usize, image: &Image) {
-        let all = &self.metadata.registered;
+    /// How many changes have been acked.
+    pub fn registered_count(&self) -> usize {
+        self.metadata.registered.len()
+    }
+
+    /// What a node says that has heard of the first `count` changes.
+    pub fn check_registered(&mut self, node: usize, image: &Image, count: usize) {
+        let all = &self.metadata.registered[..count];
         let is_lost = |it: &&ConfigResource| image.configs.settings(it).is_none();
         let mut lost = all.iter().filter(is_lost);
         if let Some(first) = lost.next() {
@@ -45,10 +50,5 @@ impl Oracle {
             let detail = format!("node {node} at {offset} says {said}, another {known}");
             self.violate("WORLD-23", detail);
         }
-    }
-
-    /// The newest thing that was acked.
-    pub fn last_registered(&self) -> Option<ConfigResource> {
-        self.metadata.registered.last().cloned()
     }
 }

@@ -132,10 +132,11 @@ impl Stage {
         for node in &self.nodes {
             node.node().disk.set_faults(DiskFaults::default());
         }
+        let count = self.field.oracle().registered_count();
         if !self.all_up_to_date().await {
             return;
         }
-        lock(&self.watcher).check_registered();
+        lock(&self.watcher).check_registered(count);
         self.compare();
         self.field.is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         for node in &self.nodes {
@@ -148,19 +149,24 @@ impl Stage {
         }
     }
 
-    /// Brings all nodes back, and waits until each knows the newest change; false when
-    /// that takes too long.
+    /// Brings all nodes back, and waits until each knows of everything that has been acked; false
+    /// when that takes too long.
     async fn all_up_to_date(&mut self) -> bool {
         let name = format!("after-{}", self.sim.steps());
         let mut registrar = self.registrar(&name);
         let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.world.clock));
         let nodes = self.nodes.clone();
+        // One that was still ending is down sooner or later.
         let start_all = move || nodes.iter().for_each(|node| start_if_down(node));
-        let is_done = move || lock(&watcher).all_are_up_to_date();
-        start_all();
         let up_to_date = async move {
-            // One that was still ending is down sooner or later.
-            while !registrar.register().await || !is_done() {
+            let last = loop {
+                start_all();
+                match registrar.register().await {
+                    Some(last) => break last,
+                    None => clock.sleep(Duration::from_millis(20)).await,
+                }
+            };
+            while !lock(&watcher).all_know(&last) {
                 start_all();
                 clock.sleep(Duration::from_millis(20)).await;
             }
