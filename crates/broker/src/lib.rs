@@ -22,5 +22,6 @@ mod producer_ids;
 mod session;
 mod start;
 
+pub use driver::quorum::FORGOTTEN_FILE;
 pub use inspect::Inspector;
 pub use start::{BoundAddress, Broker, DirError, Fatal, Ready, StartError, Starting};

@@ -433,6 +433,7 @@ impl Stage {
         }
         // What was in sync then may be behind by the time of the crash, so it comes at once.
         self.crash_within(&[index], 300, Crash::Power).await;
+        let loses_disk = loses_disk && BrokerProcess::may_lose_disk(&self.crew.brokers);
         if loses_disk {
             self.crew.brokers[index].node().disk.wipe();
         }
@@ -440,8 +441,15 @@ impl Stage {
         if !self.start(&[index]).await || !self.all_in_sync_or_stuck().await {
             return false;
         }
-        // A voter without its disk counts again when it has caught up, and that takes a while.
-        if loses_disk || self.crew.rng.one_in(2) {
+        if loses_disk {
+            let clock = Arc::clone(&self.crew.world.clock);
+            let remembering = BrokerProcess::all_remember(self.crew.brokers.clone(), clock);
+            if self.crew.within(remembering).await.is_none() {
+                self.crew.stuck("a voter with a new disk never counts again");
+                return false;
+            }
+        }
+        if self.crew.rng.one_in(2) {
             return true;
         }
         // It counts again: another one may fail at once.

@@ -177,6 +177,16 @@ impl SimDisk {
         }
     }
 
+    /// Whether a file of this name is there; after a loss of power, if nothing unsynced outlives it.
+    pub(crate) fn holds(&self, name: &str, after: Crash) -> bool {
+        let state = lock(&self.state);
+        let names = match after {
+            Crash::Process => &state.names,
+            Crash::Power => &state.durable_names,
+        };
+        names.keys().any(|path| path.file_name().is_some_and(|it| it == name))
+    }
+
     /// Another disk comes in its place, with nothing on it. No process may run.
     pub(crate) fn wipe(&self) {
         let mut state = lock(&self.state);

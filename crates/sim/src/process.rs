@@ -5,11 +5,12 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use strandline_broker::format::{self, Founding};
-use strandline_broker::{Broker, Inspector, Ready};
+use strandline_broker::{Broker, FORGOTTEN_FILE, Inspector, Ready};
 use strandline_config::BrokerConfig;
-use strandline_ports::{World, watch};
+use strandline_ports::{Clock, World, watch};
 use tokio::sync::oneshot;
 
 use crate::executor::Sim;
@@ -17,6 +18,9 @@ use crate::node::{Crash, Node};
 
 /// Where clients find the broker.
 pub const BROKER_PORT: u16 = 9092;
+
+/// Says whose a log dir is.
+const IDENTITY_FILE: &str = "meta.properties";
 
 /// What the process is doing.
 #[derive(Clone, Debug)]
@@ -105,6 +109,28 @@ impl BrokerProcess {
     /// How often it was started.
     pub fn starts(&self) -> u64 {
         self.starts.load(Relaxed)
+    }
+
+    /// Whether its disk is a new one that does not know yet what the node has promised; after a loss
+    /// of power, if nothing unsynced outlives it.
+    pub(crate) fn has_forgotten(&self, after: Crash) -> bool {
+        let disk = &self.node.disk;
+        !disk.holds(IDENTITY_FILE, after) || disk.holds(FORGOTTEN_FILE, after)
+    }
+
+    /// The disk of one of them may be lost: those of the others know what was promised.
+    pub(crate) fn may_lose_disk(nodes: &[Arc<Self>]) -> bool {
+        let forgets = |node: &Arc<Self>| {
+            node.has_forgotten(Crash::Process) || node.has_forgotten(Crash::Power)
+        };
+        !nodes.iter().any(forgets)
+    }
+
+    /// Waits until no voter stands aside any more because its disk was replaced.
+    pub(crate) async fn all_remember(nodes: Vec<Arc<Self>>, clock: Arc<dyn Clock>) {
+        while nodes.iter().any(|node| node.has_forgotten(Crash::Process)) {
+            clock.sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Starts the process; [`BrokerProcess::settled`] waits until it serves.

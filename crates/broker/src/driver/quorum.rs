@@ -55,7 +55,7 @@ pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
 /// The records that a new quorum's first controller writes.
 pub(crate) const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
 /// Says that a voter's disk was replaced: it has forgotten its votes.
-pub(crate) const FORGOTTEN_FILE: &str = ".strandline-forgotten";
+pub const FORGOTTEN_FILE: &str = ".strandline-forgotten";
 /// Says that this node was formatted to join a quorum, and has not become one of its voters yet.
 pub(crate) const JOINING_FILE: &str = ".strandline-joining";
 /// The snapshot before all records, which names the founding voters.

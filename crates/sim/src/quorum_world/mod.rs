@@ -138,6 +138,11 @@ impl Stage {
         }
         lock(&self.watcher).check_registered(count);
         self.compare();
+        let clock = Arc::clone(&self.world.clock);
+        let remembering = BrokerProcess::all_remember(self.nodes.clone(), clock);
+        if self.within(remembering).await.is_none() {
+            self.stuck("a voter with a new disk never counts again");
+        }
         self.field.is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         for node in &self.nodes {
             node.stop();

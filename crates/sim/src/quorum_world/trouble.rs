@@ -7,6 +7,7 @@ use super::{HOME, Stage, lock, start_if_down};
 use crate::disk::DiskFaults;
 use crate::net::NetFaults;
 use crate::node::{Crash, NodeId};
+use crate::process::BrokerProcess;
 
 /// How long the moment is waited for at which something goes wrong.
 const MOMENT_MAX: Duration = Duration::from_secs(3);
@@ -22,6 +23,9 @@ pub enum Trouble {
     PowerLoss,
     /// All of them do.
     PowerLossOfAll,
+    /// A machine goes down and comes back with an empty disk, unless another one has just done so:
+    /// what a majority holds is lost with the disks of two.
+    ReplacedDisk,
     /// All machines but the leader's go down, and nobody reaches the leader any more.
     LonelyLeader,
     CleanStop,
@@ -36,10 +40,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::ProcessCrash,
         Self::PowerLoss,
         Self::PowerLossOfAll,
+        Self::ReplacedDisk,
         Self::LonelyLeader,
         Self::CleanStop,
         Self::Split,
@@ -64,6 +69,14 @@ impl Stage {
             Trouble::PowerLossOfAll => {
                 self.moment().await;
                 self.crash(&all.collect::<Vec<_>>(), Crash::Power);
+            }
+            Trouble::ReplacedDisk => {
+                self.moment().await;
+                if BrokerProcess::may_lose_disk(&self.nodes) {
+                    let index = self.any_node();
+                    self.crash(&[index], Crash::Power);
+                    self.nodes[index].node().disk.wipe();
+                }
             }
             Trouble::LonelyLeader => {
                 if self.rng.one_in(2) {
