@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use seeded::Played;
 use strandline_sim::cluster::{self, Fault};
-use strandline_sim::{BrokerProcess, Client, Crash, NetFaults, Network, Node, NodeId, Sim, Status};
+use strandline_sim::{
+    BrokerProcess, Client, Crash, DiskFaults, NetFaults, Network, Node, NodeId, Sim, Status,
+};
 use strandline_wire::messages::CreateTopicsRequest;
 use strandline_wire::messages::create_topics_request::CreatableTopic;
 
@@ -68,12 +70,11 @@ fn leaderships(brokers: &[Arc<BrokerProcess>]) -> String {
     format!("{:?} {:?}", newest.quorum(), partitions.collect::<Vec<_>>())
 }
 
-async fn with_a_topic(sim: &Sim, network: &Network) -> (Arc<Node>, Vec<Arc<BrokerProcess>>) {
-    let brokers = three_brokers(sim, network).await;
-    let home = Arc::new(Node::new(sim, network, NodeId(1000)));
-    let mut client = Client::new(home.world(), cluster::port(0), "admin");
+/// Creates a topic by way of the broker at `port`.
+async fn create(home: &Node, port: u16, name: &str) {
+    let mut client = Client::new(home.world(), port, "admin");
     let topic = CreatableTopic {
-        name: "topic".into(),
+        name: name.into(),
         num_partitions: 6,
         replication_factor: 3,
         ..Default::default()
@@ -82,6 +83,12 @@ async fn with_a_topic(sim: &Sim, network: &Network) -> (Arc<Node>, Vec<Arc<Broke
         CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
     let answer = client.ask(&request, 7).await.expect("an answer");
     assert!(answer.topics[0].error_code.is_none(), "{answer:?}");
+}
+
+async fn with_a_topic(sim: &Sim, network: &Network) -> (Arc<Node>, Vec<Arc<BrokerProcess>>) {
+    let brokers = three_brokers(sim, network).await;
+    let home = Arc::new(Node::new(sim, network, NodeId(1000)));
+    create(&home, cluster::port(0), "topic").await;
     (home, brokers)
 }
 
@@ -103,5 +110,32 @@ fn a_node_without_cpu_for_a_while_costs_no_leadership() {
             clock.sleep(Duration::from_secs(5)).await;
             assert_eq!(leaderships(&brokers), before, "a pause of {}", node.id);
         }
+    });
+}
+
+/// Nobody can read what such a leader decides: it must not keep the others from deciding.
+#[test]
+fn a_leader_of_the_quorum_whose_disk_stands_still_is_replaced() {
+    let sim = Sim::new(1);
+    let network = Network::new(NetFaults::CALM);
+    let in_it = sim.clone();
+    sim.run(5 * MINUTE, async move {
+        let (home, brokers) = with_a_topic(&in_it, &network).await;
+        let clock = home.world().clock;
+        let leader = |index: usize| {
+            let quorum = brokers[index].inspector().expect("it serves").quorum();
+            quorum.1.map(|leader| leader.get() as usize)
+        };
+        let old = leader(0).expect("a leader");
+        let stall = 2 * MINUTE;
+        brokers[old].node().disk.set_faults(DiskFaults { stall, ..DiskFaults::default() });
+        let (began, other) = (clock.now().instant, (old + 1) % brokers.len());
+        // As long as it leads, a change of the metadata waits for its disk.
+        while leader(other).is_none_or(|leader| leader == old) {
+            clock.sleep(Duration::from_millis(100)).await;
+            assert!(clock.now().instant < began + Duration::from_secs(10), "{old} leads on");
+        }
+        create(&home, cluster::port(other as u16), "another").await;
+        assert!(clock.now().instant < began + MINUTE, "the disk has come back before");
     });
 }
