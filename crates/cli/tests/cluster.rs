@@ -17,7 +17,9 @@ use local::free_addresses;
 use node::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use strandline_client::admin::Admin;
-use trio::{Acked, Cluster, Ports, all_have_ends, all_in_sync, check, create_topic, patiently, produce};
+use trio::{
+    Acked, Cluster, Ports, all_have_ends, all_in_sync, check, create_topic, patiently, produce,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_broker_may_be_killed_or_stopped() {

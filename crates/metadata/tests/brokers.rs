@@ -102,6 +102,30 @@ fn an_old_metadata_version_begins_without_one() {
 }
 
 #[test]
+fn a_heartbeat_that_changes_nothing_is_answered_while_nothing_commits() {
+    let mut story = Story::with_brokers(2);
+    story.is_stuck = true;
+    story.gone(2, story.heartbeat(2).broker_epoch);
+    check(
+        story.beat(1),
+        expect![[r#"
+        → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
+    "#]],
+    );
+    // Whether broker 2 is fenced is not decided.
+    let behind = BrokerHeartbeatRequest { current_metadata_offset: 0, ..story.heartbeat(2) };
+    check(story.ask(behind), expect![[""]]);
+    story.is_stuck = false;
+    check(
+        story.beat(1),
+        expect![[r#"
+        → BrokerHeartbeatResponse { is_caught_up: true, is_fenced: false, should_shut_down: false }
+        → BrokerHeartbeatResponse { is_caught_up: false, is_fenced: true, should_shut_down: false }
+    "#]],
+    );
+}
+
+#[test]
 fn a_broker_registers_and_is_unfenced_once_it_has_caught_up() {
     let levels = [(feature::METADATA_VERSION, 30), (feature::ELR_VERSION, 1)];
     let (mut story, _) = Story::begin(&levels);

@@ -113,6 +113,29 @@ fn a_node_without_cpu_for_a_while_costs_no_leadership() {
     });
 }
 
+#[test]
+fn a_disk_that_stands_still_for_three_seconds_costs_no_leadership() {
+    let sim = Sim::new(1);
+    let network = Network::new(NetFaults::CALM);
+    let in_it = sim.clone();
+    sim.run(5 * MINUTE, async move {
+        let (home, brokers) = with_a_topic(&in_it, &network).await;
+        let clock = home.world().clock;
+        clock.sleep(Duration::from_secs(2)).await;
+        let before = leaderships(&brokers);
+        let stall = Duration::from_secs(3);
+        for broker in &brokers {
+            let disk = &broker.node().disk;
+            disk.set_faults(DiskFaults { stall, ..DiskFaults::default() });
+            // What begins now ends last.
+            clock.sleep(Duration::from_secs(1)).await;
+            disk.set_faults(DiskFaults::default());
+            clock.sleep(Duration::from_secs(6)).await;
+            assert_eq!(leaderships(&brokers), before, "the disk of {}", broker.node().id);
+        }
+    });
+}
+
 /// Nobody can read what such a leader decides: it must not keep the others from deciding.
 #[test]
 fn a_leader_of_the_quorum_whose_disk_stands_still_is_replaced() {

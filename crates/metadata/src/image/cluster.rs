@@ -15,7 +15,7 @@ use strandline_wire::messages::{
 use crate::{Record, Records};
 
 /// A broker as it registered itself, with what the controller has decided about it since.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Broker {
     registration: RegisterBrokerRecord,
     registered_at: Offset,

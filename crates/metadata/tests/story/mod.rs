@@ -47,14 +47,20 @@ pub(crate) struct Story {
     /// Everything appended, from offset 0.
     pub(crate) log: Records,
     pub(crate) seconds: u64,
+    /// Nothing commits.
+    pub(crate) is_stuck: bool,
     next_ticket: u64,
 }
 
 impl Story {
+    fn of(controller: Controller) -> Self {
+        Self { controller, log: Records::new(), seconds: 0, is_stuck: false, next_ticket: 0 }
+    }
+
     /// A controller that has just become active over an empty log.
     pub(crate) fn begin(levels: &[(&'static str, i16)]) -> (Self, String) {
         let controller = Controller::new(settings(levels));
-        let mut story = Self { controller, log: Records::new(), seconds: 0, next_ticket: 0 };
+        let mut story = Self::of(controller);
         let text = story.lead(1);
         (story, text)
     }
@@ -80,7 +86,7 @@ impl Story {
 
     fn under(settings: ControllerSettings, count: i32) -> Self {
         let controller = Controller::new(settings);
-        let mut story = Self { controller, log: Records::new(), seconds: 0, next_ticket: 0 };
+        let mut story = Self::of(controller);
         story.lead(1);
         for id in 1..=count {
             story.join(id);
@@ -213,7 +219,9 @@ impl Story {
             text.push_str(&format!("{}\n", brief(record)));
         }
         self.log.extend(records);
-        self.controller.commit(Offset(self.log.len() as i64), &mut effects);
+        if !self.is_stuck {
+            self.controller.commit(Offset(self.log.len() as i64), &mut effects);
+        }
         for effect in effects {
             match effect {
                 Effect::Reply(_, Ok(response)) => {

@@ -111,6 +111,8 @@ pub(super) struct Task {
     is_leading: bool,
     staged: VecDeque<Write>,
     working: Option<Disk>,
+    /// When the disk took up what it is busy with.
+    work_began: Instant,
     /// A snapshot that is being copied from the leader.
     download: Option<disk::Download>,
     /// The log may begin here, once nothing is being written.
@@ -136,6 +138,7 @@ enum End {
 impl Task {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
+            work_began: parts.world.clock.now().instant,
             parts,
             timers: BTreeMap::new(),
             sleep: None,
@@ -219,7 +222,7 @@ impl Task {
     }
 
     fn set_sleep(&mut self) {
-        let next = self.timers.values().min().copied();
+        let next = self.timers.values().copied().chain(self.next_answer()).min();
         let armed = self.sleep.as_ref().map(|(at, _)| *at);
         if next != armed {
             self.sleep = next.map(|at| (at, self.parts.world.clock.sleep_until(at)));
@@ -235,6 +238,7 @@ impl Task {
             self.timers.remove(&timer);
             self.step(now, Event::Timer(timer));
         }
+        self.answer_what_is_due(now.instant);
     }
 
     fn step(&mut self, now: Now, event: Event) {

@@ -67,6 +67,7 @@ impl Task {
         if self.working.is_some() {
             return;
         }
+        self.work_began = self.parts.world.clock.now().instant;
         self.working = match self.staged.front().map(|write| &write.kind) {
             None => None,
             Some(WriteKind::Election(_) | WriteKind::Append(..)) => Some(self.start_writing()),
@@ -193,6 +194,7 @@ impl Task {
                 match plan {
                     Some(plan) => {
                         let store = Arc::clone(&self.parts.log.store);
+                        self.work_began = now.instant;
                         self.working = Some(Box::pin(async move {
                             store.sync(&plan).await?;
                             Ok(Finished::Synced { last, plan })

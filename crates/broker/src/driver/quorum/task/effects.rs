@@ -1,13 +1,14 @@
 //! What the core asks for, carried out or handed to whoever carries it out.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use strandline_ports::Lane;
 use strandline_quorum::{
     ControlRecord, Effect, FetchReply, Peer, Reply, ReplyBody, Request, RequestId, Ticket, WriteId,
 };
-use strandline_types::{LeaderEpoch, Now, Offset};
+use strandline_types::{Instant, LeaderEpoch, Now, Offset};
 
 use super::disk::{Write, WriteKind};
 use super::{Command, Done, Task};
@@ -26,9 +27,19 @@ pub(super) struct Deferred {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
     Durable(WriteId),
-    /// The records below are in the file: whoever reads finds them.
-    Written(Offset),
+    /// The record at `offset` is in the file: whoever reads finds it. Until `at_latest`, if there is
+    /// such a time.
+    Written {
+        offset: Offset,
+        at_latest: Option<Instant>,
+    },
 }
+
+/// A quarter of the time in which followers must hear their leader.
+const UNWRITTEN_FOR: Duration = Duration::from_millis(500);
+/// A disk may stand still for so long before its leader falls silent, which it does then because
+/// nobody can read what it decides.
+const DISK_PATIENCE: Duration = Duration::from_secs(3);
 
 enum Outgoing {
     Send(Peer, RequestId, Request),
@@ -241,7 +252,23 @@ impl Task {
 
     /// Everything below this offset can be read.
     pub(super) fn written(&mut self, end: Offset) {
-        self.let_go_if(|until| matches!(until, Until::Written(from) if from < end));
+        self.let_go_if(|until| matches!(until, Until::Written { offset, .. } if offset < end));
+    }
+
+    /// When the next answer goes out, whether its records can be read or not.
+    pub(super) fn next_answer(&self) -> Option<Instant> {
+        let at_latest = |deferred: &Deferred| match deferred.until {
+            Until::Written { at_latest, .. } => at_latest,
+            Until::Durable(_) => None,
+        };
+        self.deferred.iter().filter_map(at_latest).min()
+    }
+
+    pub(super) fn answer_what_is_due(&mut self, now: Instant) {
+        let is_late = |at_latest: Option<Instant>| at_latest.is_some_and(|at| at <= now);
+        self.let_go_if(
+            |until| matches!(until, Until::Written { at_latest, .. } if is_late(at_latest)),
+        );
     }
 
     fn let_go_if(&mut self, is_due: impl Fn(Until) -> bool) {
@@ -249,8 +276,13 @@ impl Task {
             .into_iter()
             .partition(|deferred| is_due(deferred.until));
         self.deferred = later;
-        for deferred in due {
-            self.let_go(deferred.what);
+        for Deferred { until, what } in due {
+            match (until, what) {
+                (Until::Written { .. }, Outgoing::Reply(ticket, reply)) => {
+                    self.reply(ticket, reply);
+                }
+                (_, what) => self.let_go(what),
+            }
         }
     }
 
@@ -265,15 +297,22 @@ impl Task {
                     && *offset < *end_offset
                     && *offset >= written
                 {
-                    let until = Until::Written(*offset);
+                    let now = self.parts.world.clock.now().instant;
+                    let is_patient = now < self.work_began + DISK_PATIENCE;
+                    let at_latest = is_patient.then_some(now + UNWRITTEN_FOR);
+                    let until = Until::Written { offset: *offset, at_latest };
                     self.deferred.push(Deferred { until, what: Outgoing::Reply(ticket, reply) });
                     return;
                 }
-                if let Some(done) = self.asking.remove(&ticket) {
-                    // Whoever asked may have gone.
-                    let _ = done.send(reply);
-                }
+                self.reply(ticket, reply);
             }
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        if let Some(done) = self.asking.remove(&ticket) {
+            // Whoever asked may have gone.
+            let _ = done.send(reply);
         }
     }
 
