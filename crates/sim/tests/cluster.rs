@@ -92,8 +92,8 @@ async fn with_a_topic(sim: &Sim, network: &Network) -> (Arc<Node>, Vec<Arc<Broke
     (home, brokers)
 }
 
-#[test]
-fn a_node_without_cpu_for_a_while_costs_no_leadership() {
+/// What befalls one node after the other passes, and everybody leads what it led before.
+fn costs_no_leadership(begin: fn(&Node), lasts: Duration, end: fn(&Node)) {
     let sim = Sim::new(1);
     let network = Network::new(NetFaults::CALM);
     let in_it = sim.clone();
@@ -103,36 +103,29 @@ fn a_node_without_cpu_for_a_while_costs_no_leadership() {
         clock.sleep(Duration::from_secs(2)).await;
         let before = leaderships(&brokers);
         for broker in &brokers {
-            let node = broker.node();
-            node.pause();
-            clock.sleep(Duration::from_millis(1_500)).await;
-            node.go_on();
-            clock.sleep(Duration::from_secs(5)).await;
-            assert_eq!(leaderships(&brokers), before, "a pause of {}", node.id);
+            begin(broker.node());
+            clock.sleep(lasts).await;
+            end(broker.node());
+            clock.sleep(Duration::from_secs(8)).await;
+            assert_eq!(leaderships(&brokers), before, "it befell {}", broker.node().id);
         }
     });
 }
 
 #[test]
+fn a_node_without_cpu_for_a_while_costs_no_leadership() {
+    costs_no_leadership(Node::pause, Duration::from_millis(1_500), Node::go_on);
+}
+
+#[test]
 fn a_disk_that_stands_still_for_three_seconds_costs_no_leadership() {
-    let sim = Sim::new(1);
-    let network = Network::new(NetFaults::CALM);
-    let in_it = sim.clone();
-    sim.run(5 * MINUTE, async move {
-        let (home, brokers) = with_a_topic(&in_it, &network).await;
-        let clock = home.world().clock;
-        clock.sleep(Duration::from_secs(2)).await;
-        let before = leaderships(&brokers);
+    let begin = |node: &Node| {
         let stall = Duration::from_secs(3);
-        for broker in &brokers {
-            let disk = &broker.node().disk;
-            disk.set_faults(DiskFaults { stall, ..DiskFaults::default() });
-            // What begins now ends last.
-            clock.sleep(Duration::from_secs(1)).await;
-            disk.set_faults(DiskFaults::default());
-            clock.sleep(Duration::from_secs(6)).await;
-            assert_eq!(leaderships(&brokers), before, "the disk of {}", broker.node().id);
-        }
+        node.disk.set_faults(DiskFaults { stall, ..DiskFaults::default() });
+    };
+    // What begins last ends so much later.
+    costs_no_leadership(begin, Duration::from_secs(1), |node| {
+        node.disk.set_faults(DiskFaults::default());
     });
 }
 
