@@ -58,7 +58,8 @@ impl Assignments {
             let batch: Batch = waiting.drain(..count).map(|it| (it.partition, it)).collect();
             let again = self.send(batch).await;
             if !again.is_empty() {
-                waiting.extend(again.into_values());
+                // Before what was assigned later: of two for one partition the later one holds.
+                again.into_values().rev().for_each(|it| waiting.push_front(it));
                 self.clock.sleep(RETRY_PAUSE).await;
             }
         }

@@ -240,6 +240,37 @@ async fn directories_are_told_until_the_controller_knows_them() {
     assert_eq!(told, [true, false, true, true, true], "what was told later took a place");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_is_told_again_does_not_overtake_a_later_one() {
+    let world = world();
+    let (controller, mut asked) = ControllerHandle::answered_by_test(world.clone());
+    let (assignments, assigned) = mpsc::unbounded_channel();
+    let [first, second] = [1_001, 1_002].map(Uuid::from_u128);
+    // Of partition 0 the last, in the second request.
+    for (partition, directory) in (0..2_000).map(|it| (it, first)).chain([(0, second)]) {
+        assignments.send(Assignment { partition: id(partition), directory, told: None }).unwrap();
+    }
+    let telling = Assignments {
+        clock: Arc::clone(&world.clock),
+        node_id: NodeId(1),
+        broker_epoch: watch::channel(BrokerEpoch(9)).1,
+        controller,
+        assigned,
+    };
+    world.spawn.spawn(Lane::Control, Box::pin(telling.run()));
+    drop(assignments);
+    let mut told = Vec::new();
+    // At first "not now", then never again.
+    let mut codes = [ErrorCode::STALE_BROKER_EPOCH].into_iter();
+    while let Some((Request::AssignReplicasToDirs(request), reply)) = asked.recv().await {
+        told.extend(next_assigned(&request).into_iter().filter(|(_, them)| them.contains(&0)));
+        let error_code = codes.next().unwrap_or(ErrorCode::UNSUPPORTED_VERSION);
+        let response = AssignReplicasToDirsResponse { error_code, ..Default::default() };
+        reply.send(Ok(Response::AssignReplicasToDirs(response))).unwrap();
+    }
+    assert_eq!(told.pop(), Some((second, vec![0])));
+}
+
 /// No wait takes any time, but everybody else has a turn.
 #[derive(Default)]
 struct HastyClock(AtomicU64);
