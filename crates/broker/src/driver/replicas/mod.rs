@@ -290,10 +290,9 @@ impl Replicas {
     ) -> Option<Opening> {
         let name = TopicPartition { topic: topic.name.to_string(), partition };
         let preferred = self.moves.take_preference(&name);
-        let name = name.to_string();
-        let (dir, found) = match self.claim(&name, topic.id, &assigned).await {
+        let (dir, found) = match self.claim(&name.to_string(), topic.id, &assigned).await {
             Some((dir, found)) => (dir, Some(found)),
-            None if self.was_being_moved(&name) => return None,
+            None if was_being_moved(&self.found, &name) => return None,
             None => (self.dir_for(&assigned, preferred, load)?, None),
         };
         *load.entry(dir).or_default() += 1;
@@ -325,19 +324,6 @@ impl Replicas {
             self.found.insert(name.to_owned(), candidates);
         }
         Some(claimed)
-    }
-
-    /// A copy in the making is here, and what it was made of is not: that lies in a directory that
-    /// has failed, whatever the metadata were told of where it would be.
-    fn was_being_moved(&self, name: &str) -> bool {
-        let copies = format!("{name}.");
-        let mut named_so = self.found.range(copies.clone()..);
-        let is_copy =
-            |(_, found): &(DirIndex, FoundPartition)| matches!(found.kind, PartitionDir::Future(_));
-        named_so
-            .by_ref()
-            .take_while(|(found, _)| found.starts_with(&copies))
-            .any(|(_, found)| found.iter().any(is_copy))
     }
 
     /// Where to begin a partition that lies nowhere: in the directory that the controller named, or
@@ -566,6 +552,16 @@ impl Replicas {
     }
 }
 
+/// A copy in the making is here, and what it was made of is not: that lies in a directory that has
+/// failed, whatever the metadata were told of where it would be.
+fn was_being_moved(found: &Found, partition: &TopicPartition) -> bool {
+    let copies = format!("{partition}.");
+    // Another topic's name may begin like that, too.
+    let is_copy = |(_, found): &(DirIndex, FoundPartition)| matches!(&found.kind, PartitionDir::Future(of) if of == partition);
+    let named_so = found.range(copies.clone()..).take_while(|(name, _)| name.starts_with(&copies));
+    named_so.flat_map(|(_, found)| found).any(is_copy)
+}
+
 /// Files that are no partition any more are out of the way at once, and go a little later.
 async fn delete_files(world: &World, dirs: &Arc<Dirs>, held: &Held) {
     let partition = held.partition.name();
@@ -617,3 +613,6 @@ async fn open_queued(
         let _ = out.send(opener.open(opening).await);
     }
 }
+
+#[cfg(test)]
+mod tests;
