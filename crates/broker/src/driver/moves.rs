@@ -62,9 +62,13 @@ impl Moves {
     pub(crate) fn request(&self, partition: &Partition, to: DirIndex) {
         let mut state = self.state();
         let id = partition.id();
+        // Also when it has just arrived there, which its mover is about to see.
+        if state.moves.get(&id).is_some_and(|known| known.to == to) {
+            return;
+        }
         if partition.dir() == to {
             state.moves.remove(&id);
-        } else if state.moves.get(&id).is_none_or(|known| known.to != to) {
+        } else {
             let turn = state.take_turn();
             state.moves.insert(id, Move { to, copied_bytes: 0, upto: Offset::ZERO, turn });
         }
@@ -92,6 +96,10 @@ impl Moves {
     fn next(&self) -> Option<(TopicIdPartition, Move)> {
         let state = self.state();
         state.moves.iter().min_by_key(|(_, it)| it.turn).map(|(id, it)| (*id, *it))
+    }
+
+    fn is_under_way(&self, id: TopicIdPartition) -> bool {
+        self.state().moves.contains_key(&id)
     }
 
     fn is_current(&self, id: TopicIdPartition, job: Move) -> bool {
@@ -215,6 +223,10 @@ impl Mover {
             remove_later(&self.world, &self.dirs, (from, path), held);
         }
         let left = self.dirs.get(from);
+        if left.is_usable() && !self.moves.is_under_way(partition.id()) {
+            // Called off when it could not be stopped any more.
+            self.moves.request(partition, from);
+        }
         if let Some(failed) = left.id.filter(|_| !left.is_usable() && partition.view().is_offline) {
             // Whoever takes offline what lies in a directory that fails found it there still: only as
             // long as the controller takes it to lie there does somebody else lead it.

@@ -53,7 +53,7 @@ pub(super) struct FailingDisk {
 }
 
 /// What happens before the next file is opened. Blocking.
-type BeforeOpen = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+pub(super) type BeforeOpen = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 struct FailingFile {
     real: Arc<dyn File>,

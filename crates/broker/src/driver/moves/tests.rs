@@ -8,7 +8,7 @@ use strandline_types::PartitionId;
 
 use super::*;
 use crate::dirs::Dir;
-use crate::driver::testing::Node;
+use crate::driver::testing::{BeforeOpen, Node};
 
 const A: Uuid = Uuid::from_u128(0xa);
 const B: Uuid = Uuid::from_u128(0xb);
@@ -23,6 +23,7 @@ struct Moving {
     mover: Mover,
     told: mpsc::UnboundedReceiver<Assignment>,
     partition: Arc<Partition>,
+    before_open_in_b: BeforeOpen,
 }
 
 impl Moving {
@@ -53,20 +54,20 @@ impl Moving {
             moves,
             assignments,
         };
-        Self { home, mover, told, partition }
+        Self { home, mover, told, partition, before_open_in_b: to.before_open }
     }
 
     /// Carries the one move out while `play` plays the rest of the world.
     async fn carry_out(
         self,
-        play: impl AsyncFnOnce(&mut mpsc::UnboundedReceiver<Assignment>, &Mover, &Partition, &Path),
+        play: impl AsyncFnOnce(&mut mpsc::UnboundedReceiver<Assignment>, &Mover, &Arc<Partition>, &Path),
     ) -> Self {
-        let Self { home, mover, mut told, partition } = self;
+        let Self { home, mover, mut told, partition, before_open_in_b } = self;
         let (_, job) = mover.moves.next().unwrap();
         let play = play(&mut told, &mover, &partition, home.path());
         // The outcome is what lies on disk, and what the controller was told.
         let (_, ()) = tokio::join!(mover.carry_out(id(), job), play);
-        Self { home, mover, told, partition }
+        Self { home, mover, told, partition, before_open_in_b }
     }
 
     fn entries(&self) -> [Vec<String>; 2] {
@@ -120,4 +121,23 @@ async fn a_directory_that_fails_before_its_partition_has_left_is_named_again() {
         })
         .await;
     assert_eq!(moving.entries(), [vec!["orders-0".to_owned()], Vec::new()]);
+}
+
+#[tokio::test]
+async fn a_move_that_is_called_off_too_late_goes_back() {
+    let moving = Moving::begin().await;
+    let before_open_in_b = Arc::clone(&moving.before_open_in_b);
+    let moving = moving
+        .carry_out(async |told, mover, partition, _| {
+            let (_, answer) = hear(told).await;
+            let (moves, partition) = (mover.moves.clone(), Arc::clone(partition));
+            let call_off = move || moves.request(&partition, DirIndex::at(0));
+            // The next file that is opened there is copied while appends wait.
+            *before_open_in_b.lock().unwrap() = Some(Box::new(call_off));
+            answer.send(()).unwrap();
+        })
+        .await;
+    assert_eq!(moving.partition.dir(), DirIndex::at(1), "it could not be stopped any more");
+    let (_, back) = moving.mover.moves.next().unwrap();
+    assert_eq!(back.to, DirIndex::at(0));
 }
