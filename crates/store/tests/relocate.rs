@@ -17,6 +17,9 @@ use strandline_store::{
 };
 use strandline_types::{Offset, Uuid};
 
+/// Where the copy lies while it is none yet.
+const COPY: &str = "orders-0.0123-future";
+
 /// A partition of so many records, and a copy of it that has been begun.
 async fn begun(home: &Path, records: usize, options: Options) -> (Node, LogDir, Relocation) {
     let node = Node::create(&home.join("from"), options).await;
@@ -28,8 +31,7 @@ async fn begun_with(home: &Path, records: usize, mut node: Node) -> (Node, LogDi
         node.append_values(some, 1000).await;
     }
     let target = open_dir(&home.join("to"), &Options::default()).await;
-    let future = format!("{DIR_NAME}.0123-future");
-    let copy = target.begin_relocation(Arc::clone(&node.store), &future).await.unwrap();
+    let copy = target.begin_relocation(Arc::clone(&node.store), COPY).await.unwrap();
     (node, target, copy)
 }
 
@@ -44,8 +46,7 @@ async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
             node.append_values(some, 1000).await;
         }
         let target = open_dir(&to, &Options::default()).await;
-        let future = format!("{DIR_NAME}.0123-future");
-        let mut copy = target.begin_relocation(Arc::clone(&node.store), &future).await.unwrap();
+        let mut copy = target.begin_relocation(Arc::clone(&node.store), COPY).await.unwrap();
         for round in 0..40 {
             copy.advance(piece).await.unwrap();
             assert!(copy.upto() <= Offset(all.len() as i64));
@@ -61,7 +62,7 @@ async fn the_copy_is_the_log_whatever_happens_to_it_meanwhile() {
         assert!(copy.complete(node.log.epochs().entries()).await.unwrap());
         assert_eq!((copy.upto(), copy.missing_bytes()), (Offset(all.len() as i64), 0));
         let moved = copy.take_over(&partition(), Uuid::from_u128(5)).await.unwrap();
-        assert!(!to.join(future).exists());
+        assert!(!to.join(COPY).exists());
         for entry in fs::read_dir(from.join(DIR_NAME)).unwrap() {
             let name = entry.unwrap().file_name();
             let [ours, copied] = [&from, &to].map(|dir| fs::read(dir.join(DIR_NAME).join(&name)));
@@ -139,4 +140,16 @@ async fn a_partition_moves_away_from_a_disk_without_a_byte_left() {
     let expected: Vec<_> =
         values(0, 16, 100).into_iter().enumerate().map(|(i, it)| (i as i64, it)).collect();
     assert_eq!(node.read_all(u32::MAX).await, expected);
+}
+
+#[tokio::test]
+async fn a_copy_of_many_segments_holds_one_file_open() {
+    let home = tempfile::tempdir().unwrap();
+    let (node, _target, mut copy) = begun(home.path(), 600, Options::default()).await;
+    while copy.advance(100_000).await.unwrap() != Progress::Whole {}
+    assert!(node.log.segments().len() > 10);
+    let new_dir = home.path().join("to").join(COPY);
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let open = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    assert_eq!(open.filter(|path| path.starts_with(&new_dir)).count(), 1);
 }

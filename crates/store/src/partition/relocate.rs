@@ -33,13 +33,16 @@ pub struct Relocation {
     path: PathBuf,
     generation: u32,
     segments: BTreeMap<Offset, Copied>,
+    /// The segment that was copied last. One open file is enough: of the others there may be
+    /// thousands.
+    open: Option<(Offset, Arc<dyn File>)>,
     /// Everything before is copied.
     upto: Offset,
 }
 
 /// How far one segment is copied.
+#[derive(Default)]
 struct Copied {
-    file: Arc<dyn File>,
     bytes: u32,
     /// Where the batch begins whose header has not been seen yet.
     next_batch: u32,
@@ -92,8 +95,8 @@ impl Relocation {
         path: PathBuf,
     ) -> Result<Self> {
         let generation = source.state().generation;
-        let (segments, upto) = (BTreeMap::new(), Offset::ZERO);
-        let relocation = Self { source, target, path, generation, segments, upto };
+        let (segments, open, upto) = (BTreeMap::new(), None, Offset::ZERO);
+        let relocation = Self { source, target, path, generation, segments, open, upto };
         relocation.make_dir().await?;
         Ok(relocation)
     }
@@ -103,11 +106,12 @@ impl Relocation {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub async fn sync(&self) -> Result<()> {
-        let Some((base_offset, copied)) = self.segments.last_key_value() else { return Ok(()) };
-        let synced = copied.file.sync().await;
-        let path = self.file_path(OffsetFile::live(*base_offset, FileKind::Log));
-        self.target.judge(synced.context("sync", &path))
+    pub async fn sync(&mut self) -> Result<()> {
+        let growing = self.segments.last_key_value().map(|(base_offset, _)| *base_offset);
+        match growing {
+            Some(base_offset) => self.sync_segment(base_offset).await,
+            None => Ok(()),
+        }
     }
 
     /// Everything before this offset is copied.
@@ -247,6 +251,7 @@ impl Relocation {
     async fn begin_anew(&mut self, generation: u32) -> Result<()> {
         self.generation = generation;
         self.segments.clear();
+        self.open = None;
         self.upto = Offset::ZERO;
         let entries = self.target.io.list(&self.path).await;
         let names = self.target.judge(entries)?.into_iter().map(|entry| entry.name);
@@ -263,6 +268,7 @@ impl Relocation {
         let mut paths = Vec::new();
         for base_offset in gone {
             self.segments.remove(&base_offset);
+            self.open.take_if(|(open, _)| *open == base_offset);
             let kinds = FileKind::OF_SEGMENT.into_iter();
             paths.extend(kinds.map(|kind| self.file_path(OffsetFile::live(base_offset, kind))));
         }
@@ -279,9 +285,8 @@ impl Relocation {
         for (at, segment) in stored.iter().enumerate() {
             let base_offset = segment.base_offset;
             if !self.segments.contains_key(&base_offset) {
-                let file = self.create(OffsetFile::live(base_offset, FileKind::Log)).await?;
-                let copied = Copied { file, bytes: 0, next_batch: 0, is_finished: false };
-                self.segments.insert(base_offset, copied);
+                self.open(base_offset).await?;
+                self.segments.insert(base_offset, Copied::default());
             }
             let copied = &self.segments[&base_offset];
             let from = copied.bytes;
@@ -319,11 +324,12 @@ impl Relocation {
             let end = from + bytes.len() as u32;
             return Err(self.damaged(piece.base_offset, end, "its file is shorter"));
         }
+        let target = self.open(piece.base_offset).await?;
         let Some(copied) = self.segments.get_mut(&piece.base_offset) else { return Ok(None) };
         let (kept, upto) = walk(&bytes, from, &mut copied.next_batch);
         bytes.truncate(kept);
         let count = kept as u32;
-        let written = copied.file.write_at(from.into(), vec![Bytes::from(bytes)]).await;
+        let written = target.write_at(from.into(), vec![Bytes::from(bytes)]).await;
         copied.bytes += count;
         let file = OffsetFile::live(piece.base_offset, FileKind::Log);
         self.target.judge(written.context("write", &self.file_path(file)))?;
@@ -363,7 +369,11 @@ impl Relocation {
         }
         let Some(copied) = self.segments.get_mut(&base_offset) else { return Ok(()) };
         copied.is_finished = true;
-        let synced = copied.file.sync().await;
+        self.sync_segment(base_offset).await
+    }
+
+    async fn sync_segment(&mut self, base_offset: Offset) -> Result<()> {
+        let synced = self.open(base_offset).await?.sync().await;
         let path = self.file_path(OffsetFile::live(base_offset, FileKind::Log));
         self.target.judge(synced.context("sync", &path))
     }
@@ -382,9 +392,16 @@ impl Relocation {
         self.target.judge(file.sync().await.context("sync", &path))
     }
 
-    async fn create(&self, file: OffsetFile) -> Result<Arc<dyn File>> {
-        let opened = self.target.io.open(&self.file_path(file), OpenMode::Create).await;
-        self.target.judge(opened)
+    /// The copy of a segment, made when it is not there.
+    async fn open(&mut self, base_offset: Offset) -> Result<Arc<dyn File>> {
+        if let Some((_, file)) = self.open.as_ref().filter(|(open, _)| *open == base_offset) {
+            return Ok(Arc::clone(file));
+        }
+        let path = self.file_path(OffsetFile::live(base_offset, FileKind::Log));
+        let opened = self.target.io.open(&path, OpenMode::Create).await;
+        let file = self.target.judge(opened)?;
+        self.open = Some((base_offset, Arc::clone(&file)));
+        Ok(file)
     }
 
     fn file_path(&self, file: OffsetFile) -> PathBuf {
