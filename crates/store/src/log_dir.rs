@@ -186,6 +186,20 @@ impl LogDir {
         found.context("ask for the room of", &self.shared.dir)
     }
 
+    /// Whether so many bytes fit, and leave the room without which a full dir takes no appends.
+    ///
+    /// # Errors
+    /// When the dir has failed, or the disk refuses.
+    pub async fn has_room_for(&self, bytes: u64) -> Result<bool> {
+        match self.state() {
+            DirState::Online => {
+                Ok(self.space().await?.usable_bytes >= bytes.saturating_add(ROOM_BYTES))
+            }
+            DirState::Full => Ok(false),
+            DirState::Offline => Err(StoreFault::Offline { path: self.shared.dir.clone() }),
+        }
+    }
+
     /// Lets a full dir take appends again if there is room now. Worth a try once a second, and
     /// whenever files were deleted.
     ///

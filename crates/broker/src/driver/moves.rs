@@ -14,7 +14,7 @@ use std::time::Duration;
 use strandline_ports::{World, random_uuid, timeout};
 use strandline_store::format::names::future_dir_name;
 use strandline_store::{Progress, Relocation, StoreFault};
-use strandline_types::{Offset, TopicIdPartition, TopicPartition, Uuid};
+use strandline_types::{Instant, Offset, TopicIdPartition, TopicPartition, Uuid};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::assignments::Assignment;
@@ -25,6 +25,8 @@ use crate::partitions::{Held, Partitions};
 
 /// How long a step waits for the metadata, for a limit or for room before the next look.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The longest wait for room: the first is [`LOOK_EVERY`], and each is twice the one before.
+const ROOM_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Partitions that this node does not hold and that somebody has named a directory for.
 const PREFERENCES_MAX: usize = 10_000;
 
@@ -55,6 +57,24 @@ pub(crate) struct Move {
     pub(crate) upto: Offset,
     /// The lowest is next. Another one for the same partition is another move.
     turn: u64,
+    /// How long it waits for room, and until when.
+    pause: Duration,
+    not_before: Option<Instant>,
+}
+
+impl Move {
+    fn new(to: DirIndex, turn: u64) -> Self {
+        let (copied_bytes, upto) = (0, Offset::ZERO);
+        Self { to, copied_bytes, upto, turn, pause: Duration::ZERO, not_before: None }
+    }
+}
+
+/// What there is to do.
+enum Next {
+    Move(TopicIdPartition, Move),
+    /// Nothing before.
+    At(Instant),
+    Nothing,
 }
 
 impl Moves {
@@ -70,7 +90,7 @@ impl Moves {
             state.moves.remove(&id);
         } else {
             let turn = state.take_turn();
-            state.moves.insert(id, Move { to, copied_bytes: 0, upto: Offset::ZERO, turn });
+            state.moves.insert(id, Move::new(to, turn));
         }
         drop(state);
         self.0.changed.notify_one();
@@ -93,9 +113,14 @@ impl Moves {
         self.state().moves.clone()
     }
 
-    fn next(&self) -> Option<(TopicIdPartition, Move)> {
+    fn next(&self, now: Instant) -> Next {
         let state = self.state();
-        state.moves.iter().min_by_key(|(_, it)| it.turn).map(|(id, it)| (*id, *it))
+        let due = state.moves.iter().filter(|(_, it)| it.not_before.is_none_or(|at| at <= now));
+        if let Some((id, job)) = due.min_by_key(|(_, it)| it.turn) {
+            return Next::Move(*id, *job);
+        }
+        let first = state.moves.values().filter_map(|it| it.not_before).min();
+        first.map_or(Next::Nothing, Next::At)
     }
 
     fn is_under_way(&self, id: TopicIdPartition) -> bool {
@@ -121,11 +146,12 @@ impl Moves {
     }
 
     /// The others first.
-    fn put_off(&self, id: TopicIdPartition, job: Move) {
+    fn put_off(&self, id: TopicIdPartition, job: Move, now: Instant) {
         let mut state = self.state();
         let turn = state.take_turn();
         if let Some(known) = state.moves.get_mut(&id).filter(|it| it.turn == job.turn) {
-            known.turn = turn;
+            let pause = (known.pause * 2).clamp(LOOK_EVERY, ROOM_PAUSE_MAX);
+            *known = Move { pause, not_before: Some(now + pause), ..Move::new(known.to, turn) };
         }
     }
 
@@ -169,16 +195,23 @@ impl Mover {
     /// Runs as long as the node.
     pub(crate) async fn run(self) {
         loop {
-            let Some((id, job)) = self.moves.next() else {
-                self.moves.0.changed.notified().await;
-                continue;
+            let changed = self.moves.0.changed.notified();
+            let (id, job) = match self.moves.next(self.world.clock.now().instant) {
+                Next::Move(id, job) => (id, job),
+                Next::At(at) => {
+                    let _ = timeout(&*self.world.clock, at, changed).await;
+                    continue;
+                }
+                Next::Nothing => {
+                    changed.await;
+                    continue;
+                }
             };
             match self.carry_out(id, job).await {
                 Ok(()) => self.moves.end(id, job),
                 Err(fault) if fault.is_full() => {
                     tracing::warn!(%fault, "a move between log directories waits for room");
-                    self.moves.put_off(id, job);
-                    self.world.clock.sleep(LOOK_EVERY).await;
+                    self.moves.put_off(id, job, self.world.clock.now().instant);
                 }
                 Err(fault) => {
                     tracing::error!(%fault, "cannot move a partition to another log directory");
@@ -195,6 +228,7 @@ impl Mover {
         let Some(future) = future_dir_name(partition.name(), unique) else { return Ok(()) };
         let (from, target) = (partition.dir(), self.dirs.get(job.to));
         let Some(target_id) = target.id else { return Ok(()) };
+        self.check_room(job.to, partition.store().size_bytes()).await?;
         partition.set_moves_to(Some(job.to));
         let mut telling = Telling::Nothing;
         let outcome = match target.log.begin_relocation(partition.store(), &future).await {
@@ -273,6 +307,7 @@ impl Mover {
                 self.world.clock.sleep_until(until.min(now + LOOK_EVERY)).await;
                 continue;
             }
+            self.check_room(job.to, copy.missing_bytes()).await?;
             let progress = copy.advance(Relocation::PIECE_BYTES).await?;
             self.moves.progress(id, job, copy);
             match progress {
@@ -293,6 +328,16 @@ impl Mover {
                 // Its topic may have been deleted: to the controller, too, that is an answer.
                 return Ok(self.is_wanted(held, job));
             }
+        }
+    }
+
+    /// A copy that fills its directory would take all that lies there out of service: it is rather
+    /// removed again, and waits.
+    async fn check_room(&self, to: DirIndex, bytes: u64) -> Result<(), StoreFault> {
+        let log = &self.dirs.get(to).log;
+        match log.has_room_for(bytes).await? {
+            true => Ok(()),
+            false => Err(StoreFault::Full { path: log.path().to_owned() }),
         }
     }
 

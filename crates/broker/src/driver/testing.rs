@@ -99,7 +99,9 @@ impl Disk for FailingDisk {
         self.real.boot_id()
     }
     fn space(&self, dir: &Path) -> io::Result<DiskSpace> {
-        self.real.space(dir)
+        let space = self.real.space(dir)?;
+        let is_full = self.is_full.load(Ordering::Relaxed);
+        Ok(DiskSpace { usable_bytes: if is_full { 0 } else { space.usable_bytes }, ..space })
     }
 }
 

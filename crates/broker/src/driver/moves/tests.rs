@@ -1,9 +1,11 @@
 //! Moves on real files, with a controller that the test plays.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strandline_log::LogConfig;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
+use strandline_store::DirState;
 use strandline_types::PartitionId;
 
 use super::*;
@@ -24,6 +26,7 @@ struct Moving {
     told: mpsc::UnboundedReceiver<Assignment>,
     partition: Arc<Partition>,
     before_open_in_b: BeforeOpen,
+    b_is_full: Arc<AtomicBool>,
 }
 
 impl Moving {
@@ -54,20 +57,26 @@ impl Moving {
             moves,
             assignments,
         };
-        Self { home, mover, told, partition, before_open_in_b: to.before_open }
+        let (before_open_in_b, b_is_full) = (to.before_open, to.is_full);
+        Self { home, mover, told, partition, before_open_in_b, b_is_full }
     }
 
     /// Carries the one move out while `play` plays the rest of the world.
     async fn carry_out(
-        self,
+        mut self,
         play: impl AsyncFnOnce(&mut mpsc::UnboundedReceiver<Assignment>, &Mover, &Arc<Partition>, &Path),
     ) -> Self {
-        let Self { home, mover, mut told, partition, before_open_in_b } = self;
-        let (_, job) = mover.moves.next().unwrap();
-        let play = play(&mut told, &mover, &partition, home.path());
+        let job = self.due();
+        let play = play(&mut self.told, &self.mover, &self.partition, self.home.path());
         // The outcome is what lies on disk, and what the controller was told.
-        let (_, ()) = tokio::join!(mover.carry_out(id(), job), play);
-        Self { home, mover, told, partition, before_open_in_b }
+        let (_, ()) = tokio::join!(self.mover.carry_out(id(), job), play);
+        self
+    }
+
+    fn due(&self) -> Move {
+        let now = self.mover.world.clock.now().instant;
+        let Next::Move(_, job) = self.mover.moves.next(now) else { panic!("nothing is due") };
+        job
     }
 
     fn entries(&self) -> [Vec<String>; 2] {
@@ -138,6 +147,27 @@ async fn a_move_that_is_called_off_too_late_goes_back() {
         })
         .await;
     assert_eq!(moving.partition.dir(), DirIndex::at(1), "it could not be stopped any more");
-    let (_, back) = moving.mover.moves.next().unwrap();
-    assert_eq!(back.to, DirIndex::at(0));
+    assert_eq!(moving.due().to, DirIndex::at(0));
+}
+
+#[tokio::test]
+async fn a_move_without_room_leaves_its_directory_alone_and_waits_longer_and_longer() {
+    let moving = Moving::begin().await;
+    let Mover { moves, dirs, .. } = &moving.mover;
+    moving.b_is_full.store(true, Ordering::Relaxed);
+    let refused = moving.mover.carry_out(id(), moving.due()).await.unwrap_err();
+    assert!(refused.is_full(), "{refused}");
+    assert_eq!(dirs.get(DirIndex::at(1)).log.state(), DirState::Online);
+    assert_eq!(moving.entries(), [vec!["orders-0".to_owned()], Vec::new()]);
+
+    let mut now = moving.mover.world.clock.now().instant;
+    let pauses = (0..8).map(|_| {
+        let Next::Move(_, job) = moves.next(now) else { panic!("it waits too long") };
+        moves.put_off(id(), job, now);
+        let Next::At(next) = moves.next(now) else { panic!("it does not wait") };
+        let pause = next.since(now);
+        now = next;
+        pause.as_secs()
+    });
+    assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
 }
