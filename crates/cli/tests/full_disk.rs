@@ -337,3 +337,39 @@ fn a_node_whose_metadata_log_waits_for_room_can_be_stopped() {
     fs::remove_file(rest).unwrap();
     assert_eq!(start.ready().client().read_all("kept", 0, 0).len(), 1);
 }
+
+#[test]
+fn a_move_that_does_not_fit_leaves_its_disk_in_service_and_goes_on_when_there_is_room() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let small = disk.0.join("data").to_str().unwrap().to_owned();
+    let dirs = format!("large,{small}");
+    let node = Start::anywhere(temporary.path()).set("log.dirs", &dirs).ready();
+    let mut client = node.client();
+    client.create_topic("moving", 1, &[("segment.bytes", "1048576")]);
+    client.create_topic("staying", 1, &[]);
+    let [moving, staying] = ["moving-0", "staying-0"].map(|name| Path::new(&small).join(name));
+    assert!(staying.exists() && !moving.exists(), "the first lies in the first directory");
+    let value = vec![b'v'; 900_000];
+    for _ in 0..12 {
+        let answer = client.produce("moving", 0, batch(&[&value])).unwrap();
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+    }
+    // 11 MB would fit, but next to nothing would be left.
+    let ballast = disk.0.join("ballast");
+    fs::write(&ballast, vec![1; 44 << 20]).unwrap();
+    assert_eq!(client.move_to("moving", &small), ErrorCode::NONE);
+    eventually("it waits", || node.log().contains("waits for room"));
+    let copies = fs::read_dir(&small).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_str().unwrap().starts_with("moving")
+    });
+    assert_eq!(copies.count(), 0, "not a byte is copied");
+    let answer = client.produce("staying", 0, batch(&[b"one"])).unwrap();
+    assert_eq!(answer.error_code, ErrorCode::NONE);
+
+    fs::remove_file(&ballast).unwrap();
+    eventually("it has moved", || moving.exists());
+    assert_eq!(client.read_all("moving", 0, 0).len(), 12);
+    assert!(!node.log().contains("no appends until there is room"));
+}

@@ -14,10 +14,7 @@ use std::thread;
 use node::frames::batch;
 use node::{Client, Node, Start, eventually};
 use strandline_types::ErrorCode;
-use strandline_wire::messages::alter_replica_log_dirs_request::{
-    AlterReplicaLogDir, AlterReplicaLogDirTopic,
-};
-use strandline_wire::messages::{AlterReplicaLogDirsRequest, DescribeLogDirsRequest};
+use strandline_wire::messages::DescribeLogDirsRequest;
 
 const TOPIC: &str = "moved";
 
@@ -45,17 +42,6 @@ fn entries(dir: &Path, log_dir: &str) -> Vec<String> {
     let entries = fs::read_dir(dir.join(log_dir)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.starts_with(TOPIC)).collect()
-}
-
-fn move_to(client: &mut Client, path: &str, topic: &str) -> ErrorCode {
-    let topics = vec![AlterReplicaLogDirTopic {
-        name: topic.into(),
-        partitions: vec![0],
-        ..Default::default()
-    }];
-    let dirs = vec![AlterReplicaLogDir { path: path.into(), topics, ..Default::default() }];
-    let mut answer = client.ask(&AlterReplicaLogDirsRequest { dirs, ..Default::default() }, 2);
-    answer.results.remove(0).partitions.remove(0).error_code
 }
 
 /// Of each directory: whether it is the partition's next one, and how many offsets it lacks.
@@ -95,8 +81,8 @@ fn a_partition_moves_while_it_is_written_to() {
     let mut values = fill(&node);
     let (from, to) = home(dir);
     let mut client = node.client();
-    assert_eq!(move_to(&mut client, "nowhere", TOPIC), ErrorCode::LOG_DIR_NOT_FOUND);
-    assert_eq!(move_to(&mut client, to, "unknown"), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(client.move_to(TOPIC, "nowhere"), ErrorCode::LOG_DIR_NOT_FOUND);
+    assert_eq!(client.move_to("unknown", to), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     let has_moved = AtomicBool::new(false);
     let written = thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -114,7 +100,7 @@ fn a_partition_moves_while_it_is_written_to() {
         });
         // There and back again, and there.
         for log_dir in [to, from, to] {
-            assert_eq!(move_to(&mut client, log_dir, TOPIC), ErrorCode::NONE);
+            assert_eq!(client.move_to(TOPIC, log_dir), ErrorCode::NONE);
             let other = if log_dir == to { from } else { to };
             eventually("it lies there, and nothing is left where it was", || {
                 entries(dir, log_dir) == [format!("{TOPIC}-0")] && entries(dir, other).is_empty()
@@ -144,14 +130,14 @@ fn a_move_goes_on_after_a_crash_and_can_be_called_off() {
     let (from, to) = home(dir);
     let mut client = node.client();
     let begin = |client: &mut Client| {
-        assert_eq!(move_to(client, to, TOPIC), ErrorCode::NONE);
+        assert_eq!(client.move_to(TOPIC, to), ErrorCode::NONE);
         eventually("a part of it is copied", || {
             matches!(described(client)[to][..], [(true, 1..=23)])
         });
     };
     begin(&mut client);
     assert_eq!(described(&mut client)[from], [(false, 0)]);
-    assert_eq!(move_to(&mut client, from, TOPIC), ErrorCode::NONE);
+    assert_eq!(client.move_to(TOPIC, from), ErrorCode::NONE);
     eventually("nothing of the copy is left", || entries(dir, to).is_empty());
     assert!(described(&mut client)[to].is_empty());
     begin(&mut client);

@@ -7,11 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use strandline_types::{ErrorCode, Offset, ProducerEpoch, ProducerId, Timestamp, Uuid};
 use strandline_wire::frame;
+use strandline_wire::messages::alter_replica_log_dirs_request::{
+    AlterReplicaLogDir, AlterReplicaLogDirTopic,
+};
 use strandline_wire::messages::delete_topics_request::DeleteTopicState;
 use strandline_wire::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, ProduceRequest, Records, Request, create_topics_request,
-    fetch_request, fetch_response, list_offsets_request, produce_request, produce_response,
+    AlterReplicaLogDirsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest,
+    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, Records, Request,
+    create_topics_request, fetch_request, fetch_response, list_offsets_request, produce_request,
+    produce_response,
 };
 use strandline_wire::records::{
     BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
@@ -102,6 +106,18 @@ impl Client {
         let request =
             DeleteTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
         assert_eq!(self.ask(&request, 6).responses[0].error_code, ErrorCode::NONE);
+    }
+
+    /// Partition 0 is to lie in this log directory.
+    pub fn move_to(&mut self, topic: &str, path: &str) -> ErrorCode {
+        let topics = vec![AlterReplicaLogDirTopic {
+            name: topic.into(),
+            partitions: vec![0],
+            ..Default::default()
+        }];
+        let dirs = vec![AlterReplicaLogDir { path: path.into(), topics, ..Default::default() }];
+        let mut answer = self.ask(&AlterReplicaLogDirsRequest { dirs, ..Default::default() }, 2);
+        answer.results.remove(0).partitions.remove(0).error_code
     }
 
     pub fn topic_id(&mut self, name: &str) -> Option<Uuid> {
