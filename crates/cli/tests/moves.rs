@@ -154,3 +154,21 @@ fn a_move_goes_on_after_a_crash_and_can_be_called_off() {
     node.kill();
     holds(&start(dir).ready(), &values);
 }
+
+#[test]
+fn a_topic_that_is_deleted_while_it_moves_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let node = throttled(dir).ready();
+    fill(&node);
+    let (from, to) = home(dir);
+    let mut client = node.client();
+    assert_eq!(client.move_to(TOPIC, to), ErrorCode::NONE);
+    eventually("a part of it is copied", || {
+        matches!(described(&mut client)[to][..], [(true, 1..=23)])
+    });
+    client.delete_topic(TOPIC);
+    eventually("nothing is left of it or of its copy", || {
+        entries(dir, from).is_empty() && entries(dir, to).is_empty()
+    });
+}
