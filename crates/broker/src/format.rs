@@ -223,21 +223,20 @@ pub async fn format(
         };
         planned.push((FormattedDir { path, identity, has_metadata_log }, voters));
     }
-    // First, because the other directories say that this node has been here: a start in which the
-    // metadata log's is empty has lost it.
-    planned.sort_by_key(|(dir, _)| !dir.has_metadata_log);
-    let mut formatted = Vec::with_capacity(planned.len());
-    for (dir, voters) in planned {
+    // That of the metadata log first, because the others say that this node has been here: a start
+    // in which the metadata log's is empty has lost it.
+    let (first, others): (Vec<_>, Vec<_>) =
+        planned.iter().partition(|(dir, _)| dir.has_metadata_log);
+    for (dir, voters) in first.into_iter().chain(others) {
         if let Some(note) = founding.note().filter(|_| dir.has_metadata_log) {
             // Before the directory is anybody's: one that has forgotten its votes must not give any.
             disk.create_dir_all(&dir.path).map_err(|source| io_failure(&dir.path, source))?;
             let note = Staged::write(disk, &dir.path, note, Bytes::new()).await?;
             publish(disk, &[note])?;
         }
-        format_dir(disk, &dir.path, &dir.identity, voters, now).await?;
-        formatted.push(dir);
+        format_dir(disk, &dir.path, &dir.identity, *voters, now).await?;
     }
-    Ok(formatted)
+    Ok(planned.into_iter().map(|(dir, _)| dir).collect())
 }
 
 /// Formats one directory; `voters` are the quorum's first ones, where a metadata log lives that
