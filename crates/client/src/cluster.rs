@@ -77,6 +77,8 @@ struct State {
     coordinators: BTreeMap<String, NodeId>,
     connections: BTreeMap<(NodeId, Channel), Slot>,
     bootstrap: Slot,
+    /// See [`Client::doubt`].
+    doubts: usize,
     channels: u64,
 }
 
@@ -149,15 +151,23 @@ impl Client {
     }
 
     /// A connection to whichever broker answers first: one that is open, then the brokers known,
-    /// then the bootstrap servers.
+    /// then the bootstrap servers. The next broker in turn, if what one said has led nowhere.
     pub async fn any_connection(&self) -> Result<Connection, ClientError> {
-        let bootstrap = Arc::clone(&lock(&self.0.state).bootstrap);
-        if let Some(open) = bootstrap.lock().await.as_ref().filter(|c| c.is_open()) {
-            return Ok(open.clone());
+        let (bootstrap, doubts) = {
+            let state = lock(&self.0.state);
+            (Arc::clone(&state.bootstrap), state.doubts)
+        };
+        let open = bootstrap.lock().await.clone().filter(|connection| connection.is_open());
+        if let (Some(open), 0) = (open, doubts) {
+            return Ok(open);
         }
         let mut brokers = self.brokers();
         if !brokers.is_empty() {
-            let first = self.0.world.entropy.next_u64() as usize % brokers.len();
+            let turn = match doubts {
+                0 => self.0.world.entropy.next_u64() as usize,
+                doubts => doubts,
+            };
+            let first = turn % brokers.len();
             brokers.rotate_left(first);
         }
         let mut failure = None;
@@ -315,6 +325,13 @@ impl Client {
         lock(&self.0.state).metadata.forget(name);
     }
 
+    /// Somebody whom a broker named does not answer, or not as named. A broker that is cut off from
+    /// the others goes on telling what it knew: the next one is asked.
+    pub(crate) fn doubt(&self) {
+        let mut state = lock(&self.0.state);
+        state.doubts = state.doubts.wrapping_add(1);
+    }
+
     /// The group's coordinator, asked for until there is one.
     pub async fn coordinator(&self, group: &str) -> Result<NodeId, ClientError> {
         let mut backoff = self.backoff();
@@ -350,6 +367,7 @@ impl Client {
 
     pub fn forget_coordinator(&self, group: &str) {
         lock(&self.0.state).coordinators.remove(group);
+        self.doubt();
     }
 
     /// Calls the group's coordinator until it says something else than "not me" or "not yet".

@@ -47,6 +47,7 @@ impl Admin {
             done.extend(settled);
             let Some((subject, Err(refusal))) = again.first() else { break };
             let refused = || ClientError::refused(subject.to_string(), refusal.clone());
+            self.client.doubt();
             if backoff.pause(unheard.unwrap_or_else(refused)).await.is_err() {
                 done.extend(again);
                 break;

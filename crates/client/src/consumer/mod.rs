@@ -491,6 +491,7 @@ impl Consumer {
             return;
         }
         self.is_looking_up = true;
+        self.client.doubt();
         self.fetcher.look_up(self.stale.iter().cloned().collect());
     }
 

@@ -168,6 +168,7 @@ fn refresh(shared: &Arc<Shared>, links: &SharedLinks) {
     let (task_shared, links) = (Arc::clone(shared), Arc::clone(links));
     shared.spawn(async move {
         let shared = task_shared;
+        shared.client.doubt();
         let answers = shared.client.refresh(Some(&topics), false).await.unwrap_or_default();
         let all_led = |topic: &crate::Topic| topic.partitions.iter().all(|p| p.leader.is_some());
         let is_settled = answers.len() == topics.len()
