@@ -6,11 +6,10 @@
 mod node;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use node::frames::batch;
+use node::small_disk::SmallDisk;
 use node::{Client, Node, Start, eventually};
 use strandline_types::ErrorCode;
 use strandline_wire::messages::{
@@ -18,28 +17,6 @@ use strandline_wire::messages::{
     IncrementalAlterConfigsRequest, OffsetCommitRequest, create_topics_request,
     describe_quorum_request, incremental_alter_configs_request, offset_commit_request,
 };
-
-/// A small file system of its own; unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where this process may not mount.
-    fn mount(at: &Path, megabytes: u32) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let size = format!("size={megabytes}m");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output();
-        let is_mounted = mounted.is_ok_and(|output| output.status.success());
-        is_mounted.then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // The directory is a temporary one; a mount that stays is seen by whoever cleans up.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
 
 #[test]
 fn a_full_disk_refuses_appends_and_takes_them_again() {
@@ -62,20 +39,9 @@ fn metadata_end(client: &mut Client) -> i64 {
     client.ask(&request, 1).topics[0].partitions[0].high_watermark
 }
 
-/// `None` where this process may not mount.
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn small_disk(temporary: &tempfile::TempDir, megabytes: u32) -> Option<SmallDisk> {
-    let disk = SmallDisk::mount(&temporary.path().join("small"), megabytes);
-    if disk.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "a full disk cannot be tried without mount");
-        eprintln!("SKIPPED: a full disk cannot be tried without the right to mount");
-    }
-    disk
-}
-
 fn full_disk(settings: &dyn Fn(Start) -> Start) {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 96) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 96) else { return };
     let data = disk.0.join("data");
     let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
     let start = settings(start);
@@ -131,24 +97,17 @@ fn full_disk(settings: &dyn Fn(Start) -> Start) {
     is_whole(&mut node.client(), acked + 1);
 }
 
-/// Takes what is left of the disk, to the last byte.
-fn fill(disk: &SmallDisk) -> PathBuf {
-    let rest = disk.0.join("rest");
-    assert!(fs::write(&rest, vec![1; 128 << 20]).is_err());
-    rest
-}
-
 #[test]
 fn a_node_that_starts_on_a_full_disk_says_so_and_loses_nothing() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 64) else { return };
     let data = disk.0.join("data");
     let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
     let node = start.ready();
     node.client().create_topic("kept", 1, &[]);
     node.client().produce("kept", 0, batch(&[b"one"])).unwrap();
     assert!(node.stop().status.success());
-    let rest = fill(&disk);
+    let rest = disk.fill();
     for _ in 0..2 {
         let ended = start.refused();
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");
@@ -162,7 +121,7 @@ fn a_node_that_starts_on_a_full_disk_says_so_and_loses_nothing() {
 #[test]
 fn a_node_whose_metadata_log_has_room_starts_on_a_full_disk() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 64) else { return };
     let data = disk.0.join("data");
     let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
     let start = start.set("metadata.log.dir", "metadata");
@@ -175,7 +134,7 @@ fn a_node_whose_metadata_log_has_room_starts_on_a_full_disk() {
     assert_eq!(produce(&node), Some(0));
     for (is_clean, end) in [(true, 1), (false, 2)] {
         drop(if is_clean { node.stop() } else { node.kill() });
-        let rest = fill(&disk);
+        let rest = disk.fill();
         node = start.ready();
         if is_clean {
             // After a crash there is no room for what recovery writes.
@@ -191,12 +150,12 @@ fn a_node_whose_metadata_log_has_room_starts_on_a_full_disk() {
 #[test]
 fn a_partition_that_was_created_on_a_full_disk_is_served_once_there_is_room() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 64) else { return };
     let data = disk.0.join("data");
     let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
     let node = start.ready();
     let mut client = node.client();
-    let rest = fill(&disk);
+    let rest = disk.fill();
     client.create_topic("new", 2, &[]);
     let mut produce = || client.produce("new", 1, batch(&[b"one"])).unwrap().error_code;
     eventually("the partition cannot be made", || produce() == ErrorCode::KAFKA_STORAGE_ERROR);
@@ -210,13 +169,13 @@ fn a_partition_that_was_created_on_a_full_disk_is_served_once_there_is_room() {
 #[test]
 fn groups_are_coordinated_once_there_is_room_for_their_offsets() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 64) else { return };
     let data = disk.0.join("data");
     let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
     let node = start.set("offsets.topic.num.partitions", "3").ready();
     let mut client = node.client();
     client.create_topic("read", 1, &[]);
-    let rest = fill(&disk);
+    let rest = disk.fill();
     let mut commit = || commit_offset(&mut client, "read");
     eventually("there is no coordinator", || commit() == ErrorCode::NOT_COORDINATOR);
     fs::remove_file(rest).unwrap();
@@ -251,7 +210,7 @@ fn commit_offset(client: &mut Client, topic: &str) -> ErrorCode {
 #[test]
 fn retention_makes_room_on_a_full_disk() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 64) else { return };
     let data = disk.0.join("data");
     let start = Start::anywhere(temporary.path())
         .set("log.dirs", data.to_str().unwrap())
@@ -271,7 +230,7 @@ fn retention_makes_room_on_a_full_disk() {
     for _ in 0..40 {
         assert_eq!(produce(), ErrorCode::NONE);
     }
-    fill(&disk);
+    disk.fill();
     eventually("the disk is full", || produce() == ErrorCode::KAFKA_STORAGE_ERROR);
     alter_topic(&mut node.client(), "filling", "retention.bytes", "2000000");
     eventually("retention makes room", || produce() == ErrorCode::NONE);
@@ -303,14 +262,14 @@ fn alter_topic(client: &mut Client, topic: &str, name: &str, value: &str) {
 #[test]
 fn a_node_whose_metadata_log_waits_for_room_can_be_stopped() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 16) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 16) else { return };
     let data = disk.0.join("data");
     let start = Start::anywhere(temporary.path()).set("log.dirs", data.to_str().unwrap());
     let node = start.ready();
     let mut client = node.client();
     client.create_topic("kept", 1, &[]);
     client.produce("kept", 0, batch(&[b"one"])).unwrap();
-    let rest = fill(&disk);
+    let rest = disk.fill();
     // More than what the metadata log has in reserve.
     let config = create_topics_request::CreatableTopicConfig {
         name: "leader.replication.throttled.replicas".into(),

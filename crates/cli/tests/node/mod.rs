@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
 pub mod frames;
+pub mod small_disk;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
