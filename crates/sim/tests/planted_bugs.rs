@@ -65,7 +65,6 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::MetadataDurableUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 20),
     Hunt(Bug::MetadataDivergenceUntold, Quorum, &["WORLD-10:", "WORLD-21:"], 40),
     Hunt(Bug::ControllerAnswersEarly, Quorum, &["WORLD-22:"], 20),
-    Hunt(Bug::SnapshotOfUncommitted, Quorum, &["WORLD-22:", "WORLD-23:"], 100),
 ];
 
 /// What is first wrong with one seed, if anything is.

@@ -60,8 +60,6 @@ pub enum Bug {
     MetadataDivergenceUntold,
     /// A change of the metadata is answered before it has committed.
     ControllerAnswersEarly,
-    /// A snapshot holds what has not committed.
-    SnapshotOfUncommitted,
 }
 
 #[cfg(feature = "planted-bugs")]

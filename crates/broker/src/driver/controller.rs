@@ -316,7 +316,7 @@ impl ControllerTask {
         }
         let version = image.features.metadata_version();
         let records: Result<Vec<Bytes>, EncodeError> =
-            self.core.snapshot().iter().map(|record: &Record| record.encode(version)).collect();
+            image.snapshot().iter().map(|record: &Record| record.encode(version)).collect();
         self.quorum.write_snapshot(id, self.last_timestamp, records?);
         Ok(())
     }

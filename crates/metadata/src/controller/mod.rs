@@ -235,15 +235,6 @@ impl Controller {
         &self.committed
     }
 
-    /// What a snapshot of everything committed holds.
-    pub fn snapshot(&self) -> Records {
-        let image = match planted(Bug::SnapshotOfUncommitted) {
-            true => &self.latest,
-            false => &self.committed,
-        };
-        image.snapshot()
-    }
-
     /// The version in which the records of the last decision are to be written.
     pub fn metadata_version(&self) -> MetadataVersion {
         self.latest.features.metadata_version()
