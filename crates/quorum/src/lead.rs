@@ -110,11 +110,15 @@ impl Quorum {
     pub(crate) fn advance_high_watermark(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let Role::Leader(leading) = &self.role else { return };
         let voters = &self.log.membership().voters;
+        let own_end = match planted(Bug::MetadataLeaderUnsynced) {
+            true => self.log.end_offset(),
+            false => self.log.synced_end(),
+        };
         let mut ends: Vec<Offset> = voters
             .iter()
             .map(|voter| {
                 if voter.key.id == self.config.me.id {
-                    self.log.synced_end()
+                    own_end
                 } else {
                     self.replica_of(leading, voter.key.id).map_or(Offset::ZERO, |r| r.end_offset)
                 }

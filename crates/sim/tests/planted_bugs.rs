@@ -1,7 +1,9 @@
 //! The simulator finds bugs: each of these is planted, and must be found within so many seeds, by a
 //! rule that says what is wrong.
 
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 
 use strandline_sim::{Rounds, cluster, core_world, quorum_world, scenario};
 use strandline_types::{Bug, plant};
@@ -62,8 +64,9 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::VoteGrantedTwice, Quorum, &["WORLD-17:", "WORLD-21:", "WORLD-22:"], 60),
     Hunt(Bug::VoteIgnoresLog, Quorum, &["WORLD-10:", "WORLD-21:", "WORLD-22:"], 20),
     Hunt(Bug::MetadataFetchUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 40),
+    Hunt(Bug::MetadataLeaderUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 150),
     Hunt(Bug::MetadataDurableUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 20),
-    Hunt(Bug::MetadataDivergenceUntold, Quorum, &["WORLD-10:", "WORLD-21:"], 40),
+    Hunt(Bug::MetadataDivergenceUntold, Quorum, &["WORLD-10:", "WORLD-21:", "WORLD-23:"], 40),
     Hunt(Bug::ControllerAnswersEarly, Quorum, &["WORLD-22:"], 20),
 ];
 
@@ -82,9 +85,24 @@ fn first_wrong(world: World, seed: u64) -> Option<String> {
     })
 }
 
+/// The first of so many seeds in which something is wrong; as many at once as there are cores.
+fn first_found(world: World, seeds: u64) -> Option<(u64, String)> {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    (0..seeds).step_by(cores).find_map(|first| {
+        let played: Vec<_> = scope(|scope| {
+            let some = (first..seeds).take(cores);
+            let playing: Vec<_> =
+                some.map(|seed| (seed, scope.spawn(move || first_wrong(world, seed)))).collect();
+            let end = |(seed, it): (u64, ScopedJoinHandle<'_, _>)| (seed, it.join().ok().flatten());
+            playing.into_iter().map(end).collect()
+        });
+        played.into_iter().find_map(|(seed, wrong)| Some((seed, wrong?)))
+    })
+}
+
 fn hunt(Hunt(bug, world, words, seeds): &Hunt) -> Result<String, String> {
     plant(Some(*bug));
-    let found = (0..*seeds).find_map(|seed| Some((seed, first_wrong(*world, seed)?)));
+    let found = first_found(*world, *seeds);
     plant(None);
     let (seed, wrong) = found.ok_or("not found")?;
     let said = format!("seed {seed}: {wrong:.150}");

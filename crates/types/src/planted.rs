@@ -54,6 +54,8 @@ pub enum Bug {
     VoteIgnoresLog,
     /// A follower of the metadata log asks on before its own sync.
     MetadataFetchUnsynced,
+    /// The leader of the quorum counts its own records before they are synced.
+    MetadataLeaderUnsynced,
     /// Writes to the metadata log are told to be durable when they are written.
     MetadataDurableUnsynced,
     /// A leader of the quorum does not tell a follower where their logs part.
