@@ -14,7 +14,7 @@ pub(super) struct MetadataHistory {
     /// Things of which it was acked that they have settings.
     registered: Vec<ConfigResource>,
     /// What every image says that ends at this offset.
-    images: BTreeMap<Offset, String>,
+    images: BTreeMap<Offset, Vec<String>>,
 }
 
 impl Oracle {
@@ -44,11 +44,15 @@ impl Oracle {
     /// Two images of one offset are the same.
     pub fn check_image(&mut self, node: usize, image: &Image) {
         let Some(offset) = image.offset.filter(|_| !image.in_transaction()) else { return };
-        let said = format!("{:?}", image.snapshot());
+        let said: Vec<_> = image.snapshot().iter().map(|record| format!("{record:?}")).collect();
         let known = self.metadata.images.entry(offset).or_insert_with(|| said.clone());
-        if *known != said {
-            let detail = format!("node {node} at {offset} says {said}, another {known}");
-            self.violate("WORLD-23", detail);
+        if *known == said {
+            return;
         }
+        let what = match said.iter().zip(&*known).find(|(mine, other)| mine != other) {
+            Some((mine, other)) => format!("{mine}, another {other}"),
+            None => format!("{} things, another {}", said.len(), known.len()),
+        };
+        self.violate("WORLD-23", format!("node {node} at {offset} says {what}"));
     }
 }
