@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::future::Future;
+use std::mem::take;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -39,6 +40,8 @@ struct Kernel {
     dying: BTreeSet<NodeId>,
     /// What nodes that stand still would be doing: woken tasks, and events that were due.
     paused: BTreeMap<NodeId, Standstill>,
+    /// See [`Sim::end`].
+    is_over: bool,
     fingerprint: u64,
     trace: Option<String>,
 }
@@ -91,6 +94,7 @@ impl Sim {
             at_steps: BTreeMap::new(),
             dying: BTreeSet::new(),
             paused: BTreeMap::new(),
+            is_over: false,
             fingerprint: 0,
             trace: None,
         };
@@ -167,6 +171,19 @@ impl Sim {
         }
     }
 
+    /// Nothing happens any more. What would have holds this world, and the world holds it: neither
+    /// was ever freed otherwise.
+    pub(crate) fn end(&self) {
+        let left = {
+            let kernel = &mut *self.lock();
+            kernel.is_over = true;
+            let (tasks, events) = (take(&mut kernel.tasks), take(&mut kernel.events));
+            (tasks, events, take(&mut kernel.at_steps), take(&mut kernel.paused))
+        };
+        // Not while the kernel is locked: destructors ask it for things.
+        drop(left);
+    }
+
     /// Lets one thing happen; false when nothing can.
     fn step(&self) -> bool {
         self.lock().steps += 1;
@@ -241,7 +258,7 @@ impl Sim {
     pub(crate) fn spawn(&self, node: NodeId, task: Task) {
         let id = {
             let mut kernel = self.lock();
-            if kernel.dying.contains(&node) {
+            if kernel.is_over || kernel.dying.contains(&node) {
                 drop(kernel);
                 return drop(task);
             }
@@ -260,7 +277,7 @@ impl Sim {
 
     pub(crate) fn at(&self, node: NodeId, at: Instant, action: Action) {
         let mut kernel = self.lock();
-        if kernel.dying.contains(&node) {
+        if kernel.is_over || kernel.dying.contains(&node) {
             drop(kernel);
             return drop(action);
         }

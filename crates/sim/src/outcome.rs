@@ -24,7 +24,14 @@ pub struct Outcome<F> {
 }
 
 impl<F> Outcome<F> {
+    /// Ends the world.
     pub(crate) fn of(sim: &Sim, field: &Field, seed: u64, faults: Vec<F>) -> Self {
+        let outcome = Self::seen(sim, field, seed, faults);
+        sim.end();
+        outcome
+    }
+
+    fn seen(sim: &Sim, field: &Field, seed: u64, faults: Vec<F>) -> Self {
         let oracle = field.oracle();
         Self {
             seed,
