@@ -6,6 +6,7 @@
 mod node;
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use node::frames::batch;
@@ -300,7 +301,7 @@ fn a_node_whose_metadata_log_waits_for_room_can_be_stopped() {
 #[test]
 fn a_move_that_does_not_fit_leaves_its_disk_in_service_and_goes_on_when_there_is_room() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(disk) = small_disk(&temporary, 64) else { return };
+    let Some(disk) = SmallDisk::mount(temporary.path(), 64) else { return };
     let small = disk.0.join("data").to_str().unwrap().to_owned();
     let dirs = format!("large,{small}");
     let node = Start::anywhere(temporary.path()).set("log.dirs", &dirs).ready();

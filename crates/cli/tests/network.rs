@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use strandline_client::admin::Admin;
 use tokio::task::JoinHandle;
 use trio::wires::Wires;
-use trio::{Acked, Cluster, Ports, all_in_sync, check, create_topic, produce};
+use trio::{Acked, Cluster, Ports, all_in_sync, check, create_topic, not_all_in_sync, produce};
 
 /// A cluster behind wires, under load.
 struct Scene {
@@ -56,6 +56,11 @@ impl Scene {
         Self { wires, cluster, admin, acked, producing }
     }
 
+    /// As far as `node` knows, some replica is not in sync any more.
+    async fn is_missed(&self, node: usize) {
+        not_all_in_sync(&Admin::new(self.cluster.client_of(node))).await;
+    }
+
     /// All is well again, in time.
     async fn recover(&self) {
         self.wires.heal();
@@ -77,12 +82,14 @@ async fn a_network_that_fails_loses_nothing() {
     // Whoever leads is among them: of partitions, and of the quorum.
     for node in 0..3 {
         scene.wires.cut_off(node);
+        scene.is_missed((node + 1) % 3).await;
         scene.acked.progress().await;
         scene.recover().await;
     }
     // One way: the other hears it, and gets no answer.
     for (from, to) in [(0, 1), (2, 0)] {
         scene.wires.cut(from, to);
+        scene.is_missed(3 - from - to).await;
         scene.acked.progress().await;
         scene.recover().await;
     }

@@ -212,6 +212,7 @@ impl Client {
                 },
                 Err(error) => error,
             };
+            self.doubt();
             backoff.pause(error).await?;
         }
     }
@@ -338,7 +339,10 @@ impl Client {
         loop {
             match self.coordinator_once(group).await {
                 Ok(node) => return Ok(node),
-                Err(error) => backoff.pause(error).await?,
+                Err(error) => {
+                    self.doubt();
+                    backoff.pause(error).await?;
+                }
             }
         }
     }

@@ -174,7 +174,8 @@ impl Connection {
             ..Default::default()
         };
         let newest = ApiKey::ApiVersions.versions().max;
-        let within = self.0.shared.config.request_timeout;
+        // A part of connecting: a process that stands still is connected to all the same.
+        let within = self.0.shared.config.connect_timeout;
         let frame = self.start_at::<ApiVersionsRequest>(&request, newest, within)?.frame().await?;
         if !frame::refuses_api_versions(&frame) {
             return self.decode::<ApiVersionsRequest>(&frame, newest);

@@ -17,6 +17,9 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// Whether it becomes a voter without being asked to.
     pub join: Join,
+    /// A node that joins once may take out the voter that has its id: somebody makes sure that no
+    /// other node that lives has it.
+    pub replaces_former_self: bool,
     /// How many bootstrap servers the driver can reach by index: an observer asks them for the
     /// leader as long as it knows no voter.
     pub bootstrap_servers: u32,
@@ -63,6 +66,7 @@ impl Config {
             has_forgotten: false,
             endpoints: Vec::new(),
             join: Join::Never,
+            replaces_former_self: true,
             bootstrap_servers: 0,
             election_timeout: Duration::from_millis(1000),
             fetch_timeout: Duration::from_millis(2000),

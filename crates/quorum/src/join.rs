@@ -61,7 +61,10 @@ impl Quorum {
                 (!is_told).then_some(VoterChange::Update { epoch, voter })
             }
             // Its directory is lost, and this node's other one votes in its place.
-            Some(key) => self.owns_its_id().then_some(VoterChange::Remove { key }),
+            Some(key) => {
+                let may_replace = self.join == Join::Always || self.config.replaces_former_self;
+                (may_replace && self.owns_its_id()).then_some(VoterChange::Remove { key })
+            }
             // The leader's answer waits for this node to catch up, not for the commit.
             None => {
                 self.joins_now().then_some(VoterChange::Add { voter, ack_when_committed: false })

@@ -139,7 +139,8 @@ impl Quorum {
             && !was_ready
         {
             leading.is_ready = true;
-            let (epoch, last_heard) = (self.election.epoch, self.last_heard);
+            // It says nothing of a later leadership.
+            let (epoch, last_heard) = (self.election.epoch, self.last_heard.take());
             effects.push(Effect::LeaderReady { epoch, epoch_start, last_heard });
         }
         self.answer_parked(now, effects);

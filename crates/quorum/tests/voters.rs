@@ -237,6 +237,22 @@ fn a_bare_start_takes_nobody_out_whose_id_it_was_given() {
 }
 
 #[test]
+fn who_cannot_be_sure_of_its_id_takes_nobody_out_and_joins_once_its_former_self_is() {
+    let mut world = started(&[1, 2, 3], &[1, 2, 3]);
+    world.join = Join::OnceItHelps;
+    world.replaces_former_self = false;
+    world.bootstrap = vec![1, 2, 3];
+    let before = world.key(3);
+    world.lose_disk(3);
+    world.tell_controllers(3, &[1, 2, 3]);
+    world.run(Duration::from_secs(10));
+    let voters = world.quorum(1).membership().voters.clone();
+    assert_eq!(voters.get(NodeId(3)).unwrap().key, before);
+    world.change_voter(world.leader().unwrap(), VoterChange::Remove { key: before });
+    world.run_until(|world| all_know(world, &[1, 2, 3]));
+}
+
+#[test]
 fn two_lost_disks_of_three_make_no_leader() {
     let mut world = started(&[1, 2, 3], &[1, 2, 3]);
     world.append(world.leader().unwrap(), &[100]);

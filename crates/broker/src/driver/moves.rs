@@ -96,6 +96,11 @@ impl Moves {
         self.0.changed.notify_one();
     }
 
+    /// The partition is deleted here. One with its id may be made here again, somewhere else.
+    pub(crate) fn forget(&self, id: TopicIdPartition) {
+        self.state().moves.remove(&id);
+    }
+
     /// A partition that is not here yet is to be made there.
     pub(crate) fn prefer(&self, partition: TopicPartition, to: DirIndex) {
         let mut state = self.state();
@@ -227,6 +232,10 @@ impl Mover {
         let unique = random_uuid(&*self.world.entropy);
         let Some(future) = future_dir_name(partition.name(), unique) else { return Ok(()) };
         let (from, target) = (partition.dir(), self.dirs.get(job.to));
+        if from == job.to {
+            // It was called off and asked for again while it arrived.
+            return Ok(());
+        }
         let Some(target_id) = target.id else { return Ok(()) };
         self.check_room(job.to, partition.store().size_bytes()).await?;
         partition.set_moves_to(Some(job.to));

@@ -42,6 +42,8 @@ pub(super) fn quorum_options(
     if quorum.auto_join {
         core.join = Join::Always;
     }
+    // Brokers are registered only while nobody else with their id is heard; controllers always.
+    core.replaces_former_self = config.roles.broker;
     let name = config.controller_listener_names.first().cloned().unwrap_or_default();
     let voter = |voter: &strandline_config::Voter| {
         let listener = name.clone();

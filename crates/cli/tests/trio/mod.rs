@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use strandline_client::Client;
 use strandline_client::admin::{Admin, NewTopic, OffsetSpec};
 use strandline_client::consumer::{Consumer, ConsumerConfig};
 use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
+use strandline_client::{Client, Topic};
 use strandline_types::{Offset, PartitionId, TopicPartition};
 use tokio::task::JoinHandle;
 
@@ -110,6 +110,11 @@ impl Cluster {
     pub fn client(&self) -> Client {
         client(&self.bootstrap)
     }
+
+    /// Asks this node first.
+    pub fn client_of(&self, index: usize) -> Client {
+        client(self.bootstrap.split(',').nth(index).unwrap())
+    }
 }
 
 pub async fn create_topic(admin: &Admin) {
@@ -187,18 +192,27 @@ pub async fn all_have_ends(admin: &Admin) {
 
 /// Waits until every replica of every partition is in sync.
 pub async fn all_in_sync(admin: &Admin) {
+    until_in_sync(admin, true).await;
+}
+
+/// Waits until some replica is not.
+pub async fn not_all_in_sync(admin: &Admin) {
+    until_in_sync(admin, false).await;
+}
+
+async fn until_in_sync(admin: &Admin, is_wanted: bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     loop {
         let described = admin.describe_topics(&[TOPIC.to_owned()]).await;
         let topic = described.ok().and_then(|mut topics| topics.pop()).and_then(|(_, it)| it.ok());
-        let is_whole = topic.as_ref().is_some_and(|topic| {
+        let is_whole = |topic: &Arc<Topic>| {
             topic.partitions.len() == PARTITIONS as usize
                 && topic.partitions.iter().all(|it| it.isr.len() == 3)
-        });
-        if is_whole {
+        };
+        if topic.as_ref().is_some_and(|topic| is_whole(topic) == is_wanted) {
             return;
         }
-        assert!(std::time::Instant::now() < deadline, "not in sync: {topic:?}");
+        assert!(std::time::Instant::now() < deadline, "never in sync {is_wanted}: {topic:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -78,7 +78,10 @@ impl Admin {
             }
             match unheard {
                 None => return Ok(answers),
-                Some(error) => backoff.pause(error).await?,
+                Some(error) => {
+                    self.client.doubt();
+                    backoff.pause(error).await?;
+                }
             }
         }
     }

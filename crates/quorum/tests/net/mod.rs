@@ -96,6 +96,7 @@ pub struct World {
     pub forgetful: BTreeSet<i32>,
     identities: Identities,
     pub join: Join,
+    pub replaces_former_self: bool,
     /// Whom nodes ask that know no voter.
     pub bootstrap: Vec<i32>,
     /// The log was cut, or a control record came into it.
@@ -130,6 +131,7 @@ impl World {
             forgetful: BTreeSet::new(),
             identities: Identities::default(),
             join: Join::Never,
+            replaces_former_self: true,
             bootstrap: Vec::new(),
             recheck: false,
         }
@@ -157,6 +159,7 @@ impl World {
         let mut config = Config::new(key);
         config.endpoints = endpoints;
         config.join = self.join;
+        config.replaces_former_self = self.replaces_former_self;
         config.bootstrap_servers = self.bootstrap.len() as u32;
         config.has_forgotten = self.forgetful.contains(&id);
         if self.snapshot_entries != u64::MAX {

@@ -94,6 +94,10 @@ impl Relocation {
         target: Arc<Shared>,
         path: PathBuf,
     ) -> Result<Self> {
+        assert!(
+            !Arc::ptr_eq(&source.shared, &target),
+            "STORE-4: a partition moves to another log dir than its own"
+        );
         let generation = source.state().generation;
         let (segments, open, upto) = (BTreeMap::new(), None, Offset::ZERO);
         let relocation = Self { source, target, path, generation, segments, open, upto };

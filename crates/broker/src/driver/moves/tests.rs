@@ -151,6 +151,29 @@ async fn a_move_that_is_called_off_too_late_goes_back() {
 }
 
 #[tokio::test]
+async fn a_move_that_is_asked_for_again_while_it_arrives_has_nothing_left_to_do() {
+    let moving = Moving::begin().await;
+    let before_open_in_b = Arc::clone(&moving.before_open_in_b);
+    let moving = moving
+        .carry_out(async |told, mover, partition, _| {
+            let (_, answer) = hear(told).await;
+            let (moves, partition) = (mover.moves.clone(), Arc::clone(partition));
+            let call_off_and_ask = move || {
+                moves.request(&partition, DirIndex::at(0));
+                moves.request(&partition, DirIndex::at(1));
+            };
+            *before_open_in_b.lock().unwrap() = Some(Box::new(call_off_and_ask));
+            answer.send(()).unwrap();
+        })
+        .await;
+    let again = moving.due();
+    assert_eq!((moving.partition.dir(), again.to), (DirIndex::at(1), DirIndex::at(1)));
+    let before = moving.entries();
+    moving.mover.carry_out(id(), again).await.unwrap();
+    assert_eq!(moving.entries(), before, "not a file of it is touched");
+}
+
+#[tokio::test]
 async fn a_move_without_room_leaves_its_directory_alone_and_waits_longer_and_longer() {
     let moving = Moving::begin().await;
     let Mover { moves, dirs, .. } = &moving.mover;

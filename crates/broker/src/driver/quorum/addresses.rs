@@ -17,8 +17,9 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// Takes in what a node says. That a third one repeats what is `listed` is no news, and must not
-    /// replace what the node said of itself.
+    /// replace what the node said of itself; but it is worth another try.
     pub(super) fn learn(&mut self, node: NodeId, told: HostPort, listed: Option<&HostPort>) {
+        self.heard(node, &told);
         if listed != Some(&told) {
             self.told.insert(node, told);
         }

@@ -504,6 +504,7 @@ impl Replicas {
         let Some(held) = self.partitions.remove(id) else { return };
         let closed = held.partition.close().await;
         held.partition.set_fetcher(None);
+        self.moves.forget(id);
         match closed {
             // A move that was under way has arrived before the files were closed.
             Ok(_) => {
