@@ -292,11 +292,24 @@ impl Replicas {
         let preferred = self.moves.take_preference(&name);
         let (dir, found) = match self.claim(&name.to_string(), topic.id, &assigned).await {
             Some((dir, found)) => (dir, Some(found)),
-            None if was_being_moved(&self.found, &name) => return None,
+            None if was_being_moved(&self.found, &name) && !self.may_begin_anew(&assigned) => {
+                tracing::error!(
+                    partition = %name,
+                    "only a copy of it in the making is here, and what it was made of is not: it stays offline until that log directory is back"
+                );
+                return None;
+            }
             None => (self.dir_for(&assigned, preferred, load)?, None),
         };
         *load.entry(dir).or_default() += 1;
         Some(Opening { topic, partition, assigned, config, log_config, dir, found })
+    }
+
+    /// Whether a replica that was being moved, and lies nowhere, has lost its disk for good: no
+    /// directory waits to be mended, and others have all that is in it.
+    fn may_begin_anew(&self, assigned: &PartitionImage) -> bool {
+        let all_usable = self.dirs.log_dirs().all(|(_, dir)| dir.is_usable());
+        all_usable && assigned.isr.iter().any(|member| *member != self.node_id)
     }
 
     /// What lies on disk for a partition. Of several, the one in the directory that the controller
@@ -554,7 +567,7 @@ impl Replicas {
 }
 
 /// A copy in the making is here, and what it was made of is not: that lies in a directory that has
-/// failed, whatever the metadata were told of where it would be.
+/// failed or was replaced, whatever the metadata were told of where it would be.
 fn was_being_moved(found: &Found, partition: &TopicPartition) -> bool {
     let copies = format!("{partition}.");
     // Another topic's name may begin like that, too.
