@@ -133,14 +133,10 @@ impl Lifecycle {
     /// Says that this node lives, until the world ends.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
         let mut missed = 0;
+        // The first follows at once upon the one that took the fence away: a controller that has
+        // heard a broker only once takes it for one that beats slowly.
         loop {
-            // Nothing new is to land in a directory for another interval once it is cordoned.
-            tokio::select! {
-                biased;
-                () = self.clock.sleep(self.heartbeat_interval) => {}
-                () = self.dirs.cordon_changed() => {}
-            }
-            // The controller answers once all that it decided before has committed. It counts the
+            // The controller answers once what concerns this broker has committed. It counts the
             // question already: a disk that makes it wait is no reason to be fenced.
             let deadline = self.clock.now().instant + self.heartbeat_interval;
             match timeout(&*self.clock, deadline, self.heartbeat()).await {
@@ -152,6 +148,12 @@ impl Lifecycle {
                         tracing::warn!(missed, "the controller does not answer heartbeats");
                     }
                 }
+            }
+            // Nothing new is to land in a directory for another interval once it is cordoned.
+            tokio::select! {
+                biased;
+                () = self.clock.sleep(self.heartbeat_interval) => {}
+                () = self.dirs.cordon_changed() => {}
             }
         }
     }
