@@ -41,7 +41,10 @@ impl Goal {
     /// What has to move that does not move yet.
     pub(super) fn plan(self, view: &View) -> Result<Vec<Move>, Failure> {
         match self {
-            Self::Spread => Ok(plan::rebalance(&view.places(), &view.placed())),
+            Self::Spread => {
+                check_answers(view)?;
+                Ok(plan::rebalance(&view.places(), &view.placed()))
+            }
             Self::Empty(node) => plan::drain(&view.places(), &view.placed(), node)
                 .map_err(|stuck| no_place(node, &stuck)),
         }
@@ -79,6 +82,17 @@ fn check_leaders(view: &View, node: NodeId) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(reasons(Failure::new(format!("cannot empty broker {node}")), &stuck)
             .next("start the brokers that have these partitions, or delete their topics")),
+    }
+}
+
+/// Without a broker that is silent for a moment, what is lopsided would pass for balanced.
+fn check_answers(view: &View) -> Result<(), Failure> {
+    let silent: Vec<NodeId> = view.silent().collect();
+    match silent.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new("cannot rebalance the cluster")
+            .reason(format!("of these brokers nobody knows what they hold: {}", nodes(&silent)))
+            .next("look at their logs, or stop them: brokers that are stopped are left out")),
     }
 }
 

@@ -338,14 +338,16 @@ impl<'a> Scaling<'a> {
     /// The goal cannot be reached in the cluster as it is. With a broker that starts anew it may.
     fn objection(&self, view: &View, failure: Failure) -> Setback {
         let fenced = view.cluster.nodes.iter().filter(|node| node.is_fenced).map(|node| node.id);
-        let away: Vec<NodeId> = fenced.filter(|id| self.goal != Goal::Empty(*id)).collect();
+        let away = fenced.chain(view.silent());
+        let away: Vec<NodeId> = away.filter(|id| self.goal != Goal::Empty(*id)).collect();
         let patience = match self.goal {
             Goal::Empty(node) if view.node(node).is_none() => Duration::ZERO,
             _ if away.is_empty() => OBJECTIONS_FOR,
             _ => self.patience,
         };
         let (what, away) = (self.goal.what(), nodes(&away));
-        let reason = format!("cannot {what} without brokers that are not running: {away}");
+        let reason =
+            format!("cannot {what} without brokers that are not running, or silent: {away}");
         Setback { failure, patience, reason }
     }
 

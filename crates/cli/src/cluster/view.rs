@@ -70,6 +70,12 @@ impl View {
         self.cluster.nodes.iter().find(|node| node.id == id)
     }
 
+    /// Brokers that are alive for the controller, and have not told what they have.
+    pub(super) fn silent(&self) -> impl Iterator<Item = NodeId> {
+        let alive = self.cluster.nodes.iter().filter(|node| !node.is_fenced).map(|node| node.id);
+        alive.filter(|id| !self.dirs.contains_key(id))
+    }
+
     /// Every partition, by topic and index.
     pub(super) fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
         self.topics.iter().flat_map(|topic| {
@@ -113,7 +119,8 @@ impl View {
             Place {
                 id: node.id,
                 rack: node.rack.clone(),
-                is_open: !node.is_fenced && (dirs == 0 || cordoned < dirs),
+                // Whoever has not told of its dirs may have cordoned all of them.
+                is_open: !node.is_fenced && cordoned < dirs,
                 room_bytes: self.room_bytes(node.id),
             }
         };
@@ -153,5 +160,50 @@ impl View {
             self.sent.get(&name).is_none_or(|sent| *sent == partition.replicas)
         };
         self.partitions().all(is_there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(brokers: &[(i32, bool, Option<&[bool]>)]) -> View {
+        let node = |(id, is_fenced, _): &(i32, bool, _)| {
+            let (id, host) = (NodeId(*id), "localhost".to_owned());
+            ClusterNode { id, host, port: 9092, rack: None, is_fenced: *is_fenced }
+        };
+        let dir = |is_cordoned: &bool| LogDir {
+            path: "data".into(),
+            total_bytes: 100,
+            usable_bytes: 100,
+            is_cordoned: *is_cordoned,
+            replicas: Vec::new(),
+        };
+        let dirs = brokers
+            .iter()
+            .filter_map(|(id, _, dirs)| Some((NodeId(*id), (*dirs)?.iter().map(dir).collect())));
+        let nodes = brokers.iter().map(node).collect();
+        View {
+            cluster: ClusterDescription { id: "c".into(), controller: None, nodes },
+            topics: Vec::new(),
+            moving: BTreeMap::new(),
+            dirs: dirs.collect(),
+            sizes: BTreeMap::new(),
+            sent: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn who_is_silent_takes_nothing() {
+        let view = view(&[
+            (1, false, Some(&[true, false])),
+            (2, false, Some(&[true, true])),
+            (3, false, None),
+            (4, true, None),
+            (5, false, Some(&[])),
+        ]);
+        let open = view.places().into_iter().filter(|place| place.is_open).map(|place| place.id);
+        assert_eq!(open.collect::<Vec<_>>(), [NodeId(1)]);
+        assert_eq!(view.silent().collect::<Vec<_>>(), [NodeId(3)]);
     }
 }
