@@ -58,6 +58,24 @@ async fn create_topic(admin: &Admin, name: &str) {
     assert!(created.iter().all(|(_, result)| result.is_ok()), "{created:?}");
 }
 
+/// Two megabytes for each of the topic's two partitions.
+async fn fill(cluster: &Cluster) {
+    let producer = Producer::new(cluster.client(), ProducerConfig::default());
+    for number in 0..200 {
+        let record = ProducerRecord::new(TOPIC).partition(PartitionId(number % 2));
+        drop(producer.send(record.value(vec![b'x'; 20_000])).await.unwrap());
+    }
+    producer.flush().await;
+}
+
+/// Waits until the broker that was killed is missed.
+async fn fenced(admin: &Admin, index: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    while !admin.describe_cluster().await.unwrap().nodes[index].is_fenced {
+        assert!(Instant::now() < deadline, "it is never missed");
+    }
+}
+
 async fn holders(admin: &Admin) -> BTreeSet<NodeId> {
     let described = admin.describe_topics(&[TOPIC.to_owned()]).await.unwrap();
     let topic = described.into_iter().next().unwrap().1.unwrap();
@@ -118,12 +136,7 @@ async fn a_throttle_leaves_nothing_and_takes_nothing() {
     let admin = Admin::new(cluster.client());
     create_topic(&admin, TOPIC).await;
     create_topic(&admin, PINNED).await;
-    let producer = Producer::new(cluster.client(), ProducerConfig::default());
-    for number in 0..200 {
-        let record = ProducerRecord::new(TOPIC).partition(PartitionId(number % 2));
-        drop(producer.send(record.value(vec![b'x'; 20_000])).await.unwrap());
-    }
-    producer.flush().await;
+    fill(&cluster).await;
 
     // Somebody else's: a topic throttled as a whole, and a broker with a rate of its own.
     set(&admin, ConfigResource::topic(PINNED), MARKS[0], "*").await;
@@ -196,10 +209,7 @@ async fn a_drain_waits_for_a_broker_and_tells_of_a_cordon() {
     assert_eq!(own(&admin, &brokers(), &[CORDON]).await, BTreeSet::from([cordon]));
 
     cluster.take(0).kill();
-    let deadline = Instant::now() + PATIENCE;
-    while !admin.describe_cluster().await.unwrap().nodes[0].is_fenced {
-        assert!(Instant::now() < deadline, "it is never missed");
-    }
+    fenced(&admin, 0).await;
     let (draining, mut lines) = begin(&cluster, "drain 3");
     let waiting = lines.find(|it| it.starts_with("waiting: ")).unwrap();
     assert!(waiting.contains("brokers that are not running, or silent: 1"), "{waiting}");
@@ -214,6 +224,52 @@ async fn a_drain_waits_for_a_broker_and_tells_of_a_cordon() {
     assert_eq!(own(&admin, &brokers(), &[CORDON]).await, all);
     run(&cluster, "drain 3 --cancel");
     assert_eq!(own(&admin, &brokers(), &[CORDON]).await, BTreeSet::new());
+}
+
+/// A broker that is back in the middle is limited and cordoned like one that was there; one that is
+/// away when all is taken back keeps its cordon, and that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_comes_back_is_limited_and_cordoned() {
+    let home = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(home.path());
+    let admin = Admin::new(cluster.client());
+    create_topic(&admin, TOPIC).await;
+    fill(&cluster).await;
+    cluster.take(2).kill();
+    fenced(&admin, 2).await;
+
+    let throttled = "drain 3 --throttle 50000";
+    let rates_of = |id: i32| RATES.map(|name| format!("{id} {name}=50000"));
+    let (mut draining, mut lines) = begin(&cluster, throttled);
+    let told = lines.find(|it| it.starts_with("broker 3 does not answer")).unwrap();
+    assert!(told.ends_with("and is cordoned then"), "{told}");
+    lines.find(|it| it.contains("2 moving")).unwrap();
+    let alive = BTreeSet::from_iter([1, 2].into_iter().flat_map(rates_of));
+    assert_eq!(own(&admin, &brokers()[..2], &RATES).await, alive);
+    cluster.restart(2);
+    lines.find(|it| it.starts_with("broker 3 is cordoned")).unwrap();
+    let all = BTreeSet::from_iter([1, 2, 3].into_iter().flat_map(rates_of));
+    let deadline = Instant::now() + PATIENCE;
+    while own(&admin, &brokers(), &RATES).await != all {
+        assert!(Instant::now() < deadline && draining.try_wait().unwrap().is_none());
+    }
+    draining.kill().unwrap();
+    draining.wait().unwrap();
+
+    let cordon = BTreeSet::from([format!("3 {CORDON}=*")]);
+    assert_eq!(own(&admin, &brokers(), &[CORDON]).await, cordon);
+    cluster.take(2).kill();
+    fenced(&admin, 2).await;
+    let cancelled = String::from_utf8(run(&cluster, "drain 3 --cancel").stdout).unwrap();
+    assert!(cancelled.starts_with("took back 2 moves"), "{cancelled}");
+    let next = "may keep its cordon: `strandline cluster drain 3 --cancel` takes it off";
+    assert!(cancelled.contains(next), "{cancelled}");
+    cluster.restart(2);
+    assert_eq!(own(&admin, &brokers(), &[CORDON]).await, cordon);
+    run(&cluster, &format!("{throttled} --cancel"));
+    assert_eq!(own(&admin, &brokers(), &[CORDON]).await, BTreeSet::new());
+    assert_eq!(own(&admin, &brokers(), &RATES).await, BTreeSet::new());
+    assert_eq!(own(&admin, &[ConfigResource::topic(TOPIC)], &MARKS).await, BTreeSet::new());
 }
 
 /// Two of three are gone: whoever is left tells what it knows, and that nobody leads.

@@ -32,10 +32,17 @@ pub(super) async fn run(
         count => format!("took back {count} moves; what had arrived stays\n"),
     };
     if let Goal::Empty(node) = goal
-        && view.cordons(node).0 > 0
+        && view.node(node).is_some()
     {
-        let told = uncordon(admin, node).await.map_err(|error| failed(what, &error))?;
-        text += &format!("broker {node} {told}\n");
+        if view.cordons(node).0 > 0 {
+            let told = uncordon(admin, node).await.map_err(|error| failed(what, &error))?;
+            text += &format!("broker {node} {told}\n");
+        } else if !view.dirs.contains_key(&node) {
+            let again = goal.command();
+            text += &format!(
+                "broker {node} does not answer and may keep its cordon: `{again} --cancel` takes it off when it is back\n"
+            );
+        }
     }
     left.iter().for_each(|line| text += &format!("{line}\n"));
     let names: Vec<String> = ended.iter().map(ToString::to_string).collect();

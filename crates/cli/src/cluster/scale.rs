@@ -101,6 +101,16 @@ async fn serve(
 /// by somebody else since.
 type Sent = BTreeMap<TopicPartition, (Vec<NodeId>, Instant)>;
 
+/// What became of the cordon of a broker that is emptied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cordon {
+    Unset,
+    /// The broker is away, and gets it when it is back.
+    Awaited,
+    /// It has it, or cannot have it.
+    Settled,
+}
+
 /// Why nothing came of a look at the cluster, and how long another may help.
 struct Setback {
     failure: Failure,
@@ -151,8 +161,9 @@ struct Scaling<'a> {
     /// How long to wait for what is away.
     patience: Duration,
     has_begun: bool,
-    /// Whether the brokers have been given the throttle's rate.
-    has_rates: bool,
+    /// Brokers that have the throttle's rate, or one of their own.
+    rated: BTreeSet<NodeId>,
+    cordon: Cordon,
     /// What the broker's cordon was before all of its dirs were cordoned.
     former_cordon: Option<String>,
     /// Since when every look was a setback.
@@ -181,7 +192,8 @@ impl<'a> Scaling<'a> {
             progress,
             patience,
             has_begun: false,
-            has_rates: false,
+            rated: BTreeSet::new(),
+            cordon: Cordon::Unset,
             former_cordon: None,
             hindered_since: None,
             moved: BTreeSet::new(),
@@ -246,6 +258,11 @@ impl<'a> Scaling<'a> {
         if !self.has_begun {
             self.begin(&view).await?;
         }
+        if let Goal::Empty(node) = self.goal
+            && self.cordon != Cordon::Settled
+        {
+            self.keep_new_ones_away(&view, node).await;
+        }
         let under_way = self.goal.under_way(&view);
         if plan.is_empty() && under_way.is_empty() && view.has_arrived() {
             self.elect(&view).await?;
@@ -298,9 +315,6 @@ impl<'a> Scaling<'a> {
 
     async fn begin(&mut self, view: &View) -> Result<(), Setback> {
         self.goal.check(view).map_err(|failure| self.objection(view, failure))?;
-        if let Goal::Empty(node) = self.goal {
-            self.keep_new_ones_away(view, node).await;
-        }
         // Good to know, and no reason to wait.
         let others = throttle::others(&self.admin, view, self.throttle).await;
         others.iter().flatten().for_each(|line| self.progress.say(line));
@@ -310,10 +324,14 @@ impl<'a> Scaling<'a> {
 
     async fn limit(&mut self, view: &View, next: &[Move]) -> Result<(), Setback> {
         let Some(rate) = self.throttle else { return Ok(()) };
-        if !self.has_rates {
-            let set = throttle::set_rate(&self.admin, view, rate).await;
+        // Those that have just answered: one that has died is not waited for, and gets it when it is
+        // back.
+        let unrated: Vec<NodeId> =
+            view.dirs.keys().copied().filter(|id| !self.rated.contains(id)).collect();
+        if !unrated.is_empty() {
+            let set = throttle::set_rate(&self.admin, &unrated, rate).await;
             set.map_err(|error| self.setback(&error))?;
-            self.has_rates = true;
+            self.rated.extend(unrated);
         }
         let marked = throttle::mark(&self.admin, next).await;
         marked.map_err(|error| self.setback(&error))
@@ -367,26 +385,37 @@ impl<'a> Scaling<'a> {
     async fn keep_new_ones_away(&mut self, view: &View, node: NodeId) {
         let (cordoned, dirs) = view.cordons(node);
         if dirs > 0 && cordoned == dirs {
+            self.cordon = Cordon::Settled;
             return;
         }
-        if view.node(node).is_some_and(|found| found.is_fenced) {
-            self.progress.say(&format!(
-                "broker {node} is not running: it gets no new leaderships, but may get replicas"
-            ));
+        // Only the broker itself can be asked what its cordon was.
+        if !view.dirs.contains_key(&node) {
+            self.await_cordon(node);
             return;
         }
-        match self.cordon(node).await {
+        match self.set_cordon(node).await {
             Ok(()) => self.progress.say(&format!("broker {node} is cordoned: it gets no new partitions")),
+            Err(error) if error.is_retriable() => return self.await_cordon(node),
             Err(error) => self.progress.say(&format!(
                 "broker {node} cannot be cordoned, so it may get new partitions until it is stopped ({error})"
             )),
         }
+        self.cordon = Cordon::Settled;
         if let Some(former) = &self.former_cordon {
             self.progress.say(&format!("its cordon was {former} before"));
         }
     }
 
-    async fn cordon(&mut self, node: NodeId) -> Result<(), ClientError> {
+    fn await_cordon(&mut self, node: NodeId) {
+        if self.cordon == Cordon::Unset {
+            self.progress.say(&format!(
+                "broker {node} does not answer: it may get replicas until it is back, and is cordoned then"
+            ));
+        }
+        self.cordon = Cordon::Awaited;
+    }
+
+    async fn set_cordon(&mut self, node: NodeId) -> Result<(), ClientError> {
         let former = membership::cordon_of(&self.admin, node).await?;
         membership::set_cordon(&self.admin, node, true).await?;
         self.former_cordon = former.filter(|it| !it.is_empty() && it != membership::ALL_DIRS);

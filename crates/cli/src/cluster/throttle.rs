@@ -21,13 +21,14 @@ const FROM: &str = "leader.replication.throttled.replicas";
 const TO: &str = "follower.replication.throttled.replicas";
 const ALL_REPLICAS: &str = "*";
 
-/// Gives the rate to every broker that is alive and has none of its own.
+/// Gives the rate to those of the brokers that have none of their own.
 pub(super) async fn set_rate(
     admin: &Admin,
-    view: &View,
+    brokers: &[NodeId],
     bytes_per_second: u64,
 ) -> Result<(), ClientError> {
-    let (brokers, value) = (brokers_alive(view), bytes_per_second.to_string());
+    let brokers: Vec<_> = brokers.iter().map(|id| ConfigResource::broker(id.to_string())).collect();
+    let value = bytes_per_second.to_string();
     let rates = own(admin, &brokers, &RATES).await?;
     let mut changes = Changes::new();
     for broker in brokers {
