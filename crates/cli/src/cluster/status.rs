@@ -77,7 +77,8 @@ struct Status {
     view: View,
     controller: Controller,
     troubles: Vec<(Trouble, TopicPartition, Partition)>,
-    /// Of what is on its way; none when nothing arrived between the two looks.
+    /// Of what is on its way; none when nothing arrived between the two looks, or the controller was
+    /// lost.
     bytes_per_second: Option<u64>,
 }
 
@@ -86,10 +87,12 @@ pub(super) async fn run(admin: Admin, output: &Output) -> Result<ExitCode, Failu
     output.done(&status.text(), &status.json())
 }
 
+type Moving = BTreeMap<TopicPartition, Reassignment>;
+
 /// What only the controller knows, or why it is not known.
 struct Controller {
     quorum: Result<Quorum, String>,
-    moving: Result<BTreeMap<TopicPartition, Reassignment>, String>,
+    moving: Result<Moving, String>,
 }
 
 impl Controller {
@@ -105,8 +108,10 @@ impl Controller {
         Self { quorum: known(quorum), moving: known(moving) }
     }
 
-    fn moving(&self) -> BTreeMap<TopicPartition, Reassignment> {
-        self.moving.clone().unwrap_or_default()
+    /// What moves, or did when the controller was last heard: what was on its way then is not missed
+    /// now, and has not arrived because nobody tells of it.
+    fn moving_since(&self, before: Moving) -> Moving {
+        self.moving.clone().unwrap_or(before)
     }
 }
 
@@ -121,17 +126,18 @@ async fn look(admin: &Admin) -> Result<Status, ClientError> {
     let client = admin.client();
     let aside = Admin::new(Client::new(client.world().clone(), client.config().clone()));
     let mut controller = Controller::ask(&aside).await;
-    let mut view = View::around(admin, controller.moving()).await?;
+    let mut view = View::around(admin, controller.moving_since(BTreeMap::new())).await?;
     let mut bytes_per_second = None;
     if !view.moving.is_empty() {
         let (clock, before) = (client.clock(), view.bytes_under_way());
         let began = clock.now().instant;
         clock.sleep(SECOND_LOOK).await;
         controller = Controller::ask(&aside).await;
-        view = View::around(admin, controller.moving()).await?;
+        view = View::around(admin, controller.moving_since(view.moving)).await?;
         let arrived = before.saturating_sub(view.bytes_under_way());
         let seconds = clock.now().instant.since(began).as_secs_f64();
-        bytes_per_second = Some((arrived as f64 / seconds) as u64).filter(|rate| *rate > 0);
+        let rate = Some((arrived as f64 / seconds) as u64).filter(|rate| *rate > 0);
+        bytes_per_second = rate.filter(|_| controller.moving.is_ok());
     }
     let minimums = min_in_sync(admin, &view).await?;
     let mut troubles: Vec<_> = view
@@ -408,5 +414,28 @@ fn more_than(count: usize) -> String {
     match count.checked_sub(ROWS_MAX) {
         Some(more @ 1..) => format!("and {more} more; --json tells all\n"),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strandline_types::PartitionId;
+
+    use super::*;
+
+    #[test]
+    fn what_moved_when_the_controller_was_last_heard_moves_on() {
+        let moving = |topic: &str| {
+            let (replicas, adding) = ([1, 2].map(NodeId).to_vec(), vec![NodeId(2)]);
+            let name = TopicPartition { topic: topic.into(), partition: PartitionId(0) };
+            Moving::from([(name, Reassignment { replicas, adding, removing: vec![NodeId(1)] })])
+        };
+        let since = |heard: Result<Moving, &str>| {
+            let (quorum, moving_now) = (Err(String::new()), heard.map_err(str::to_owned));
+            Controller { quorum, moving: moving_now }.moving_since(moving("before"))
+        };
+        assert_eq!(since(Err("no answer within 5 s")), moving("before"));
+        assert_eq!(since(Ok(moving("now"))), moving("now"));
+        assert_eq!(since(Ok(Moving::new())), Moving::new());
     }
 }
