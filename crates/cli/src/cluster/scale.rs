@@ -111,10 +111,21 @@ enum Cordon {
     Settled,
 }
 
-/// Why nothing came of a look at the cluster, and how long another may help.
+/// What is in the way of a look at the cluster. Each has a clock of its own: an objection that may
+/// pass within a second must not be final at once because a broker was waited for before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Obstacle {
+    /// Another look does not help.
+    Lasting,
+    Objection,
+    BrokersAway,
+    Error,
+}
+
+/// Why nothing came of a look at the cluster.
 struct Setback {
     failure: Failure,
-    patience: Duration,
+    obstacle: Obstacle,
     /// Continues "waiting: ".
     reason: String,
 }
@@ -166,8 +177,8 @@ struct Scaling<'a> {
     cordon: Cordon,
     /// What the broker's cordon was before all of its dirs were cordoned.
     former_cordon: Option<String>,
-    /// Since when every look was a setback.
-    hindered_since: Option<Instant>,
+    /// When each was first met since the last look that nothing was in the way of.
+    hindered_since: BTreeMap<Obstacle, Instant>,
     /// Partitions that this process has seen on their way.
     moved: BTreeSet<TopicPartition>,
     sent: Sent,
@@ -195,7 +206,7 @@ impl<'a> Scaling<'a> {
             rated: BTreeSet::new(),
             cordon: Cordon::Unset,
             former_cordon: None,
-            hindered_since: None,
+            hindered_since: BTreeMap::new(),
             moved: BTreeSet::new(),
             sent: Sent::new(),
         }
@@ -235,7 +246,7 @@ impl<'a> Scaling<'a> {
         loop {
             match self.round().await {
                 Ok(Some(view)) => return Ok(view),
-                Ok(None) => self.hindered_since = None,
+                Ok(None) => self.hindered_since.clear(),
                 Err(setback) => self.bear(setback)?,
             }
             self.admin.client().clock().sleep(LOOK_EVERY).await;
@@ -348,9 +359,9 @@ impl<'a> Scaling<'a> {
 
     /// An error that may pass is waited out.
     fn setback(&self, error: &ClientError) -> Setback {
-        let patience = if error.is_retriable() { self.patience } else { Duration::ZERO };
+        let obstacle = if error.is_retriable() { Obstacle::Error } else { Obstacle::Lasting };
         let failure = failed(&self.goal.what(), error);
-        Setback { failure, patience, reason: error.to_string() }
+        Setback { failure, obstacle, reason: error.to_string() }
     }
 
     /// The goal cannot be reached in the cluster as it is. With a broker that starts anew it may.
@@ -358,24 +369,29 @@ impl<'a> Scaling<'a> {
         let fenced = view.cluster.nodes.iter().filter(|node| node.is_fenced).map(|node| node.id);
         let away = fenced.chain(view.silent());
         let away: Vec<NodeId> = away.filter(|id| self.goal != Goal::Empty(*id)).collect();
-        let patience = match self.goal {
-            Goal::Empty(node) if view.node(node).is_none() => Duration::ZERO,
-            _ if away.is_empty() => OBJECTIONS_FOR,
-            _ => self.patience,
+        let obstacle = match self.goal {
+            Goal::Empty(node) if view.node(node).is_none() => Obstacle::Lasting,
+            _ if away.is_empty() => Obstacle::Objection,
+            _ => Obstacle::BrokersAway,
         };
         let (what, away) = (self.goal.what(), nodes(&away));
         let reason =
             format!("cannot {what} without brokers that are not running, or silent: {away}");
-        Setback { failure, patience, reason }
+        Setback { failure, obstacle, reason }
     }
 
     fn bear(&mut self, setback: Setback) -> Result<(), Failure> {
         let now = self.now();
-        let since = *self.hindered_since.get_or_insert(now);
-        if now.since(since) >= setback.patience {
+        let patience = match setback.obstacle {
+            Obstacle::Lasting => Duration::ZERO,
+            Obstacle::Objection => OBJECTIONS_FOR,
+            Obstacle::BrokersAway | Obstacle::Error => self.patience,
+        };
+        let since = *self.hindered_since.entry(setback.obstacle).or_insert(now);
+        if now.since(since) >= patience {
             return Err(setback.failure);
         }
-        if setback.patience > OBJECTIONS_FOR {
+        if patience > OBJECTIONS_FOR {
             self.progress.wait(now, &setback.reason);
         }
         Ok(())
@@ -444,7 +460,11 @@ impl<'a> Scaling<'a> {
             if !refusals.is_empty() {
                 let refusals = refusals.iter().map(|(name, it)| (name.clone(), it));
                 let failure = refused(&self.goal.what(), refusals);
-                return Err(Setback { failure, patience: Duration::ZERO, reason: String::new() });
+                return Err(Setback {
+                    failure,
+                    obstacle: Obstacle::Lasting,
+                    reason: String::new(),
+                });
             }
         }
         Ok(())
