@@ -84,6 +84,7 @@ impl Wires {
         let (near_in, near_out) = near.into_split();
         let (far_in, far_out) = far.into_split();
         tokio::select! {
+            biased;
             () = pass(near_in, far_out, (from, to), self.weather.subscribe()) => {}
             () = pass(far_in, near_out, (to, from), self.weather.subscribe()) => {}
             _ = weather.wait_for(|it| it.resets > resets) => {}
