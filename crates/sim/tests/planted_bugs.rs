@@ -29,7 +29,12 @@ struct Hunt(Bug, World, &'static [&'static str], u64);
 
 const HUNTS: &[Hunt] = &[
     Hunt(Bug::CountsUnsynced, Broker, &["WORLD-1:", "WORLD-2:"], 20),
-    Hunt(Bug::SyncVouchesTooMuch, Broker, &["WORLD-1:", "WORLD-2:", "WORLD-7:", "WORLD-10:"], 40),
+    Hunt(
+        Bug::SyncVouchesTooMuch,
+        Broker,
+        &["WORLD-1:", "WORLD-2:", "WORLD-7:", "WORLD-10:", "WORLD-13:"],
+        40,
+    ),
     Hunt(Bug::RecoveryPointTooFar, Broker, &["WORLD-10:"], 40),
     Hunt(Bug::RecoveryTrustsChecksums, Broker, &["WORLD-6:", "WORLD-7:", "is malformed"], 60),
     Hunt(Bug::RecoveryTrustsChecksums, Core, &["served at", "nobody wrote"], 200),
@@ -42,14 +47,15 @@ const HUNTS: &[Hunt] = &[
     Hunt(
         Bug::CleanStopOutlivesStart,
         Core,
-        &["the log starts at", "was promised", "instead of"],
+        &["the log starts at", "was promised", "instead of", "cannot be read"],
         200,
     ),
     Hunt(Bug::TruncationKeepsEpochs, Core, &["LOG-4"], 200),
     Hunt(Bug::FullDiskAcks, Broker, &["WORLD-1:", "WORLD-2:"], 20),
     Hunt(Bug::FetchSleepsOn, Broker, &["WORLD-10:"], 10),
     Hunt(Bug::TimeIndexStaysStale, Broker, &["WORLD-16:"], 20),
-    Hunt(Bug::CommitAnsweredEarly, Broker, &["WORLD-12:"], 20),
+    // What is answered early are generations, too.
+    Hunt(Bug::CommitAnsweredEarly, Broker, &["WORLD-11:", "WORLD-12:"], 20),
     Hunt(Bug::GenerationForgotten, Broker, &["GROUP-7"], 20),
     Hunt(Bug::ReplayKeepsOldest, Broker, &["WORLD-12:"], 20),
     Hunt(
