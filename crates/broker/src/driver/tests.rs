@@ -167,6 +167,21 @@ fn next_assigned(request: &AssignReplicasToDirsRequest) -> Vec<(Uuid, Vec<i32>)>
     directories.collect()
 }
 
+fn begin_telling(
+    world: &World,
+    controller: ControllerHandle,
+    assigned: mpsc::UnboundedReceiver<Assignment>,
+) {
+    let telling = Assignments {
+        clock: Arc::clone(&world.clock),
+        node_id: NodeId(1),
+        broker_epoch: watch::channel(BrokerEpoch(9)).1,
+        controller,
+        assigned,
+    };
+    world.spawn.spawn(Lane::Control, Box::pin(telling.run()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn directories_are_told_until_the_controller_knows_them() {
     let world = world();
@@ -180,14 +195,7 @@ async fn directories_are_told_until_the_controller_knows_them() {
         assignments.send(Assignment { partition, directory, told: Some(told) }).unwrap();
         answers.push(answer);
     }
-    let telling = Assignments {
-        clock: Arc::clone(&world.clock),
-        node_id: NodeId(1),
-        broker_epoch: watch::channel(BrokerEpoch(9)).1,
-        controller,
-        assigned,
-    };
-    world.spawn.spawn(Lane::Control, Box::pin(telling.run()));
+    begin_telling(&world, controller, assigned);
     let mut next = async || match asked.recv().await.unwrap() {
         (Request::AssignReplicasToDirs(request), reply) => (request, reply),
         (other, _) => panic!("{other:?}"),
@@ -250,14 +258,7 @@ async fn a_directory_that_is_told_again_does_not_overtake_a_later_one() {
     for (partition, directory) in (0..2_000).map(|it| (it, first)).chain([(0, second)]) {
         assignments.send(Assignment { partition: id(partition), directory, told: None }).unwrap();
     }
-    let telling = Assignments {
-        clock: Arc::clone(&world.clock),
-        node_id: NodeId(1),
-        broker_epoch: watch::channel(BrokerEpoch(9)).1,
-        controller,
-        assigned,
-    };
-    world.spawn.spawn(Lane::Control, Box::pin(telling.run()));
+    begin_telling(&world, controller, assigned);
     drop(assignments);
     let mut told = Vec::new();
     // At first "not now", then never again.

@@ -132,42 +132,39 @@ async fn a_directory_that_fails_before_its_partition_has_left_is_named_again() {
     assert_eq!(moving.entries(), [vec!["orders-0".to_owned()], Vec::new()]);
 }
 
-#[tokio::test]
-async fn a_move_that_is_called_off_too_late_goes_back() {
+/// Moves a partition while somebody thinks better of it, too late to stop it.
+async fn interrupted(change: impl FnOnce(&Moves, &Partition) + Send + 'static) -> Moving {
     let moving = Moving::begin().await;
     let before_open_in_b = Arc::clone(&moving.before_open_in_b);
     let moving = moving
         .carry_out(async |told, mover, partition, _| {
             let (_, answer) = hear(told).await;
             let (moves, partition) = (mover.moves.clone(), Arc::clone(partition));
-            let call_off = move || moves.request(&partition, DirIndex::at(0));
+            let change = move || change(&moves, &partition);
             // The next file that is opened there is copied while appends wait.
-            *before_open_in_b.lock().unwrap() = Some(Box::new(call_off));
+            *before_open_in_b.lock().unwrap() = Some(Box::new(change));
             answer.send(()).unwrap();
         })
         .await;
     assert_eq!(moving.partition.dir(), DirIndex::at(1), "it could not be stopped any more");
+    moving
+}
+
+#[tokio::test]
+async fn a_move_that_is_called_off_too_late_goes_back() {
+    let moving = interrupted(|moves, partition| moves.request(partition, DirIndex::at(0))).await;
     assert_eq!(moving.due().to, DirIndex::at(0));
 }
 
 #[tokio::test]
 async fn a_move_that_is_asked_for_again_while_it_arrives_has_nothing_left_to_do() {
-    let moving = Moving::begin().await;
-    let before_open_in_b = Arc::clone(&moving.before_open_in_b);
-    let moving = moving
-        .carry_out(async |told, mover, partition, _| {
-            let (_, answer) = hear(told).await;
-            let (moves, partition) = (mover.moves.clone(), Arc::clone(partition));
-            let call_off_and_ask = move || {
-                moves.request(&partition, DirIndex::at(0));
-                moves.request(&partition, DirIndex::at(1));
-            };
-            *before_open_in_b.lock().unwrap() = Some(Box::new(call_off_and_ask));
-            answer.send(()).unwrap();
-        })
-        .await;
+    let moving = interrupted(|moves, partition| {
+        moves.request(partition, DirIndex::at(0));
+        moves.request(partition, DirIndex::at(1));
+    })
+    .await;
     let again = moving.due();
-    assert_eq!((moving.partition.dir(), again.to), (DirIndex::at(1), DirIndex::at(1)));
+    assert_eq!(again.to, DirIndex::at(1));
     let before = moving.entries();
     moving.mover.carry_out(id(), again).await.unwrap();
     assert_eq!(moving.entries(), before, "not a file of it is touched");

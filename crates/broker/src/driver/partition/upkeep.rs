@@ -105,6 +105,8 @@ impl Partition {
     /// # Errors
     /// When the disk refuses, now or earlier: then this was no clean stop.
     pub(crate) async fn close(&self) -> Result<LogImage, StoreFault> {
+        // What waits for room has it, perhaps, and nobody will say so any more.
+        self.resume();
         let view = self.view();
         let (sender, closed) = oneshot::channel();
         let now = self.now();
