@@ -11,7 +11,7 @@ use seeded::Played;
 use strandline_sim::scenario::{self, Fault};
 
 const BROKER: Played<Fault> =
-    Played { test: "seeds", run: scenario::run, count: 60, budget: Duration::from_secs(120) };
+    Played { test: "seeds", run: scenario::run, count: 400, budget: Duration::from_secs(300) };
 
 #[test]
 fn seeds_keep_every_invariant() {

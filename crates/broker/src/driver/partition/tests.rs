@@ -331,21 +331,6 @@ async fn a_full_disk_refuses_serves_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_stop_is_clean_as_soon_as_there_is_room() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Node::open(home.path(), small()).await;
-    let partition = node.create().await;
-    assert_eq!(node.put(&partition, &["kept"]).await, Ok(0));
-    node.is_full.store(true, Ordering::Relaxed);
-    assert_eq!(node.put(&partition, &["lost"]).await, Err(ErrorCode::KAFKA_STORAGE_ERROR));
-    node.is_full.store(false, Ordering::Relaxed);
-    node.dir.resume_if_room().await.unwrap();
-    // Before anybody has told the partition.
-    let image = partition.close().await.unwrap();
-    assert_eq!(image.log_end, Offset(1));
-}
-
-#[tokio::test]
 async fn a_failed_write_takes_the_partition_and_its_dir_offline() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::open(home.path(), small()).await;
