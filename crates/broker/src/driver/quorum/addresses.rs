@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use strandline_config::HostPort;
 use strandline_types::NodeId;
 
+/// More nodes than a quorum has. Whoever reaches the controllers' listener can name some.
+const NODES_MAX: usize = 1_000;
+
 #[derive(Default)]
 pub(super) struct Addresses {
     told: BTreeMap<NodeId, HostPort>,
@@ -20,7 +23,8 @@ impl Addresses {
     /// replace what the node said of itself; but it is worth another try.
     pub(super) fn learn(&mut self, node: NodeId, told: HostPort, listed: Option<&HostPort>) {
         self.heard(node, &told);
-        if listed != Some(&told) {
+        let is_bounded = self.told.len() < NODES_MAX || self.told.contains_key(&node);
+        if listed != Some(&told) && is_bounded {
             self.told.insert(node, told);
         }
     }
@@ -85,6 +89,17 @@ mod tests {
         assert!(!addresses.unheard(NODE, at(2), listed()), "it is nowhere");
         assert_eq!(addresses.of(NODE, listed()), Some(at(1)));
         assert_eq!(addresses.of(NODE, Some(at(2))), Some(at(2)), "the log says it now");
+    }
+
+    #[test]
+    fn a_stranger_that_names_many_nodes_is_not_believed_for_ever() {
+        let mut addresses = Addresses::default();
+        for id in 0..NODES_MAX as i32 + 1 {
+            addresses.learn(NodeId(id), at(1), None);
+        }
+        assert_eq!(addresses.of(NodeId(NODES_MAX as i32), None), None);
+        addresses.learn(NODE, at(2), None);
+        assert_eq!(addresses.of(NODE, None), Some(at(2)), "what is known may change");
     }
 
     #[test]
