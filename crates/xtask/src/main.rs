@@ -11,6 +11,7 @@ mod config_docs;
 mod fuzz;
 mod golden;
 mod interop;
+mod retell;
 mod soak;
 mod test;
 mod tidy;

@@ -4,13 +4,13 @@
 //! fails, since CI installs everything (`.ci/install`).
 #![expect(clippy::disallowed_methods, reason = "a house task runs on the wall clock")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::interop;
+use crate::{interop, retell};
 
 struct Step {
     name: &'static str,
@@ -76,7 +76,7 @@ pub(crate) fn run(root: &Path, chosen: &[&str]) -> Result<()> {
     let is_chosen =
         |step: &&Step| chosen.is_empty() || chosen.iter().any(|word| step.name.contains(word));
     let must_not_skip = std::env::var_os("CI").is_some_and(|value| value == "true");
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let (mut passed, mut failures, mut skipped) = (0, Vec::new(), 0);
     let began = Instant::now();
     for step in STEPS.iter().filter(is_chosen) {
         println!("\n== {} ==", step.name);
@@ -88,7 +88,7 @@ pub(crate) fn run(root: &Path, chosen: &[&str]) -> Result<()> {
                 "passed"
             }
             Outcome::Failed => {
-                failed += 1;
+                failures.push(step);
                 "FAILED"
             }
             Outcome::Skipped => {
@@ -99,11 +99,21 @@ pub(crate) fn run(root: &Path, chosen: &[&str]) -> Result<()> {
         println!("== {}: {word} in {} ==", step.name, seconds(step_began.elapsed()));
     }
     println!("\nall steps took {}", seconds(began.elapsed()));
+    for step in &failures {
+        println!("\n== {} FAILED: {} ==", step.name, log_of(root, step).display());
+        println!("{}", retell::failure(&log_of(root, step)).unwrap_or_default());
+    }
+    let failed = failures.len();
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     if passed + failed + skipped == 0 {
         bail!("no step has such a name; there are: {}", names());
     }
     if failed > 0 { bail!("{failed} steps failed") } else { Ok(()) }
+}
+
+/// What a step printed the last time.
+fn log_of(root: &Path, step: &Step) -> PathBuf {
+    root.join("target/test-logs").join(step.name.replace(' ', "-")).with_extension("log")
 }
 
 fn run_step(root: &Path, step: &Step, must_not_skip: bool) -> Result<Outcome> {
@@ -118,7 +128,7 @@ fn run_step(root: &Path, step: &Step, must_not_skip: bool) -> Result<Outcome> {
         // The client's tests start Apache Kafka from these; without them they are skipped.
         command.env("STRANDLINE_TEST_KAFKA_LIBS", interop::kafka_libs()?);
     }
-    let status = command.status().with_context(|| format!("run {program}"))?;
+    let status = retell::run(&mut command, &log_of(root, step))?;
     Ok(if status.success() { Outcome::Passed } else { Outcome::Failed })
 }
 
