@@ -86,6 +86,27 @@ async fn killed_at_any_moment_every_acked_record_is_there_once() {
     assert!(acked > 100);
 }
 
+/// A start after a crash opens thousands of them.
+#[tokio::test]
+async fn nothing_is_written_for_a_partition_without_records() {
+    let home = tempfile::tempdir().unwrap();
+    let files = || {
+        let dir = std::fs::read_dir(home.path().join(DIR_NAME)).unwrap();
+        let seen = dir.map(|entry| entry.map(|it| (it.file_name(), it.metadata().unwrap())));
+        let seen = seen.map(|it| it.map(|(name, data)| (name, data.modified().unwrap())));
+        seen.collect::<Result<BTreeMap<_, _>, _>>().unwrap()
+    };
+    drop(Node::create(home.path(), Options::default()).await);
+    let before = files();
+    let (mut node, _) = Node::open(home.path(), Options::default()).await.unwrap();
+    assert_eq!(files(), before);
+    // And it goes on as any other.
+    node.append_values(&values(0, 3, 100), 1000).await;
+    drop(node);
+    let (node, _) = Node::open(home.path(), Options::default()).await.unwrap();
+    assert_eq!(node.read_all(1000).await.len(), 3);
+}
+
 async fn node_on(disk: &FaultyDisk, home: &Path) -> Node {
     node_with(disk, home, Options::default()).await
 }

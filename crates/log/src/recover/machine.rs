@@ -204,10 +204,14 @@ impl Recovery {
         let IndexListing::Sound { last_indexed, .. } = listing.indexes else {
             return Some(Purpose::Verify);
         };
-        if index >= self.first_damaged {
+        let next = self.listing.segments.get(index + 1);
+        // Thousands of partitions may hold nothing: then there is nothing to verify or to rebuild.
+        // Another one may lie behind an empty segment that has lost its records.
+        let is_empty = listing.size_bytes == 0 && next.is_none();
+        if index >= self.first_damaged && !is_empty {
             return Some(Purpose::Verify);
         }
-        let Some(next) = self.listing.segments.get(index + 1) else {
+        let Some(next) = next else {
             // The tail begins at the last index entry; replay may have to begin earlier.
             let covered = last_indexed.is_none_or(|(last, _)| self.replay_from() > last);
             return Some(if covered { Purpose::Tail } else { Purpose::Verify });

@@ -62,6 +62,12 @@ pub enum IndexListing {
     },
 }
 
+impl IndexListing {
+    /// Of a segment without records.
+    pub const EMPTY: Self =
+        Self::Sound { index_entries: 0, last_indexed: None, time_index_entries: 0, largest: None };
+}
+
 /// What to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RecoveryStep {
@@ -80,6 +86,12 @@ pub struct ScanRange {
     pub segment: Offset,
     pub from: u32,
     pub to: u32,
+}
+
+impl ScanRange {
+    pub fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
 }
 
 /// Fresh content for a segment's index files, and the producers' state behind it.

@@ -5,24 +5,32 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use strandline_ports::{Disk, OpenMode};
+use strandline_ports::{DirEntry, Disk, OpenMode};
 use strandline_types::Offset;
 use strandline_wire::records::{BatchHeader, HEADER_BYTES, next_batch_size};
 
 use crate::format::names::{FileKind, FileState, OffsetFile};
 use crate::io::remove_if_there;
 
-/// Leaves only whole segments, their indexes, snapshots, and files that are not ours.
-pub(super) fn tidy(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+/// Leaves only whole segments, their indexes, snapshots, and files that are not ours: what is there
+/// then. Most directories are as they should be, and are listed once.
+pub(super) fn tidy(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<DirEntry>> {
+    let entries = disk.list(dir)?;
     let mut files = BTreeSet::new();
-    for entry in disk.list(dir)? {
+    let mut has_temporary = false;
+    for entry in &entries {
         match OffsetFile::parse(&entry.name) {
             Some(file) => _ = files.insert(file),
             None if entry.name.ends_with(".tmp") && !entry.is_dir => {
+                has_temporary = true;
                 remove_if_there(disk, &dir.join(&entry.name))?;
             }
             None => {}
         }
+    }
+    let is_whole = files.iter().all(|file| file.state == FileState::Live && belongs(file, &files));
+    if is_whole && !has_temporary {
+        return Ok(entries);
     }
     // Compaction names all its results `.cleaned` before it makes any of them a `.swap`: where one
     // is still `.cleaned`, the swaps of that round are not complete and the old segments stand.
@@ -36,7 +44,8 @@ pub(super) fn tidy(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         remove_if_there(disk, &dir.join(file.name()))?;
     }
     complete_swaps(disk, dir, &files, &done)?;
-    remove_orphans(disk, dir)
+    remove_orphans(disk, dir)?;
+    disk.list(dir)
 }
 
 /// Puts finished segments in the place of those whose records they hold.
@@ -80,15 +89,16 @@ fn end_of_log(disk: &dyn Disk, path: &Path) -> io::Result<Option<Offset>> {
     Ok(end)
 }
 
-/// Index files whose log is not there.
+/// Whether a file's log is there, without which an index says nothing.
+fn belongs(file: &OffsetFile, files: &BTreeSet<OffsetFile>) -> bool {
+    file.kind == FileKind::ProducerSnapshot
+        || files.contains(&OffsetFile::live(file.offset, FileKind::Log))
+}
+
 fn remove_orphans(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let files: BTreeSet<OffsetFile> =
         disk.list(dir)?.iter().filter_map(|entry| OffsetFile::parse(&entry.name)).collect();
-    let belongs = |file: &&OffsetFile| {
-        file.kind == FileKind::ProducerSnapshot
-            || files.contains(&OffsetFile::live(file.offset, FileKind::Log))
-    };
-    for file in files.iter().filter(|file| !belongs(file)) {
+    for file in files.iter().filter(|file| !belongs(file, &files)) {
         remove_if_there(disk, &dir.join(file.name()))?;
     }
     Ok(())

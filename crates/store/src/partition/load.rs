@@ -198,19 +198,7 @@ fn advance(
                 recovery.snapshot_loaded(entries.as_deref());
             }
             RecoveryStep::Scan(range) => {
-                let path = dir.join(OffsetFile::live(range.segment, FileKind::Log).name());
-                match disk.open(&path, OpenMode::Read) {
-                    Ok(file) => scan(&*file, range, &mut recovery).context("read", &path)?,
-                    // A segment that was planned, but the disk was full before it was made.
-                    Err(error)
-                        if error.kind() == io::ErrorKind::NotFound
-                            && !holding.contains(&range.segment) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        let reason = "the file of the segment has gone".to_owned();
-                        return Err(StoreFault::Corrupt { path, position: 0, reason });
-                    }
-                    Err(error) => return Err(error).context("open", &path),
-                }
+                read(disk, dir, holding, range, &mut recovery)?;
                 let ended = recovery.scan_ended();
                 let ended = ended
                     .map_err(|source| StoreFault::Recovery { path: dir.to_owned(), source })?;
@@ -223,11 +211,35 @@ fn advance(
     }
 }
 
+fn read(
+    disk: &dyn Disk,
+    dir: &Path,
+    holding: &[Offset],
+    range: ScanRange,
+    recovery: &mut Recovery,
+) -> Result<()> {
+    let is_held = holding.contains(&range.segment);
+    if range.is_empty() && !is_held {
+        return Ok(());
+    }
+    let path = dir.join(OffsetFile::live(range.segment, FileKind::Log).name());
+    match disk.open(&path, OpenMode::Read) {
+        Ok(file) => scan(&*file, range, recovery).context("read", &path),
+        // A segment that was planned, but the disk was full before it was made.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_held => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let reason = "the file of the segment has gone".to_owned();
+            Err(StoreFault::Corrupt { path, position: 0, reason })
+        }
+        Err(error) => Err(error).context("open", &path),
+    }
+}
+
 /// What lies in a directory that nobody has opened yet.
 fn list(disk: &dyn Disk, dir: &Path, options: &LoadOptions) -> Result<Listing> {
     let epochs = read_epochs(disk, dir)?;
-    tidy(disk, dir).context("list", dir)?;
-    let (segments, snapshots) = list_files(disk, dir).context("list", dir)?;
+    let entries = tidy(disk, dir).context("list", dir)?;
+    let (segments, snapshots) = list_files(disk, dir, &entries).context("list", dir)?;
     Ok(Listing {
         segments,
         snapshots,
@@ -250,18 +262,21 @@ fn read_epochs(disk: &dyn Disk, dir: &Path) -> Result<EpochCache> {
 }
 
 /// Segments and snapshot offsets, both ascending.
-fn list_files(disk: &dyn Disk, dir: &Path) -> io::Result<(Vec<SegmentListing>, Vec<Offset>)> {
+fn list_files(
+    disk: &dyn Disk,
+    dir: &Path,
+    entries: &[DirEntry],
+) -> io::Result<(Vec<SegmentListing>, Vec<Offset>)> {
     let mut segments = Vec::new();
     let mut snapshots = Vec::new();
-    let entries = disk.list(dir)?;
-    for entry in &entries {
+    for entry in entries {
         match OffsetFile::parse(&entry.name).filter(|file| file.state == FileState::Live) {
             Some(OffsetFile { offset, kind: FileKind::Log, .. }) => segments.push(SegmentListing {
                 base_offset: offset,
                 size_bytes: entry.len,
                 modified_at: entry.modified_at,
                 first_timestamp: Timestamp::NONE,
-                indexes: list_indexes(disk, dir, offset, entry.len, &entries)?,
+                indexes: list_indexes(disk, dir, offset, entry.len, entries)?,
             }),
             Some(OffsetFile { offset, kind: FileKind::ProducerSnapshot, .. }) => {
                 snapshots.push(offset);
@@ -269,7 +284,7 @@ fn list_files(disk: &dyn Disk, dir: &Path) -> io::Result<(Vec<SegmentListing>, V
             _ => {}
         }
     }
-    if let Some(last) = segments.last_mut() {
+    if let Some(last) = segments.last_mut().filter(|last| last.size_bytes > 0) {
         last.first_timestamp = first_timestamp(disk, dir, last.base_offset)?;
     }
     Ok((segments, snapshots))
@@ -293,9 +308,17 @@ fn list_indexes(
     log_bytes: u64,
     entries: &[DirEntry],
 ) -> io::Result<IndexListing> {
-    let last_two = |kind, entry_bytes: usize| {
+    let found = |kind| {
         let name = OffsetFile::live(base_offset, kind).name();
-        let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return Ok(None) };
+        entries.iter().find(|entry| entry.name == name)
+    };
+    // Index files are made with their first entries.
+    let kinds = [FileKind::OffsetIndex, FileKind::TimeIndex];
+    if log_bytes == 0 && kinds.into_iter().all(|kind| found(kind).is_none()) {
+        return Ok(IndexListing::EMPTY);
+    }
+    let last_two = |kind, entry_bytes: usize| {
+        let Some(entry) = found(kind) else { return Ok(None) };
         let count = entry.len / entry_bytes as u64;
         if entry.len % entry_bytes as u64 != 0 || count > u64::from(u32::MAX) {
             return Ok(None);
@@ -303,7 +326,7 @@ fn list_indexes(
         let wanted = count.min(2) as usize * entry_bytes;
         let mut bytes = vec![0; wanted];
         if wanted > 0 {
-            let file = disk.open(&dir.join(&name), OpenMode::Read)?;
+            let file = disk.open(&dir.join(&entry.name), OpenMode::Read)?;
             let read = file.read_at(entry.len - wanted as u64, &mut bytes)?;
             bytes.truncate(read);
         }
