@@ -63,7 +63,7 @@ pub enum IndexListing {
 }
 
 impl IndexListing {
-    /// Of a segment without records.
+    /// Of a segment with nothing that is worth an entry.
     pub const EMPTY: Self =
         Self::Sound { index_entries: 0, last_indexed: None, time_index_entries: 0, largest: None };
 }

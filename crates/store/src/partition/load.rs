@@ -239,7 +239,15 @@ fn read(
 fn list(disk: &dyn Disk, dir: &Path, options: &LoadOptions) -> Result<Listing> {
     let epochs = read_epochs(disk, dir)?;
     let entries = tidy(disk, dir).context("list", dir)?;
-    let (segments, snapshots) = list_files(disk, dir, &entries).context("list", dir)?;
+    let (mut segments, snapshots) = list_files(disk, dir, &entries).context("list", dir)?;
+    if let Some(last) = segments.last_mut() {
+        last.first_timestamp = first_timestamp(disk, dir, last).context("list", dir)?;
+        let is_short = last.size_bytes <= u64::from(options.config.index_interval_bytes);
+        // Index files are made with their first entries, and nothing is worth one yet.
+        if is_short && !has_indexes(&entries, last.base_offset) {
+            last.indexes = IndexListing::EMPTY;
+        }
+    }
     Ok(Listing {
         segments,
         snapshots,
@@ -284,19 +292,29 @@ fn list_files(
             _ => {}
         }
     }
-    if let Some(last) = segments.last_mut().filter(|last| last.size_bytes > 0) {
-        last.first_timestamp = first_timestamp(disk, dir, last.base_offset)?;
-    }
     Ok((segments, snapshots))
 }
 
-fn first_timestamp(disk: &dyn Disk, dir: &Path, base_offset: Offset) -> io::Result<Timestamp> {
-    let path = dir.join(OffsetFile::live(base_offset, FileKind::Log).name());
+fn first_timestamp(disk: &dyn Disk, dir: &Path, segment: &SegmentListing) -> io::Result<Timestamp> {
+    if segment.size_bytes == 0 {
+        return Ok(Timestamp::NONE);
+    }
+    let path = dir.join(OffsetFile::live(segment.base_offset, FileKind::Log).name());
     let mut header = [0; HEADER_BYTES];
     disk.open(&path, OpenMode::Read)?.read_at(0, &mut header)?;
     // A file without a whole header is all zeros here, or cut off by recovery before it is used.
     let header = BatchHeader::parse(&header).filter(|header| header.length() > 0);
     Ok(header.map_or(Timestamp::NONE, |header| header.max_timestamp()))
+}
+
+fn find_index(entries: &[DirEntry], base_offset: Offset, kind: FileKind) -> Option<&DirEntry> {
+    let name = OffsetFile::live(base_offset, kind).name();
+    entries.iter().find(|entry| entry.name == name)
+}
+
+fn has_indexes(entries: &[DirEntry], base_offset: Offset) -> bool {
+    let mut kinds = [FileKind::OffsetIndex, FileKind::TimeIndex].into_iter();
+    kinds.any(|kind| find_index(entries, base_offset, kind).is_some())
 }
 
 /// Sound is what ends in an entry that can be true. An index that Kafka was filling when it was
@@ -308,17 +326,8 @@ fn list_indexes(
     log_bytes: u64,
     entries: &[DirEntry],
 ) -> io::Result<IndexListing> {
-    let found = |kind| {
-        let name = OffsetFile::live(base_offset, kind).name();
-        entries.iter().find(|entry| entry.name == name)
-    };
-    // Index files are made with their first entries.
-    let kinds = [FileKind::OffsetIndex, FileKind::TimeIndex];
-    if log_bytes == 0 && kinds.into_iter().all(|kind| found(kind).is_none()) {
-        return Ok(IndexListing::EMPTY);
-    }
     let last_two = |kind, entry_bytes: usize| {
-        let Some(entry) = found(kind) else { return Ok(None) };
+        let Some(entry) = find_index(entries, base_offset, kind) else { return Ok(None) };
         let count = entry.len / entry_bytes as u64;
         if entry.len % entry_bytes as u64 != 0 || count > u64::from(u32::MAX) {
             return Ok(None);
