@@ -5,8 +5,11 @@
 mod conn;
 mod controller;
 mod load;
+mod nodes;
+mod questions;
 mod recovery;
 mod requests;
+mod scale;
 mod table;
 
 use std::process::ExitCode;
@@ -18,12 +21,15 @@ const USAGE: &str = "\
 usage: strandline-bench LOAD AMOUNT HOST:PORT
        strandline-bench table ROUNDS NAME=HOST:PORT/PID...
        strandline-bench recovery HOME BINARY [JARS]
+       strandline-bench scale HOME BINARY
        strandline-bench controller PARTITIONS
 
 One load against one broker, its figures on one line; or all loads against several brokers that run
 on this machine, in turn, and one table; or three nodes of Apache Kafka and three of Strandline, one
-after the other, what befalls them, and a table of how long it took; or a controller's core alone,
-with so many partitions, and what each of its tasks costs.
+after the other, what befalls them, and a table of how long it took; or one broker with 10,000
+partitions and three with 3,000, what they cost and how long it takes to start, to make them and to
+lose a broker; or a controller's core alone, with so many partitions, and what each of its tasks
+costs.
 
   produce-1k MIB      MIB MiB of 1 KiB records in batches of 64 KiB, over 4 connections with five
                       requests in flight each
@@ -63,6 +69,7 @@ fn run(arguments: &[String]) -> Result<String> {
         [verb, home, binary, jars @ ..] if verb == "recovery" && jars.len() <= 1 => {
             recovery::table(home.as_ref(), binary.as_ref(), jars.first().map(AsRef::as_ref))
         }
+        [verb, home, binary] if verb == "scale" => scale::table(home.as_ref(), binary.as_ref()),
         [load, amount, address] => {
             Ok(run_load(load, amount.parse().context(USAGE)?, address)?.line())
         }
@@ -99,4 +106,13 @@ fn resident_mib(pid: &str) -> Result<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
     Ok(kib.context("a process has its size in its status")? / 1024.0)
+}
+
+/// As a table shows it.
+fn rounded(value: f64) -> String {
+    match value {
+        ..1.0 => format!("{value:.3}"),
+        1.0..100.0 => format!("{value:.2}"),
+        _ => format!("{value:.0}"),
+    }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::load::Figures;
-use crate::{cpu_seconds, resident_mib, run_load};
+use crate::{cpu_seconds, resident_mib, rounded, run_load};
 
 /// Loads with their amounts, the figure that matters, and how it reads.
 const ROWS: &[Row] = &[
@@ -108,12 +108,7 @@ pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
 fn line(title: &str, values: &[f64]) -> String {
     let mut line = format!("| {title} |");
     for value in values {
-        let digits = match *value {
-            ..1.0 => 3,
-            ..10.0 => 2,
-            _ => 0,
-        };
-        line += &format!(" {value:.digits$} |");
+        line += &format!(" {} |", rounded(*value));
     }
     let ratio = values[values.len() - 1] / values[0];
     line + &format!(" {ratio:.2} |\n")

@@ -1,8 +1,6 @@
 //! How long a cluster of three takes to recover, Apache Kafka's and ours in one run: 2,000 records a
 //! second flow, acknowledged by all replicas, while one thing after another befalls a node.
 
-mod nodes;
-mod questions;
 mod traffic;
 
 use std::path::{Path, PathBuf};
@@ -13,10 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use self::nodes::{Kind, Nodes};
-use self::questions::until;
 use self::traffic::Traffic;
 use crate::load;
+use crate::nodes::{Kind, Nodes};
+use crate::questions::{self, until};
+use crate::rounded;
 
 /// Below the ports that the system gives out by itself.
 const FIRST_PORT: u16 = 27_100;
@@ -110,7 +109,7 @@ pub(crate) fn table(home: &Path, binary: &Path, jars: Option<&Path>) -> Result<S
             Kind::Kafka(_) => "kafka",
             Kind::Strandline(_) => "strandline",
         };
-        let nodes = Nodes::prepare(kind, &home.join(folder), FIRST_PORT)?;
+        let nodes = Nodes::prepare(kind, &home.join(folder), FIRST_PORT, 3)?;
         figures.push(measure(nodes, &program)?);
     }
     Ok(in_markdown(&names, &figures))
@@ -130,14 +129,6 @@ fn in_markdown(names: &[&str], figures: &[Figures]) -> String {
         text += &format!(" {ratio} | {target} |");
     }
     text
-}
-
-fn rounded(value: f64) -> String {
-    match value {
-        ..1.0 => format!("{value:.3}"),
-        1.0..100.0 => format!("{value:.2}"),
-        _ => format!("{value:.0}"),
-    }
 }
 
 /// Builds `bench/traffic` into `home`.
@@ -161,7 +152,7 @@ fn measure(mut nodes: Nodes, program: &Path) -> Result<Figures> {
     let began = Instant::now();
     (1..=3).try_for_each(|id| nodes.start(id))?;
     let create = |topic, partitions| {
-        until("create a topic", || questions::create_topic(nodes.address(1), topic, partitions))
+        until("create a topic", || questions::create_topic(nodes.address(1), topic, partitions, 3))
     };
     create(FIRST_TOPIC, 1)?;
     let all: Vec<&str> = (1..=3).map(|id| nodes.address(id)).collect();

@@ -46,6 +46,19 @@ pub(crate) fn recovery() -> Result<()> {
     Ok(())
 }
 
+/// One broker and three with thousands of partitions; one table.
+pub(crate) fn scale() -> Result<()> {
+    let place = Place::find()?;
+    let status = Command::new(program(&place)?)
+        .arg("scale")
+        .arg(place.target().join("scale"))
+        .arg(place.strandline()?)
+        .status()
+        .context("run strandline-bench")?;
+    ensure!(status.success(), "the measurement did not run through");
+    Ok(())
+}
+
 /// Of bench/, brought up to date.
 fn program(place: &Place) -> Result<PathBuf> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

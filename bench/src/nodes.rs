@@ -1,4 +1,4 @@
-//! Three nodes of one kind on this machine, broker and controller each, and what can befall them.
+//! Nodes of one kind on this machine, broker and controller each, and what can befall them.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::{cpu_seconds, resident_mib};
 /// A JVM that is asked to stop may wait for others.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The folder of Apache Kafka's jars.
     Kafka(PathBuf),
     /// The binary.
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Kafka(_) => "Kafka 4.3.1",
             Self::Strandline(_) => "Strandline",
@@ -36,8 +36,8 @@ struct Node {
     process: Option<Child>,
 }
 
-/// The nodes, numbered 1 to 3. Those that run are killed when it is dropped, and the data removed.
-pub(super) struct Nodes {
+/// The nodes, numbered from 1 on. Those that run are killed when it is dropped, and the data removed.
+pub(crate) struct Nodes {
     kind: Kind,
     home: PathBuf,
     nodes: Vec<Node>,
@@ -46,16 +46,16 @@ pub(super) struct Nodes {
 impl Nodes {
     /// Settings and ports; nothing runs yet. Kafka's directories are formatted here, because it
     /// cannot do without.
-    pub(super) fn prepare(kind: Kind, home: &Path, first_port: u16) -> Result<Self> {
+    pub(crate) fn prepare(kind: Kind, home: &Path, first_port: u16, count: usize) -> Result<Self> {
         if home.exists() {
             fs::remove_dir_all(home).with_context(|| format!("remove {}", home.display()))?;
         }
         fs::create_dir_all(home).with_context(|| format!("create {}", home.display()))?;
-        let ports = free_ports(first_port, 6)?;
+        let ports = free_ports(first_port, 2 * count)?;
         let voters: Vec<String> =
-            (1..=3).map(|id| format!("{id}@127.0.0.1:{}", ports[2 * id - 1])).collect();
+            (1..=count).map(|id| format!("{id}@127.0.0.1:{}", ports[2 * id - 1])).collect();
         let mut nodes = Vec::new();
-        for id in 1..=3 {
+        for id in 1..=count {
             let (broker, controller) = (ports[2 * id - 2], ports[2 * id - 1]);
             let properties = home.join(format!("{id}.properties"));
             let text = format!(
@@ -66,11 +66,12 @@ impl Nodes {
                  listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
                  controller.quorum.voters={}\n\
                  log.dirs={}\n\
-                 default.replication.factor=3\n\
-                 min.insync.replicas=2\n\
+                 default.replication.factor={count}\n\
+                 min.insync.replicas={}\n\
                  auto.create.topics.enable=false\n",
                 voters.join(","),
                 home.join(id.to_string()).display(),
+                count.div_ceil(2),
             );
             fs::write(&properties, text)?;
             nodes.push(Node { properties, address: format!("127.0.0.1:{broker}"), process: None });
@@ -88,24 +89,24 @@ impl Nodes {
         Ok(nodes)
     }
 
-    pub(super) fn kind(&self) -> &Kind {
+    pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    pub(super) fn address(&self, id: i32) -> &str {
+    pub(crate) fn address(&self, id: i32) -> &str {
         &self.nodes[id as usize - 1].address
     }
 
-    pub(super) fn bootstrap(&self) -> String {
+    pub(crate) fn bootstrap(&self) -> String {
         self.nodes.iter().map(|it| it.address.as_str()).collect::<Vec<_>>().join(",")
     }
 
     /// All but one.
-    pub(super) fn others(&self, id: i32) -> Vec<i32> {
-        (1..=3).filter(|other| *other != id).collect()
+    pub(crate) fn others(&self, id: i32) -> Vec<i32> {
+        (1..=self.nodes.len() as i32).filter(|other| *other != id).collect()
     }
 
-    pub(super) fn start(&mut self, id: i32) -> Result<()> {
+    pub(crate) fn start(&mut self, id: i32) -> Result<()> {
         let node = &mut self.nodes[id as usize - 1];
         let mut command = match &self.kind {
             Kind::Kafka(libs) => {
@@ -127,12 +128,12 @@ impl Nodes {
         Ok(())
     }
 
-    pub(super) fn signal(&mut self, id: i32, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&mut self, id: i32, signal: Signal) -> Result<()> {
         Ok(kill_process(Pid::from_child(self.process(id)?), signal)?)
     }
 
     /// Waits for the end of a process that has been told to.
-    pub(super) fn ended(&mut self, id: i32) -> Result<ExitStatus> {
+    pub(crate) fn ended(&mut self, id: i32) -> Result<ExitStatus> {
         let deadline = Instant::now() + STOP_PATIENCE;
         loop {
             if let Some(status) = self.process(id)?.try_wait()? {
@@ -145,11 +146,11 @@ impl Nodes {
     }
 
     /// Of all that run.
-    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         self.pids().map(|pid| cpu_seconds(&pid)).sum()
     }
 
-    pub(super) fn resident_mib(&self) -> Result<f64> {
+    pub(crate) fn resident_mib(&self) -> Result<f64> {
         self.pids().map(|pid| resident_mib(&pid)).sum()
     }
 
@@ -170,7 +171,7 @@ impl Drop for Nodes {
             let _ = process.wait();
         }
         // The logs of a run that failed are worth a look, the records are not.
-        for id in 1..=3 {
+        for id in 1..=self.nodes.len() {
             let _ = fs::remove_dir_all(self.home.join(id.to_string()));
         }
     }

@@ -20,13 +20,15 @@ use crate::requests::{check_produced, produce};
 
 /// Of one question. A node that is stopped answers nothing.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+/// Of a change that may be a large one.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(30);
 /// Of all.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Asks until there is an answer.
-pub(super) fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ask() {
@@ -37,23 +39,28 @@ pub(super) fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result
     }
 }
 
-/// With three replicas of each partition.
-pub(super) fn create_topic(address: &str, name: &str, partitions: i32) -> Result<()> {
+/// A majority of the replicas must have what is acknowledged.
+pub(crate) fn create_topic(
+    address: &str,
+    name: &str,
+    partitions: i32,
+    replicas: i16,
+) -> Result<()> {
     let in_sync = CreatableTopicConfig {
         name: "min.insync.replicas".into(),
-        value: Some("2".into()),
+        value: Some((replicas / 2 + 1).to_string()),
         ..Default::default()
     };
     let topic = CreatableTopic {
         name: name.into(),
         num_partitions: partitions,
-        replication_factor: 3,
+        replication_factor: replicas,
         configs: vec![in_sync],
         ..Default::default()
     };
     let request =
         CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
-    let answer = Conn::open_within(address, ANSWER_PATIENCE)?.ask(&request, 5)?;
+    let answer = Conn::open_within(address, CHANGE_PATIENCE)?.ask(&request, 5)?;
     let code = answer.topics[0].error_code;
     ensure!(
         code == ErrorCode::NONE || code == ErrorCode::TOPIC_ALREADY_EXISTS,
@@ -63,7 +70,7 @@ pub(super) fn create_topic(address: &str, name: &str, partitions: i32) -> Result
 }
 
 /// A topic as one node sees it.
-pub(super) fn topic(address: &str, name: &str) -> Result<MetadataResponseTopic> {
+pub(crate) fn topic(address: &str, name: &str) -> Result<MetadataResponseTopic> {
     let topic = MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
     let request = MetadataRequest {
         topics: Some(vec![topic]),
@@ -77,19 +84,19 @@ pub(super) fn topic(address: &str, name: &str) -> Result<MetadataResponseTopic> 
 }
 
 /// How many replicas of all partitions are in their ISR, and how many there are.
-pub(super) fn in_sync(address: &str, name: &str) -> Result<(usize, usize)> {
+pub(crate) fn in_sync(address: &str, name: &str) -> Result<(usize, usize)> {
     let partitions = topic(address, name)?.partitions;
     let in_sync = partitions.iter().map(|it| it.isr_nodes.len()).sum();
     Ok((in_sync, partitions.iter().map(|it| it.replica_nodes.len()).sum()))
 }
 
-pub(super) fn led_by(address: &str, name: &str, id: i32) -> Result<Vec<i32>> {
+pub(crate) fn led_by(address: &str, name: &str, id: i32) -> Result<Vec<i32>> {
     let topic = topic(address, name)?;
     let led = topic.partitions.iter().filter(|it| it.leader_id == id);
     Ok(led.map(|it| it.partition_index).collect())
 }
 
-pub(super) fn quorum_leader(address: &str) -> Result<i32> {
+pub(crate) fn quorum_leader(address: &str) -> Result<i32> {
     let partition = describe_quorum_request::PartitionData::default();
     let topic = describe_quorum_request::TopicData {
         topic_name: "__cluster_metadata".into(),
@@ -106,7 +113,7 @@ pub(super) fn quorum_leader(address: &str) -> Result<i32> {
 }
 
 /// Gives every partition of a topic back to its first replica.
-pub(super) fn elect_preferred(address: &str, name: &str) -> Result<()> {
+pub(crate) fn elect_preferred(address: &str, name: &str) -> Result<()> {
     let request =
         ElectLeadersRequest { topic_partitions: None, timeout_ms: 10_000, ..Default::default() };
     let answer = Conn::open_within(address, PATIENCE)?.ask(&request, 2)?;
@@ -122,7 +129,7 @@ pub(super) fn elect_preferred(address: &str, name: &str) -> Result<()> {
 
 /// Asks all of `addresses` at once, again and again, to take one record for all replicas of the
 /// partition, until one has; the time since `began`.
-pub(super) fn probe(
+pub(crate) fn probe(
     addresses: &[&str],
     topic: &str,
     partition: i32,
