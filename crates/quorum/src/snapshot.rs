@@ -94,8 +94,9 @@ impl Quorum {
         let too_much =
             self.log.size_bytes.saturating_add(snapshot_bytes) > self.config.retention_max_bytes;
         let max_age = i64::try_from(self.config.retention_max_age.as_millis()).unwrap_or(i64::MAX);
-        let too_old =
-            oldest.is_some_and(|s| now.timestamp.millis_since(s.last_timestamp) > max_age);
+        // Without a snapshot at its start, all that would go is older than the end of the next one.
+        let last_timestamp = oldest.unwrap_or(next).last_timestamp;
+        let too_old = now.timestamp.millis_since(last_timestamp) > max_age;
         if !too_much && !too_old {
             return;
         }

@@ -618,6 +618,41 @@ fn a_leader_without_a_majority_steps_down() {
     );
 }
 
+/// Also of the beginning, where no snapshot stands.
+#[test]
+fn a_log_forgets_what_is_too_old() {
+    let mut world = world(&[1]);
+    (world.snapshot_entries, world.retention_max_age) = (10, Some(Duration::from_secs(60)));
+    world.start(1);
+    for _ in 0..3 {
+        world.append(1, &(0..10).collect::<Vec<_>>());
+        world.run(Duration::from_secs(61));
+    }
+    check(
+        &world,
+        &expect![[r#"
+        0     1: starts
+        0     1: persist epoch 1 leader 1
+        0     1: append LeaderChange(by [1]), KraftVersion(1), Voters[1] at 0@1
+        0     1: is asked to append [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        0     1: append at 3@1
+        0     1: committed 13
+        0     1: ready to lead epoch 1
+        0     1: take snapshot 13-1
+        61000 1: is asked to append [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        61000 1: append at 13@1
+        61000 1: committed 23
+        61000 1: take snapshot 23-1
+        61000 1: log begins at 13
+        122000 1: is asked to append [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        122000 1: append at 23@1
+        122000 1: committed 33
+        122000 1: take snapshot 33-1
+        122000 1: log begins at 23
+    "#]],
+    );
+}
+
 #[test]
 fn a_slow_follower_gets_a_snapshot() {
     let mut world = world(&[1, 2, 3]);

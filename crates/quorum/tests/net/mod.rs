@@ -80,6 +80,8 @@ pub struct World {
     pub random: Random,
     pub safety: Safety,
     pub snapshot_entries: u64,
+    /// Logs forget what is older, instead of what is too much.
+    pub retention_max_age: Option<Duration>,
     base: Membership,
     queue: BTreeMap<(Instant, u64), Happening>,
     sequence: u64,
@@ -116,6 +118,7 @@ impl World {
             random: Random::new(seed),
             safety: Safety::default(),
             snapshot_entries: u64::MAX,
+            retention_max_age: None,
             base: Membership { kraft_version: 1, voters },
             queue: BTreeMap::new(),
             sequence: 0,
@@ -164,7 +167,10 @@ impl World {
         config.has_forgotten = self.forgetful.contains(&id);
         if self.snapshot_entries != u64::MAX {
             config.snapshot_max_new_record_bytes = self.snapshot_entries * 100;
-            config.retention_max_bytes = self.snapshot_entries * 150;
+            match self.retention_max_age {
+                Some(age) => config.retention_max_age = age,
+                None => config.retention_max_bytes = self.snapshot_entries * 150,
+            }
         }
         let mut effects = Vec::new();
         let seed = self.random.next_u64();
