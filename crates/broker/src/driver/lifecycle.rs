@@ -19,6 +19,8 @@ use super::registration::own_facts;
 use crate::dirs::Dirs;
 use crate::handles::Identity;
 
+/// The session of a broker's earlier process ends in its own time.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// So many heartbeats in a row without an answer are worth a line.
 const MISSED_WORTH_TELLING: u32 = 4;
 /// A stopping broker waits so long for an answer of the controller: enough for an election.
@@ -33,6 +35,8 @@ pub(crate) enum JoinError {
     Refused(ErrorCode),
     #[error("no controller is active, or the active one cannot be reached")]
     NoController(#[from] Refusal),
+    #[error("the metadata log has stopped")]
+    MetadataStopped,
 }
 
 impl JoinError {
@@ -41,6 +45,7 @@ impl JoinError {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::NoController(_) => true,
+            Self::MetadataStopped => false,
             Self::Refused(code) => {
                 *code == ErrorCode::DUPLICATE_BROKER_REGISTRATION || code.is_retriable()
             }
@@ -128,6 +133,40 @@ impl Lifecycle {
         let knows = applied.offset.is_some()
             && applied.features.metadata_version().supports_cordoned_directories();
         knows.then(|| self.dirs.cordoned())
+    }
+
+    /// Waits until the controller has taken the fence away, and this node knows. It beats on
+    /// meanwhile: what there is to be applied first may take longer than a session, and whoever is
+    /// silent for so long is fenced again.
+    pub(crate) async fn become_available(&self) -> Result<(), JoinError> {
+        let mut applied = self.applied.clone();
+        let is_available = |image: &Arc<Image>| {
+            let me = image.cluster.broker(self.identity.node_id);
+            me.is_some_and(|broker| !broker.is_fenced())
+        };
+        loop {
+            let response = match self.heartbeat().await {
+                Err(error) if error.may_pass() => {
+                    self.clock.sleep(RETRY_PAUSE).await;
+                    continue;
+                }
+                answered => answered?,
+            };
+            let news = async {
+                if response.is_fenced {
+                    // Applied too little yet: the next image is the next chance.
+                    applied.changed().await.map(|()| false)
+                } else {
+                    applied.wait_for(is_available).await.map(|_| true)
+                }
+            };
+            let deadline = self.clock.now().instant + self.heartbeat_interval;
+            match timeout(&*self.clock, deadline, news).await {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(false)) | Err(TimedOut) => {}
+                Ok(Err(_)) => return Err(JoinError::MetadataStopped),
+            }
+        }
     }
 
     /// Says that this node lives, until the world ends.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strandline_log::LogConfig;
+use strandline_metadata::Image;
 use strandline_metadata::controller::{Refusal, Request, Response};
 use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
 use strandline_ports::{Clock, Lane, Sleep, World, watch};
@@ -18,7 +19,8 @@ use strandline_types::{
 };
 use strandline_wire::messages::{
     AlterPartitionRequest, AlterPartitionResponse, AssignReplicasToDirsRequest,
-    AssignReplicasToDirsResponse, alter_partition_response, assign_replicas_to_dirs_response,
+    AssignReplicasToDirsResponse, BrokerHeartbeatResponse, alter_partition_response,
+    assign_replicas_to_dirs_response,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -288,22 +290,29 @@ impl Clock for HastyClock {
     }
 }
 
-#[tokio::test]
-async fn a_heartbeat_that_is_not_answered_is_followed_by_the_next() {
+/// Of a broker that has registered; and what it asks the controller.
+fn lifecycle() -> (Lifecycle, watch::Sender<Arc<Image>>, Asked) {
     let clock = Arc::new(HastyClock::default());
     let world = World { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world() };
-    let (controller, mut asked) = ControllerHandle::answered_by_test(world);
+    let (controller, asked) = ControllerHandle::answered_by_test(world);
     let (node_id, incarnation_id) = (NodeId(1), Uuid::from_u128(7));
+    let (publish, applied) = watch::channel(Arc::default());
     let lifecycle = Lifecycle {
         clock,
         controller,
         identity: Identity { node_id, cluster_id: "cluster".into(), incarnation_id },
         rack: None,
         dirs: Arc::new(Dirs::new(Vec::new(), 0)),
-        applied: watch::channel(Arc::default()).1,
+        applied,
         broker_epoch: watch::channel(BrokerEpoch(9)).0,
         heartbeat_interval: std::time::Duration::from_secs(2),
     };
+    (lifecycle, publish, asked)
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_is_not_answered_is_followed_by_the_next() {
+    let (lifecycle, _publish, mut asked) = lifecycle();
     let mut unanswered = Vec::new();
     let heard = async {
         while unanswered.len() < 3 {
@@ -313,6 +322,24 @@ async fn a_heartbeat_that_is_not_answered_is_followed_by_the_next() {
     tokio::select! {
         biased;
         () = Arc::new(lifecycle).keep_alive() => unreachable!("it goes on"),
+        () = heard => {}
+    }
+}
+
+/// It was let in, and is busy for longer than a session before it can know.
+#[tokio::test]
+async fn a_starting_broker_beats_until_it_knows_that_it_was_let_in() {
+    let (lifecycle, _publish, mut asked) = lifecycle();
+    let heard = async {
+        for is_fenced in [false, true, false] {
+            let (_, reply) = asked.recv().await.unwrap();
+            let response = BrokerHeartbeatResponse { is_fenced, ..Default::default() };
+            reply.send(Ok(Response::BrokerHeartbeat(response))).unwrap();
+        }
+    };
+    tokio::select! {
+        biased;
+        joined = lifecycle.become_available() => unreachable!("it knows nothing: {joined:?}"),
         () = heard => {}
     }
 }

@@ -183,7 +183,6 @@ impl BrokerRole {
             brokers: advertised(&config.advertised_listeners),
             previous_epoch,
             images: control.controller.watch_image(),
-            applied: self.applied.clone(),
         };
         joining.run(world, tasks.follower, (&node.dirs, node.metadata_dir)).await?;
         let spawn = &world.spawn;

@@ -7,18 +7,16 @@ use std::time::Duration;
 
 use strandline_metadata::Image;
 use strandline_ports::{Clock, Lane, TimedOut, World, both, timeout, watch};
-use strandline_types::{BrokerEpoch, ErrorCode, NodeId, Offset};
+use strandline_types::{BrokerEpoch, ErrorCode, Offset};
 
 use super::StartError;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::images::Follower;
-use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle};
+use crate::driver::lifecycle::{Advertised, JoinError, Lifecycle, RETRY_PAUSE};
 use crate::driver::quorum::unsupported;
 use crate::driver::registration::ControllerRegistration;
 use crate::features;
 
-/// The session of a broker's earlier process ends in its own time.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// So long metadata are waited for that would only say more of an error.
 const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 /// A person who waits is told so from time to time.
@@ -35,7 +33,6 @@ pub(super) struct Joining {
     /// Of the last stop if it was clean, else −1.
     pub(super) previous_epoch: BrokerEpoch,
     pub(super) images: watch::Receiver<Arc<Image>>,
-    pub(super) applied: watch::Receiver<Arc<Image>>,
 }
 
 impl Joining {
@@ -56,10 +53,10 @@ impl Joining {
         if self.images.wait_for(knows_me).await.is_err() {
             return Err(StartError::Metadata("the metadata log has stopped".into()));
         }
-        let node_id = self.lifecycle.identity.node_id;
         follow_metadata(world, follower, self.images.clone(), dirs).await?;
-        let available = become_available(&self.lifecycle, self.applied.clone(), node_id);
-        self.telling("the controller does not let this broker serve yet", available).await
+        let available = self.lifecycle.become_available();
+        self.telling("the controller does not let this broker serve yet", available).await?;
+        Ok(())
     }
 
     async fn register(&self) -> Result<(), StartError> {
@@ -150,36 +147,4 @@ async fn follow_metadata(
     follower.publish(first);
     world.spawn.spawn(Lane::Data, Box::pin(follower.run(images)));
     Ok(())
-}
-
-/// Waits until the controller has taken the fence away, and this node knows.
-async fn become_available(
-    lifecycle: &Lifecycle,
-    mut applied: watch::Receiver<Arc<Image>>,
-    node_id: NodeId,
-) -> Result<(), StartError> {
-    loop {
-        let response = match lifecycle.heartbeat().await {
-            Err(error) if error.may_pass() => {
-                lifecycle.clock.sleep(RETRY_PAUSE).await;
-                continue;
-            }
-            answered => answered?,
-        };
-        let is_available = |image: &Arc<Image>| {
-            image.cluster.broker(node_id).is_some_and(|broker| !broker.is_fenced())
-        };
-        if response.is_fenced {
-            // Applied too little yet: the next image is the next chance.
-            if applied.changed().await.is_err() {
-                return Err(StartError::Metadata("the metadata log has stopped".into()));
-            }
-            continue;
-        }
-        let waited = applied.wait_for(is_available).await;
-        return match waited {
-            Ok(_) => Ok(()),
-            Err(_) => Err(StartError::Metadata("the metadata log has stopped".into())),
-        };
-    }
 }

@@ -13,7 +13,9 @@ use strandline_client::{Answer, CallError, Connection, ConnectionConfig};
 use strandline_log::EpochEnd;
 use strandline_ports::{Lane, timeout, watch};
 use strandline_replica::{FetchAnswer, FetchPosition, NextFetch};
-use strandline_types::{ErrorCode, Instant, LeaderEpoch, Offset, PartitionId, TopicIdPartition};
+use strandline_types::{
+    ErrorCode, Instant, LeaderEpoch, Offset, PartitionId, TopicIdPartition, TopicPartition,
+};
 use strandline_wire::messages::fetch_request::ReplicaState;
 use strandline_wire::messages::fetch_response::PartitionData;
 use strandline_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -27,6 +29,8 @@ use crate::driver::partition::Partition;
 /// The first pause after an error; it doubles up to `replica.fetch.backoff.ms`. Most errors say that
 /// one of the two brokers has not heard of an election yet, and are over in no time.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// In a row, of one partition.
+const FAILURES_WORTH_TELLING: u32 = 5;
 /// What a Fetch counts its wait in.
 const TICK: Duration = Duration::from_millis(1);
 /// Topic ids came with this version of Fetch.
@@ -47,6 +51,8 @@ pub(super) struct Fetcher {
     retries: BTreeSet<(Instant, TopicIdPartition)>,
     connection: Option<Connection>,
     failed_connections: u32,
+    /// What is to be told of partitions that go on to fail: one of each reason, and how many more.
+    failing: BTreeMap<String, (TopicPartition, usize)>,
 }
 
 struct Followed {
@@ -92,6 +98,7 @@ impl Fetcher {
             retries: BTreeSet::new(),
             connection: None,
             failed_connections: 0,
+            failing: BTreeMap::new(),
         }
     }
 
@@ -315,8 +322,17 @@ impl Fetcher {
         if !out_of_range.is_empty() {
             self.find_range(connection, out_of_range).await?;
         }
+        self.tell_failing();
         self.all_written(writing).await;
         Ok(())
+    }
+
+    /// Thousands may fail for one reason: a leader that has just been told of a large topic.
+    fn tell_failing(&mut self) {
+        for (reason, (partition, others)) in std::mem::take(&mut self.failing) {
+            let leader = self.source.leader;
+            tracing::warn!(%partition, others, %leader, reason, "still cannot fetch");
+        }
     }
 
     fn take_one(
@@ -376,8 +392,11 @@ impl Fetcher {
         let partition = followed.partition.name();
         if followed.failures == 0 {
             tracing::debug!(%partition, leader = %self.source.leader, reason, "cannot fetch");
-        } else if followed.failures == 5 {
-            tracing::warn!(%partition, leader = %self.source.leader, reason, "still cannot fetch");
+        } else if followed.failures == FAILURES_WORTH_TELLING {
+            match self.failing.get_mut(reason) {
+                Some((_, others)) => *others += 1,
+                None => _ = self.failing.insert(reason.to_owned(), (partition.clone(), 0)),
+            }
         }
         let failures = followed.failures;
         followed.failures = failures.saturating_add(1);
