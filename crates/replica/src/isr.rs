@@ -23,9 +23,4 @@ impl Isr {
         self.committed.contains(&node)
             || self.proposed.as_ref().is_some_and(|proposed| proposed.contains(&node))
     }
-
-    pub(crate) fn maximal_len(&self) -> usize {
-        let proposed = self.proposed.iter().flatten();
-        self.committed.len() + proposed.filter(|node| !self.committed.contains(node)).count()
-    }
 }

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use strandline_types::{Bug, Instant, NodeId, Offset, planted};
 
 use crate::isr::Isr;
-use crate::tickets::Tickets;
-use crate::{FollowerProgress, IsrMember, Leadership, ReplicaConfig, Ticket};
+use crate::tickets::{Tickets, Waiting};
+use crate::{FollowerProgress, IsrMember, Leadership, ReplicaConfig, RequiredAcks, Ticket};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Leader {
@@ -52,6 +52,14 @@ impl Leader {
         };
         let others = leadership.replicas.iter().filter(|&&node| node != self.node);
         self.followers = others.map(progress_of).collect();
+    }
+
+    /// Until as much holds the records as the request asks for.
+    pub(crate) fn park(&mut self, required_acks: RequiredAcks, waiting: Waiting) {
+        match required_acks {
+            RequiredAcks::All => self.until_committed.park(waiting),
+            RequiredAcks::None | RequiredAcks::Leader => self.until_counted.park(waiting),
+        }
     }
 
     pub(crate) fn follower_mut(&mut self, node: NodeId) -> Option<&mut FollowerProgress> {

@@ -10,8 +10,6 @@ pub enum ProduceRefusal {
     NotLeader,
     #[error("{in_sync} in-sync replicas, min.insync.replicas asks for {required}")]
     NotEnoughReplicas { in_sync: usize, required: usize },
-    #[error("appended, but then {in_sync} in-sync replicas were left of {required}")]
-    NotEnoughReplicasAfterAppend { in_sync: usize, required: usize },
     #[error("the partition went offline")]
     Offline,
     #[error(transparent)]
@@ -23,9 +21,6 @@ impl ProduceRefusal {
         match self {
             Self::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
-            Self::NotEnoughReplicasAfterAppend { .. } => {
-                ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
-            }
             Self::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Admit(refusal) => refusal.code(),
         }

@@ -265,18 +265,13 @@ impl Replica {
         }
         match self.log.admit(now, batches, origin, self.leader_epoch)? {
             Admitted::Append(admission) => {
-                let waiting = Waiting { ticket, appended: admission.appended };
-                match required_acks {
-                    RequiredAcks::All => leader.until_committed.park(waiting),
-                    RequiredAcks::None | RequiredAcks::Leader => leader.until_counted.park(waiting),
-                }
+                leader.park(required_acks, Waiting { ticket, appended: admission.appended });
                 self.appending(&admission);
                 effects.push(Effect::Append(admission));
             }
-            // Its records may not even be written yet: whatever the request asks for, "it is there"
-            // is true only once they are committed.
+            // Its records may not even be written yet.
             Admitted::Duplicate(appended) => {
-                leader.until_committed.park(Waiting { ticket, appended });
+                leader.park(required_acks, Waiting { ticket, appended });
                 self.release(effects);
             }
         }
@@ -313,12 +308,7 @@ impl Replica {
             answer: Ok(ProduceAnswer { appended: waiting.appended, log_start }),
         };
         effects.extend(leader.until_counted.release(counted_end).map(answer));
-        let (in_sync, required) = (leader.isr.maximal_len(), leader.required_in_sync(&self.config));
-        let lost = ProduceRefusal::NotEnoughReplicasAfterAppend { in_sync, required };
-        for waiting in leader.until_committed.release(self.high_watermark) {
-            let refused = in_sync < required;
-            effects.push(if refused { refuse(waiting.ticket, lost) } else { answer(waiting) });
-        }
+        effects.extend(leader.until_committed.release(self.high_watermark).map(answer));
         let low_watermark = leader.low_watermark(log_start);
         for (ticket, _) in
             leader.until_deleted.extract_if(.., |&mut (_, upto)| upto <= low_watermark)

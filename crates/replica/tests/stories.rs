@@ -131,6 +131,12 @@ impl Story {
         self.step(&what, Event::BecomeFollower(followership));
     }
 
+    fn require_in_sync(&mut self, min_in_sync_replicas: u32) {
+        let replica = ReplicaConfig { min_in_sync_replicas, lag_time_max: Duration::from_secs(30) };
+        let event = Event::Configured { replica, log: Arc::new(LogConfig::default()) };
+        self.step(&format!("min.insync.replicas is {min_in_sync_replicas}"), event);
+    }
+
     fn produce(&mut self, required_acks: RequiredAcks, count: i32, sequence: i32) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
@@ -348,6 +354,83 @@ fn below_the_minimum_nothing_is_committed() {
         2 fetches from 2 (hw 0)
             ask for ISR [1, 2] after partition epoch 1
         lead epoch 0, replicas [1, 2], in sync [1, 2] (hw 2)
+            answer 1: offset 0
+    "#]]);
+}
+
+/// So nobody is ever told that too few replicas were left after an append: what is committed is a
+/// success, and what is not may still become one.
+#[test]
+fn an_isr_that_shrinks_below_the_minimum_leaves_an_append_waiting() {
+    let mut story = Story::new(2, i64::MAX);
+    story.lead(0, 0, &[1, 2], &[1, 2]);
+    story.produce(RequiredAcks::All, 1, 0);
+    story.written();
+    story.fetched(2, 1);
+    story.produce(RequiredAcks::All, 1, 1);
+    story.written();
+    story.seconds += 31;
+    story.step("check", Event::CheckIsr);
+    let committed = |partition_epoch, nodes: &[i32]| {
+        Event::IsrAnswered(IsrAnswer::Committed {
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch,
+            in_sync: nodes.iter().copied().map(NodeId).collect(),
+        })
+    };
+    story.step("ISR is 1", committed(1, &[1]));
+    // What is asked again is judged by what the request asks for.
+    story.produce(RequiredAcks::All, 1, 0);
+    story.produce(RequiredAcks::Leader, 1, 0);
+    story.produce(RequiredAcks::Leader, 1, 1);
+    story.fetched(2, 2);
+    story.step("ISR is 1, 2", committed(2, &[1, 2]));
+    story.ends(expect![[r#"
+        lead epoch 0, replicas [1, 2], in sync [1, 2] (hw 0)
+        produce 1 acks All (hw 0)
+            append 0, epochs 0@0
+        written up to 1 (hw 0)
+        2 fetches from 1 (hw 1)
+            answer 1: offset 0
+        produce 2 acks All (hw 1)
+            append 1
+        written up to 2 (hw 1)
+        check (hw 1)
+            ask for ISR [1] after partition epoch 0
+        ISR is 1 (hw 1)
+        produce 3 acks All (hw 1)
+            answer 3: NOT_ENOUGH_REPLICAS (1 in-sync replicas, min.insync.replicas asks for 2)
+        produce 4 acks Leader (hw 1)
+            answer 4: offset 0
+        produce 5 acks Leader (hw 1)
+            answer 5: offset 1
+        2 fetches from 2 (hw 1)
+            ask for ISR [1, 2] after partition epoch 1
+        ISR is 1, 2 (hw 2)
+            answer 2: offset 1
+    "#]]);
+}
+
+#[test]
+fn a_minimum_that_is_raised_leaves_an_append_waiting() {
+    let mut story = Story::new(2, i64::MAX);
+    story.lead(0, 0, &[1, 2, 3], &[1, 2]);
+    story.produce(RequiredAcks::All, 1, -1);
+    story.written();
+    story.require_in_sync(3);
+    story.fetched(2, 1);
+    story.produce(RequiredAcks::All, 1, -1);
+    story.require_in_sync(2);
+    story.ends(expect![[r#"
+        lead epoch 0, replicas [1, 2, 3], in sync [1, 2] (hw 0)
+        produce 1 acks All (hw 0)
+            append 0, epochs 0@0
+        written up to 1 (hw 0)
+        min.insync.replicas is 3 (hw 0)
+        2 fetches from 1 (hw 0)
+        produce 2 acks All (hw 0)
+            answer 2: NOT_ENOUGH_REPLICAS (2 in-sync replicas, min.insync.replicas asks for 3)
+        min.insync.replicas is 2 (hw 1)
             answer 1: offset 0
     "#]]);
 }
