@@ -10,12 +10,18 @@ use strandline_wire::frame;
 use strandline_wire::messages::alter_replica_log_dirs_request::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic,
 };
+use strandline_wire::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic,
+};
 use strandline_wire::messages::delete_topics_request::DeleteTopicState;
+use strandline_wire::messages::describe_topic_partitions_request::TopicRequest;
+use strandline_wire::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponsePartition as DescribedPartition;
+use strandline_wire::messages::elect_leaders_request::TopicPartitions;
 use strandline_wire::messages::{
-    AlterReplicaLogDirsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, Records, Request,
-    create_topics_request, fetch_request, fetch_response, list_offsets_request, produce_request,
-    produce_response,
+    AlterReplicaLogDirsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    DescribeTopicPartitionsRequest, ElectLeadersRequest, FetchRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, ProduceRequest, Records, Request, create_topics_request,
+    fetch_request, fetch_response, list_offsets_request, produce_request, produce_response,
 };
 use strandline_wire::records::{
     BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
@@ -80,25 +86,72 @@ impl Client {
     }
 
     pub fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
-        let configs =
-            configs.iter().map(|(name, value)| create_topics_request::CreatableTopicConfig {
-                name: (*name).to_owned(),
-                value: Some((*value).to_owned()),
-                ..Default::default()
-            });
-        let topic = create_topics_request::CreatableTopic {
-            name: name.to_owned(),
+        self.create(CreatableTopic {
             num_partitions: partitions,
             replication_factor: 1,
-            configs: configs.collect(),
-            ..Default::default()
-        };
+            ..topic(name, configs)
+        });
+    }
+
+    /// One partition for each list of replicas.
+    pub fn create_topic_on(
+        &mut self,
+        name: &str,
+        replicas: &[&[i32]],
+        configs: &[(&str, &str)],
+    ) -> Uuid {
+        let assignments =
+            (0..).zip(replicas).map(|(partition_index, replicas)| CreatableReplicaAssignment {
+                partition_index,
+                broker_ids: replicas.to_vec(),
+                ..Default::default()
+            });
+        self.create(CreatableTopic {
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: assignments.collect(),
+            ..topic(name, configs)
+        })
+    }
+
+    fn create(&mut self, topic: CreatableTopic) -> Uuid {
+        let name = topic.name.clone();
         let topics = vec![topic];
         let request = CreateTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() };
         let answer = self.ask(&request, 7);
         assert_eq!(answer.topics[0].error_code, ErrorCode::NONE, "{answer:?}");
         // The controller answers, and the broker learns of it a moment after, as with Kafka.
-        super::eventually("the broker knows the topic", || self.topic_id(name).is_some());
+        super::eventually("the broker knows the topic", || self.topic_id(&name).is_some());
+        answer.topics[0].topic_id
+    }
+
+    /// What this broker knows of a partition.
+    pub fn describe(&mut self, topic: &str, index: i32) -> DescribedPartition {
+        let topics = vec![TopicRequest { name: topic.to_owned(), ..Default::default() }];
+        let request = DescribeTopicPartitionsRequest {
+            topics,
+            response_partition_limit: 2000,
+            ..Default::default()
+        };
+        let answer = self.ask(&request, 0).topics.remove(0);
+        answer.partitions.into_iter().find(|it| it.partition_index == index).unwrap()
+    }
+
+    /// Partition 0 is to be led by its first replica, or by one that is not in sync.
+    pub fn elect(&mut self, topic: &str, is_unclean: bool) -> ErrorCode {
+        let request = ElectLeadersRequest {
+            election_type: i8::from(is_unclean),
+            topic_partitions: Some(vec![TopicPartitions {
+                topic: topic.to_owned(),
+                partitions: vec![0],
+                ..Default::default()
+            }]),
+            timeout_ms: 30_000,
+            ..Default::default()
+        };
+        let answer = self.ask(&request, 2);
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+        answer.replica_election_results[0].partition_result[0].error_code
     }
 
     pub fn delete_topic(&mut self, name: &str) {
@@ -196,6 +249,19 @@ impl Client {
             }
         }
         values
+    }
+}
+
+fn topic(name: &str, configs: &[(&str, &str)]) -> CreatableTopic {
+    let config = |(name, value): &(&str, &str)| create_topics_request::CreatableTopicConfig {
+        name: (*name).to_owned(),
+        value: Some((*value).to_owned()),
+        ..Default::default()
+    };
+    CreatableTopic {
+        name: name.to_owned(),
+        configs: configs.iter().map(config).collect(),
+        ..Default::default()
     }
 }
 

@@ -85,14 +85,10 @@ impl Cluster {
                 .set("default.replication.factor", "3");
             starts.push(more(index, start));
         }
-        // A node is ready once a majority is up, so all must be begun at the same time.
-        let nodes = std::thread::scope(|scope| {
-            let begun: Vec<_> =
-                starts.iter().map(|start| scope.spawn(|| Some(start.ready()))).collect();
-            begun.into_iter().map(|it| it.join().unwrap()).collect()
-        });
         let bootstrap = told.kafka.map(|port| format!("127.0.0.1:{port}")).join(",");
-        Self { starts, nodes, bootstrap }
+        let mut cluster = Self { starts, nodes: (0..3).map(|_| None).collect(), bootstrap };
+        cluster.restart_all(&[0, 1, 2]);
+        cluster
     }
 
     pub fn take(&mut self, index: usize) -> Node {
@@ -105,6 +101,20 @@ impl Cluster {
 
     pub fn restart(&mut self, index: usize) {
         self.nodes[index] = Some(self.starts[index].ready());
+    }
+
+    /// A node is ready once a majority is up, so all are begun at the same time.
+    pub fn restart_all(&mut self, indexes: &[usize]) {
+        std::thread::scope(|scope| {
+            let starts = &self.starts;
+            let begun: Vec<_> = indexes
+                .iter()
+                .map(|&index| (index, scope.spawn(move || starts[index].ready())))
+                .collect();
+            for (index, node) in begun {
+                self.nodes[index] = Some(node.join().unwrap());
+            }
+        });
     }
 
     pub fn client(&self) -> Client {
