@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use story::{Story, registration, with_another_disk};
 use strandline_metadata::controller::{Refusal, Timer};
 use strandline_metadata::{Controller, describe, feature};
-use strandline_types::Offset;
+use strandline_types::{NodeId, Offset, PartitionId};
 use strandline_wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
@@ -412,6 +412,37 @@ fn a_failed_directory_costs_its_replicas_only() {
     "#]],
     );
     check(partition(&story), expect!["leader 1 epoch 1 isr [1] elr [] last known [] Recovered"]);
+    // Its leader may not have heard of that yet.
+    let image = story.image();
+    let topic = image.topics.by_name("t").unwrap();
+    let assigned = topic.partition(PartitionId(0)).unwrap();
+    assert!(image.cluster.may_join_isr(assigned, NodeId(1)));
+    assert!(!image.cluster.may_join_isr(assigned, NodeId(2)));
+    let back = alter_partition_request::PartitionData {
+        partition_index: 0,
+        leader_epoch: 1,
+        new_isr_with_epochs: [1, 2]
+            .map(|broker_id| alter_partition_request::BrokerState {
+                broker_id,
+                broker_epoch: -1,
+                ..Default::default()
+            })
+            .into(),
+        partition_epoch: assigned.partition_epoch,
+        ..Default::default()
+    };
+    let topic = alter_partition_request::TopicData {
+        topic_id: topic.id,
+        partitions: vec![back],
+        ..Default::default()
+    };
+    let request = AlterPartitionRequest {
+        broker_id: 1,
+        broker_epoch: story.heartbeat(1).broker_epoch,
+        topics: vec![topic],
+        ..Default::default()
+    };
+    assert!(story.ask(request).contains("INELIGIBLE_REPLICA"));
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub struct FollowerChange {
     pub follower: NodeId,
     /// It has a session with the controller.
     pub is_alive: bool,
-    /// It is neither fenced nor shutting down.
+    /// It is neither fenced nor shutting down, and the follower's directory works.
     pub may_join_isr: bool,
 }
 

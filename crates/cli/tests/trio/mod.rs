@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::local::{client, free_addresses};
 use crate::node::{Node, Start};
 
-const TOPIC: &str = "events";
+pub const TOPIC: &str = "events";
 const PARTITIONS: i32 = 6;
 /// Each partition must take so many records before a fault counts as survived.
 const PROGRESS: u64 = 20;

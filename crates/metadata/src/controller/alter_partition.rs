@@ -145,7 +145,7 @@ fn check(
     let is_eligible = |(id, epoch): &(NodeId, BrokerEpoch)| {
         cx.image.cluster.broker(*id).is_some_and(|broker| {
             let same_incarnation = *epoch == BrokerEpoch::NONE || *epoch == broker.epoch();
-            broker.is_active() && same_incarnation
+            same_incarnation && cx.image.cluster.may_join_isr(partition, *id)
         })
     };
     if isr.iter().all(is_eligible) { Ok(state) } else { Err(ErrorCode::INELIGIBLE_REPLICA) }

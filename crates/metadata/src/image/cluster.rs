@@ -12,6 +12,7 @@ use strandline_wire::messages::{
     register_broker_record::BrokerEndpoint,
 };
 
+use super::Partition;
 use crate::{Record, Records};
 
 /// A broker as it registered itself, with what the controller has decided about it since.
@@ -128,6 +129,14 @@ impl Cluster {
 
     pub fn is_active(&self, id: NodeId) -> bool {
         self.broker(id).is_some_and(Broker::is_active)
+    }
+
+    /// Whether a replica may come into the ISR. One whose directory has failed fetches no more, so
+    /// whatever waited for it to come would wait until it lags.
+    pub fn may_join_isr(&self, partition: &Partition, replica: NodeId) -> bool {
+        let directory = partition.directory(replica).unwrap_or(Uuid::ZERO);
+        self.broker(replica)
+            .is_some_and(|broker| broker.is_active() && broker.has_online_directory(directory))
     }
 
     pub fn controller(&self, id: NodeId) -> Option<&RegisterControllerRecord> {

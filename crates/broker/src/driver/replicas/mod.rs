@@ -463,7 +463,7 @@ impl Replicas {
             });
             partition.set_fetcher(None);
             for &follower in assigned.replicas.iter().filter(|&&it| it != self.node_id) {
-                tell_of_broker(partition, follower, cluster);
+                tell_of_broker(partition, follower, assigned, cluster);
             }
             if assigned.leader_recovery_state == LeaderRecoveryState::Recovering {
                 self.end_recovery(partition.id(), assigned);
@@ -488,8 +488,12 @@ impl Replicas {
             return;
         }
         for Held { partition, .. } in self.partitions.all() {
-            if partition.view().is_leader {
-                others.iter().for_each(|&it| tell_of_broker(&partition, it, &image.cluster));
+            let id = partition.id();
+            let assigned = image.topics.partition(id.topic_id, id.partition);
+            if let Some(assigned) = assigned.filter(|_| partition.view().is_leader) {
+                for &other in &others {
+                    tell_of_broker(&partition, other, assigned, &image.cluster);
+                }
             }
         }
     }
@@ -606,11 +610,15 @@ pub(super) fn remove_later(
     );
 }
 
-fn tell_of_broker(partition: &Partition, broker: NodeId, cluster: &Cluster) {
-    let known = cluster.broker(broker);
-    let is_alive = known.is_some_and(|broker| !broker.is_fenced());
-    let may_join_isr = cluster.is_active(broker);
-    partition.follower_changed(FollowerChange { follower: broker, is_alive, may_join_isr });
+fn tell_of_broker(
+    partition: &Partition,
+    follower: NodeId,
+    assigned: &PartitionImage,
+    cluster: &Cluster,
+) {
+    let is_alive = cluster.broker(follower).is_some_and(|broker| !broker.is_fenced());
+    let may_join_isr = cluster.may_join_isr(assigned, follower);
+    partition.follower_changed(FollowerChange { follower, is_alive, may_join_isr });
 }
 
 /// Opens partitions until the queue is empty. One that cannot be opened is not served, and nobody
