@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use local::{client, free_addresses};
-use node::{Client, NOWHERE, Node, Start, eventually};
+use node::{Client, NOWHERE, Start, eventually};
 use strandline_client::admin::Admin;
 use strandline_types::ErrorCode;
 use strandline_wire::messages::{
     ApiKey, ApiVersionsRequest, DescribeClusterRequest, DescribeConfigsRequest, MetadataRequest,
     describe_configs_request,
 };
-use trio::{Acked, all_in_sync, check, create_topic, produce};
+use trio::{Acked, all_in_sync, check, create_topic, produce, start_all};
 
 /// Nodes of one cluster, whose controllers are fixed voters with the ids 101, 102 and on. Brokers
 /// have the ids 1, 2 and on.
@@ -56,15 +56,6 @@ impl Cluster<'_> {
     }
 }
 
-/// All at once: without data none is ready before it has heard of the others.
-fn all_ready(starts: &[Start]) -> Vec<Option<Node>> {
-    std::thread::scope(|scope| {
-        let begun: Vec<_> =
-            starts.iter().map(|start| scope.spawn(|| Some(start.ready()))).collect();
-        begun.into_iter().map(|it| it.join().unwrap()).collect()
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn any_controller_and_any_broker_may_be_killed() {
     let home = tempfile::tempdir().unwrap();
@@ -73,7 +64,7 @@ async fn any_controller_and_any_broker_may_be_killed() {
     let cluster = Cluster { home: home.path(), controllers: &controllers };
     let mut starts: Vec<Start> = (0..3).map(|index| cluster.controller(index)).collect();
     starts.extend(brokers.iter().enumerate().map(|(index, at)| cluster.broker(index, *at)));
-    let mut nodes = all_ready(&starts);
+    let mut nodes = start_all(starts.iter());
     let ready = nodes.iter().map(|node| node.as_ref().unwrap().ready["cluster_id"].as_str());
     assert_eq!(ready.collect::<BTreeSet<_>>().len(), 1, "they founded one cluster");
 
@@ -113,7 +104,9 @@ fn each_serves_what_its_role_serves() {
     let [controller, broker] = pair(home.path());
     let starts = [(controller, metrics[0]), (broker, metrics[1])]
         .map(|(start, at)| start.set("strandline.metrics.listener", &at.to_string()));
-    let [Some(controller), Some(broker)] = &mut all_ready(&starts)[..] else { unreachable!() };
+    let [Some(controller), Some(broker)] = &mut start_all(starts.iter())[..] else {
+        unreachable!()
+    };
     assert_eq!((controller.kafka, broker.controller), (NOWHERE, NOWHERE));
 
     let mut by_controller = Client::connect(controller.controller);

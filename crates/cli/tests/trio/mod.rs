@@ -103,18 +103,11 @@ impl Cluster {
         self.nodes[index] = Some(self.starts[index].ready());
     }
 
-    /// A node is ready once a majority is up, so all are begun at the same time.
     pub fn restart_all(&mut self, indexes: &[usize]) {
-        std::thread::scope(|scope| {
-            let starts = &self.starts;
-            let begun: Vec<_> = indexes
-                .iter()
-                .map(|&index| (index, scope.spawn(move || starts[index].ready())))
-                .collect();
-            for (index, node) in begun {
-                self.nodes[index] = Some(node.join().unwrap());
-            }
-        });
+        let started = start_all(indexes.iter().map(|&index| &self.starts[index]));
+        for (&index, node) in indexes.iter().zip(started) {
+            self.nodes[index] = node;
+        }
     }
 
     pub fn client(&self) -> Client {
@@ -125,6 +118,14 @@ impl Cluster {
     pub fn client_of(&self, index: usize) -> Client {
         client(self.bootstrap.split(',').nth(index).unwrap())
     }
+}
+
+/// A node is ready once a majority is up, so all are begun at the same time.
+pub fn start_all<'a>(starts: impl Iterator<Item = &'a Start>) -> Vec<Option<Node>> {
+    std::thread::scope(|scope| {
+        let begun: Vec<_> = starts.map(|start| scope.spawn(|| Some(start.ready()))).collect();
+        begun.into_iter().map(|it| it.join().unwrap()).collect()
+    })
 }
 
 pub async fn create_topic(admin: &Admin) {
