@@ -5,13 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use strandline_coordinator::{
     Caller, Effect, Input, Moment, Record, Request, Response, Settings, Shard, Ticket, encode,
 };
 use strandline_log::Origin;
 use strandline_ports::{Lane, timeout};
-use strandline_replica::{ProduceRefusal, RequiredAcks};
+use strandline_replica::{ProduceRefusal, RequiredAcks, View};
 use strandline_types::{Bug, ErrorCode, Instant, LeaderEpoch, Now, TopicIdPartition, planted};
 use strandline_wire::EncodeError;
 use strandline_wire::records::{
@@ -22,6 +23,9 @@ use tokio::sync::oneshot;
 use super::Groups;
 use super::timers::Timers;
 use crate::driver::partition::{Ordered, Partition};
+
+/// How long a leadership is waited for that the metadata have announced, before it is looked for again.
+const LEADERSHIP_PAUSE: Duration = Duration::from_millis(5);
 
 type Answer = Result<Response, ErrorCode>;
 
@@ -93,6 +97,10 @@ impl ShardDriver {
 
     /// Reads the log; requests are told to come back meanwhile.
     pub(super) async fn load(self: Arc<Self>) {
+        if !self.comes_to_lead().await {
+            *self.lock() = State::Gone;
+            return;
+        }
         let began = self.now().instant;
         let loaded = super::load::replay(&self.partition, self.settings.clone()).await;
         let name = self.partition.name();
@@ -107,6 +115,27 @@ impl ShardDriver {
                 *self.lock() = State::Gone;
             }
         }
+    }
+
+    /// Waits until the replica leads in this shard's epoch. A replica that is cutting its log when the
+    /// metadata name it leader begins when that is done; its shard, given up before, would be nowhere
+    /// until the next election. False when it can no longer come to lead in that epoch.
+    async fn comes_to_lead(&self) -> bool {
+        loop {
+            let view = self.partition.view();
+            let is_wanted = matches!(*self.lock(), State::Loading);
+            if !is_wanted || !self.may_lead(&view) {
+                return false;
+            }
+            if view.leader_epoch == self.leader_epoch {
+                return view.is_leader;
+            }
+            self.groups.0.world.clock.sleep(LEADERSHIP_PAUSE).await;
+        }
+    }
+
+    fn may_lead(&self, view: &View) -> bool {
+        !view.is_offline && view.leader_epoch <= self.leader_epoch
     }
 
     fn activate(self: &Arc<Self>, shard: Shard) {
@@ -358,8 +387,7 @@ impl ShardDriver {
             refused.for_each(|sender| send(sender, Err(code)));
         }
         self.groups.set_alarm(self.id(), None);
-        let view = self.partition.view();
-        if view.is_leader && !view.is_offline && view.leader_epoch == self.leader_epoch {
+        if self.may_lead(&self.partition.view()) {
             self.groups.0.world.spawn.spawn(Lane::Data, Box::pin(Arc::clone(self).load()));
         } else {
             *self.lock() = State::Gone;

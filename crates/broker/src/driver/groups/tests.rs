@@ -13,7 +13,8 @@ use strandline_log::LogConfig;
 use strandline_metadata::Record;
 use strandline_ports::Spawn;
 use strandline_ports::real::{RealClock, RealEntropy, RealNet};
-use strandline_types::{Offset, PartitionId, TopicPartition, Uuid};
+use strandline_replica::{Followership, Leadership};
+use strandline_types::{NodeId, Offset, PartitionId, TopicPartition, Uuid};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use strandline_wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -74,8 +75,12 @@ fn id() -> TopicIdPartition {
     TopicIdPartition { topic_id: Uuid::from_u128(77), partition: PartitionId(0) }
 }
 
-/// `__consumer_offsets` with one partition, which this broker leads.
+/// `__consumer_offsets` with one partition, which the test's partition leads in epoch 0.
 fn image_led_by(leader: i32) -> Image {
+    image_led_in(leader, leader - 1)
+}
+
+fn image_led_in(leader: i32, leader_epoch: i32) -> Image {
     let mut image = Image::default();
     let topic_id = id().topic_id;
     let topic = TopicRecord { name: CONSUMER_OFFSETS.into(), topic_id, ..Default::default() };
@@ -85,9 +90,8 @@ fn image_led_by(leader: i32) -> Image {
         replicas: vec![1, 2],
         isr: vec![1, 2],
         leader,
-        // The test's partition leads its log in epoch 0.
-        leader_epoch: leader - 1,
-        partition_epoch: leader - 1,
+        leader_epoch,
+        partition_epoch: leader_epoch,
         ..Default::default()
     };
     image.apply(Record::from(topic), Offset(0)).unwrap();
@@ -250,6 +254,44 @@ async fn a_broken_log_coordinates_nothing_any_more() {
     }
     assert_eq!(it.committed_again().await, Err(ErrorCode::NOT_COORDINATOR));
     assert_eq!(it.commit(7).await, Err(ErrorCode::NOT_COORDINATOR), "for good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_comes_to_lead_a_little_later_is_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let it = Coordinated::loaded(home.path()).await;
+    assert_eq!(it.commit(5).await, Ok(ErrorCode::NONE));
+    let following = Followership {
+        leader: NodeId(2),
+        leader_epoch: LeaderEpoch(1),
+        partition_epoch: 1,
+        is_in_sync: true,
+    };
+    it.partition.become_follower(following, None);
+    let led_again = image_led_in(1, 2);
+    it.groups.apply(&it.image, &led_again, &mut BTreeMap::new());
+    assert_eq!(it.commit(6).await, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+    it.partition.become_leader(Leadership {
+        leader_epoch: LeaderEpoch(2),
+        partition_epoch: 2,
+        replicas: vec![NodeId(1)],
+        in_sync: vec![NodeId(1)],
+    });
+    assert_eq!(it.committed_again().await, Ok(Some(5)));
+    assert_eq!(it.commit(7).await, Ok(ErrorCode::NONE));
+
+    // Whoever is overtaken by another election waits no longer.
+    it.partition.become_follower(
+        Followership { leader_epoch: LeaderEpoch(3), partition_epoch: 3, ..following },
+        None,
+    );
+    it.groups.apply(&led_again, &image_led_in(1, 4), &mut BTreeMap::new());
+    assert_eq!(it.commit(8).await, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+    it.partition.become_follower(
+        Followership { leader_epoch: LeaderEpoch(5), partition_epoch: 5, ..following },
+        None,
+    );
+    assert_eq!(it.committed_again().await, Err(ErrorCode::NOT_COORDINATOR));
 }
 
 #[tokio::test(flavor = "multi_thread")]
