@@ -1,14 +1,15 @@
 //! A look into a node that serves, for whoever holds what it says against what other nodes say.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use strandline_metadata::Image;
 use strandline_ports::watch;
 use strandline_replica::View;
 use strandline_types::{LeaderEpoch, NodeId, TopicPartition};
 
+use crate::driver::partition::Partition;
 use crate::driver::quorum::Leadership;
-use crate::partitions::Partitions;
+use crate::partitions::{Held, Partitions};
 
 /// Sees what the node believes at this moment. Keeps its partitions alive: drop it with the node.
 #[derive(Clone)]
@@ -31,8 +32,32 @@ impl Inspector {
     }
 
     /// The replicas that this node holds.
-    pub fn replicas(&self) -> Vec<(TopicPartition, View)> {
-        let held = self.partitions.all().into_iter();
-        held.map(|held| (held.partition.name().clone(), held.partition.view())).collect()
+    pub fn replicas(&self) -> Vec<Replica> {
+        let replica = |Held { partition, .. }: Held| Replica {
+            partition: partition.name().clone(),
+            view: partition.view(),
+            identity: Identity(Arc::downgrade(&partition)),
+        };
+        self.partitions.all().into_iter().map(replica).collect()
     }
 }
+
+/// A replica at one moment.
+pub struct Replica {
+    pub partition: TopicPartition,
+    pub view: View,
+    pub identity: Identity,
+}
+
+/// Tells a replica from another one of the same partition: one that leaves a node and comes back
+/// begins anew.
+#[derive(Clone)]
+pub struct Identity(Weak<Partition>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Weak::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Identity {}

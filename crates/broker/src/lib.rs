@@ -23,5 +23,5 @@ mod session;
 mod start;
 
 pub use driver::quorum::FORGOTTEN_FILE;
-pub use inspect::Inspector;
+pub use inspect::{Identity, Inspector, Replica};
 pub use start::{BoundAddress, Broker, DirError, Fatal, Ready, StartError, Starting};

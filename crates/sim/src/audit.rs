@@ -15,7 +15,7 @@ use crate::members::key_of;
 use crate::oracle::PartitionKey;
 use crate::workload::Field;
 
-const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 
 /// Whoever compares what the groups say with what they said before.
 pub(crate) struct Auditor {

@@ -13,12 +13,15 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use strandline_metadata::image::{Cluster, Partition};
 use strandline_types::NodeId as BrokerId;
 
+use crate::asker::Asker;
 use crate::churn::Churn;
 use crate::crew::{Crew, GroupsPlan, TopicPlan, checkpoints, disk_weather, keys};
 use crate::disk::DiskFaults;
 use crate::executor::Sim;
+use crate::mover::Mover;
 use crate::net::{NetFaults, Network};
 use crate::node::{Crash, Node, NodeId};
 use crate::outcome::Outcome;
@@ -223,7 +226,7 @@ impl Stage {
             }
         }
         self.crew.judge(&topics, &keys, &ids).await;
-        self.all_in_sync_or_stuck().await;
+        self.all_settled_or_stuck().await;
         self.judge_metadata().await;
         self.compare_logs();
         self.stop_all().await;
@@ -234,7 +237,8 @@ impl Stage {
         (0..self.crew.brokers.len() as u16).map(port).collect()
     }
 
-    /// Somebody changes the metadata all the time, and in some clusters topics come and go.
+    /// Somebody changes the metadata all the time; in some clusters topics come and go, and in most
+    /// the partitions that carry the load move.
     fn change_metadata(&mut self) {
         let ports = self.ports();
         let Crew { field, world, rng, .. } = &mut self.crew;
@@ -242,11 +246,17 @@ impl Stage {
         let at = ("registrar", ports.clone());
         let registrar = Registrar::new(field, world, rng.split(), at, pause);
         let pause = Duration::from_millis([300, 3_000][rng.below(2) as usize]);
-        let churn = Churn::new(field, world, rng.split(), ports, pause);
-        let churns = rng.one_in(3);
+        let asker = Asker::new(world, rng.split(), "churn", ports.clone());
+        let churn = rng.one_in(3).then(|| Churn::new(field, asker, pause));
+        let pause = Duration::from_millis([100, 1_000, 5_000][rng.below(3) as usize]);
+        let asker = Asker::new(world, rng.split(), "mover", ports.clone());
+        let mover = (!rng.one_in(3)).then(|| Mover::new(field, asker, ports.len(), pause));
         self.crew.sim.spawn(self.crew.home, Box::pin(registrar.run()));
-        if churns {
+        if let Some(churn) = churn {
             self.crew.sim.spawn(self.crew.home, Box::pin(churn.run()));
+        }
+        if let Some(mover) = mover {
+            self.crew.sim.spawn(self.crew.home, Box::pin(mover.run()));
         }
     }
 
@@ -270,13 +280,26 @@ impl Stage {
         lock(&self.watcher).check_registered(count);
     }
 
-    /// False when somebody stays behind.
+    /// False when somebody stays behind. Who is joining is not counted on yet.
     async fn all_in_sync_or_stuck(&self) -> bool {
-        let are_in_sync = self.crew.within(self.all_in_sync()).await.is_some();
+        let is_in_sync = |it: &Partition, cluster: &Cluster| {
+            let counts = |node: &BrokerId| it.isr.contains(node) && cluster.is_active(*node);
+            it.replicas.iter().all(|node| it.adding_replicas.contains(node) || counts(node))
+        };
+        let are_in_sync = self.crew.within(self.all_are(is_in_sync)).await.is_some();
         if !are_in_sync {
             self.crew.stuck("a replica stays behind");
         }
         are_in_sync
+    }
+
+    /// Every move has come to its end, and with it every replica into its ISR.
+    async fn all_settled_or_stuck(&self) {
+        let is_settled = |it: &Partition, _: &Cluster| !it.is_reassigning();
+        if self.crew.within(self.all_are(is_settled)).await.is_none() {
+            self.crew.stuck("a partition moves on and on");
+        }
+        self.all_in_sync_or_stuck().await;
     }
 
     /// Looks at the nodes from now on.
@@ -459,21 +482,16 @@ impl Stage {
         self.start(&[other]).await
     }
 
-    /// Waits until every replica of every partition is in its ISR, on every node's word.
-    fn all_in_sync(&self) -> impl Future<Output = ()> + use<> {
+    /// Waits until every partition is as it should be, by the newest metadata.
+    fn all_are(&self, is_well: impl Fn(&Partition, &Cluster) -> bool) -> impl Future<Output = ()> {
         let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.crew.world.clock));
         async move {
             loop {
                 let image = lock(&watcher).newest_image();
-                let is_in_sync = image.is_some_and(|image| {
-                    let mut partitions =
-                        image.topics.iter().flat_map(|topic| topic.partitions.values());
-                    let is_active = |node: &BrokerId| image.cluster.is_active(*node);
-                    partitions.all(|it| {
-                        it.isr.len() == it.replicas.len() && it.replicas.iter().all(is_active)
-                    })
+                let are_well = image.is_some_and(|image| {
+                    image.topics.partitions().all(|(_, _, it)| is_well(it, &image.cluster))
                 });
-                if is_in_sync {
+                if are_well {
                     return;
                 }
                 clock.sleep(Duration::from_millis(50)).await;

@@ -8,6 +8,7 @@
 //! [`core_world`] one log.
 #![forbid(unsafe_code)]
 
+mod asker;
 mod audit;
 mod churn;
 mod client;
@@ -18,6 +19,7 @@ mod disk;
 mod executor;
 mod guide;
 mod members;
+mod mover;
 mod net;
 mod node;
 mod oracle;

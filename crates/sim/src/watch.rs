@@ -2,7 +2,7 @@
 //!
 //! - WORLD-17: an epoch has one leader, of the quorum and of every partition.
 //! - WORLD-18: the ISR is part of the replicas, and the leader is in it.
-//! - WORLD-19: while a process lives, the high watermark of none of its replicas goes back.
+//! - WORLD-19: as long as a process holds a replica, its high watermark does not go back.
 //! - WORLD-20: below the high watermark all replicas hold the same bytes, for good.
 //! - WORLD-21: what has committed of the metadata is the same on all nodes, for good.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strandline_broker::Inspector;
+use strandline_broker::{Identity, Inspector, Replica};
 use strandline_metadata::Image;
 use strandline_metadata::image::ConfigResource;
 use strandline_ports::{Disk, OpenMode};
@@ -34,8 +34,8 @@ pub(crate) struct Watcher {
     /// By epoch.
     quorum_leaders: BTreeMap<i32, NodeId>,
     leaders: BTreeMap<(TopicPartition, i32), usize>,
-    /// By node and life.
-    high_watermarks: BTreeMap<(usize, u64, TopicPartition), Offset>,
+    /// By node.
+    high_watermarks: BTreeMap<(usize, TopicPartition), (Identity, Offset)>,
     committed: BTreeMap<String, Committed>,
 }
 
@@ -112,8 +112,7 @@ impl Watcher {
     }
 
     fn look_at_replicas(&mut self, index: usize, inspector: &Inspector) {
-        let life = self.nodes[index].starts();
-        for (partition, view) in inspector.replicas() {
+        for Replica { partition, view, identity } in inspector.replicas() {
             if view.is_leader {
                 let key = (partition.clone(), view.leader_epoch.get());
                 let known = *self.leaders.entry(key).or_insert(index);
@@ -123,13 +122,15 @@ impl Watcher {
                     self.violate("WORLD-17", detail);
                 }
             }
-            let key = (index, life, partition.clone());
-            let before = self.high_watermarks.insert(key, view.high_watermark);
-            if let Some(before) = before.filter(|before| *before > view.high_watermark) {
-                let now = view.high_watermark;
-                let detail = format!("{partition} on {index}: high watermark {now} after {before}");
+            let now = view.high_watermark;
+            let key = (index, partition);
+            let before = self.high_watermarks.get(&key);
+            let before = before.filter(|(known, _)| *known == identity).map(|(_, offset)| *offset);
+            if let Some(before) = before.filter(|before| *before > now) {
+                let detail = format!("{} on {index}: high watermark {now} after {before}", key.1);
                 self.violate("WORLD-19", detail);
             }
+            self.high_watermarks.insert(key, (identity, now));
         }
     }
 
@@ -153,7 +154,7 @@ impl Watcher {
             let Some(inspector) = node.inspector() else { continue };
             let committed = inspector.image().offset.map_or(0, |last| last.get() + 1);
             self.compare(index, METADATA.to_owned(), committed, "WORLD-21");
-            for (partition, view) in inspector.replicas() {
+            for Replica { partition, view, .. } in inspector.replicas() {
                 let upto = view.high_watermark.get();
                 self.compare(index, partition.to_string(), upto, "WORLD-20");
             }
