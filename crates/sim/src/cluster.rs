@@ -43,6 +43,8 @@ const HOME: NodeId = NodeId(1000);
 const PORTS_APART: u16 = 10;
 /// How often the nodes are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// In so many clusters one is looked at after each step.
+const GLANCED_AT_ONE_IN: u64 = 10;
 
 /// What goes wrong in one round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -302,8 +304,13 @@ impl Stage {
         self.all_in_sync_or_stuck().await;
     }
 
-    /// Looks at the nodes from now on.
-    fn watch(&self) {
+    /// Looks at the nodes from now on: at all of them now and then, and in some clusters after each
+    /// step at the one that has made it.
+    fn watch(&mut self) {
+        if self.crew.rng.one_in(GLANCED_AT_ONE_IN) {
+            let watcher = Arc::clone(&self.watcher);
+            self.crew.sim.after_each_step(move |node| lock(&watcher).glance(node));
+        }
         let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.crew.world.clock));
         let looking = async move {
             loop {

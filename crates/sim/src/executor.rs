@@ -17,6 +17,7 @@ use crate::rng::Rng;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Action = Box<dyn FnOnce() + Send>;
+type Observer = Box<dyn FnMut(NodeId) + Send>;
 
 /// A handle on the whole simulation; clones share it.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ struct Kernel {
     steps: u64,
     /// What happens between two steps, see [`Sim::after_steps`].
     at_steps: BTreeMap<(u64, u64), Action>,
+    /// See [`Sim::after_each_step`].
+    observer: Option<Observer>,
     /// Nodes whose tasks are being dropped: what their destructors begin never happens.
     dying: BTreeSet<NodeId>,
     /// What nodes that stand still would be doing: woken tasks, and events that were due.
@@ -92,6 +95,7 @@ impl Sim {
             events: BTreeMap::new(),
             steps: 0,
             at_steps: BTreeMap::new(),
+            observer: None,
             dying: BTreeSet::new(),
             paused: BTreeMap::new(),
             is_over: false,
@@ -139,6 +143,20 @@ impl Sim {
         kernel.at_steps.insert(key, Box::new(action));
     }
 
+    /// Shows every step from now on, when it is over, by the node that has made it. The observer must
+    /// leave the world as it is.
+    pub(crate) fn after_each_step(&self, observer: impl FnMut(NodeId) + Send + 'static) {
+        self.lock().observer = Some(Box::new(observer));
+    }
+
+    fn observe(&self, node: NodeId) {
+        let observer = self.lock().observer.take();
+        if let Some(mut observer) = observer {
+            observer(node);
+            self.lock().observer = Some(observer);
+        }
+    }
+
     pub fn now(&self) -> Instant {
         self.lock().now
     }
@@ -178,7 +196,8 @@ impl Sim {
             let kernel = &mut *self.lock();
             kernel.is_over = true;
             let (tasks, events) = (take(&mut kernel.tasks), take(&mut kernel.events));
-            (tasks, events, take(&mut kernel.at_steps), take(&mut kernel.paused))
+            let (at_steps, paused) = (take(&mut kernel.at_steps), take(&mut kernel.paused));
+            (tasks, events, at_steps, paused, kernel.observer.take())
         };
         // Not while the kernel is locked: destructors ask it for things.
         drop(left);
@@ -223,6 +242,7 @@ impl Sim {
                 self.lock().tasks.insert(id, (node, task));
             }
         }
+        self.observe(node);
     }
 
     fn run_next_event(&self) -> bool {
@@ -240,6 +260,7 @@ impl Sim {
         };
         self.note_step("event", node, seq);
         action();
+        self.observe(node);
         true
     }
 

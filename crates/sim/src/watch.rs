@@ -18,6 +18,7 @@ use strandline_ports::{Disk, OpenMode};
 use strandline_types::{NodeId, Offset, TopicPartition};
 use strandline_wire::records::{BatchHeader, batches};
 
+use crate::node as sim;
 use crate::process::BrokerProcess;
 use crate::workload::Field;
 
@@ -100,6 +101,16 @@ impl Watcher {
             self.look_at_replicas(index, &inspector);
             self.look_at_image(index, &inspector.image());
         }
+    }
+
+    /// WORLD-17 and WORLD-19, after something has happened on a machine: nobody else has changed.
+    pub(crate) fn glance(&mut self, at: sim::NodeId) {
+        let index = at.0 as usize;
+        let Some(inspector) = self.nodes.get(index).and_then(|node| node.inspector()) else {
+            return;
+        };
+        self.look_at_quorum(index, &inspector);
+        self.look_at_replicas(index, &inspector);
     }
 
     fn look_at_quorum(&mut self, index: usize, inspector: &Inspector) {
