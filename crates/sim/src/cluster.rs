@@ -38,6 +38,8 @@ const REPLICAS: i16 = 3;
 pub const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 /// The log directory of every node.
 pub(crate) const DATA: &str = "/data";
+/// By which the nodes of a quorum reach each other.
+pub(crate) const CONTROLLER_LISTENER: &str = "CONTROLLER";
 /// Where the clients live.
 const HOME: NodeId = NodeId(1000);
 const PORTS_APART: u16 = 10;
@@ -132,14 +134,29 @@ pub fn brokers(
     count: u16,
     settings: &[(&'static str, String)],
 ) -> Vec<Arc<BrokerProcess>> {
-    let voters = (0..count).map(|index| format!("{index}@127.0.0.1:{}", port(index) + 1));
-    let voters = voters.collect::<Vec<_>>().join(",");
+    nodes(sim, network, count, fixed_voters(count), settings)
+}
+
+/// Makes all nodes voters for good.
+pub(crate) fn fixed_voters(count: u16) -> (&'static str, String) {
+    let voters = (0..count).map(|index| format!("{index}@127.0.0.1:{}", controller_port(index)));
+    ("controller.quorum.voters", voters.collect::<Vec<_>>().join(","))
+}
+
+/// As [`brokers`], where a setting says how they find their quorum.
+pub(crate) fn nodes(
+    sim: &Sim,
+    network: &Network,
+    count: u16,
+    quorum: (&'static str, String),
+    settings: &[(&'static str, String)],
+) -> Vec<Arc<BrokerProcess>> {
     let broker = |index: u16| {
         let mut all = vec![
             ("node.id", index.to_string()),
             ("process.roles", "broker,controller".to_owned()),
-            ("controller.listener.names", "CONTROLLER".to_owned()),
-            ("controller.quorum.voters", voters.clone()),
+            ("controller.listener.names", CONTROLLER_LISTENER.to_owned()),
+            quorum.clone(),
             ("log.dirs", DATA.to_owned()),
             ("min.insync.replicas", "2".to_owned()),
             ("default.replication.factor", REPLICAS.to_string()),
@@ -155,6 +172,11 @@ pub fn brokers(
 /// Where a node's broker listens.
 pub fn port(index: u16) -> u16 {
     BROKER_PORT + index * PORTS_APART
+}
+
+/// Where its controller does.
+pub(crate) fn controller_port(index: u16) -> u16 {
+    port(index) + 1
 }
 
 fn settings(rng: &mut Rng, groups: &GroupsPlan) -> Vec<(&'static str, String)> {

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use strandline_broker::format::{self, Founding};
+use strandline_broker::format::{self, DirState, Founding};
 use strandline_broker::{Broker, FORGOTTEN_FILE, Inspector, Ready};
 use strandline_config::BrokerConfig;
 use strandline_ports::{Clock, World, watch};
+use strandline_types::Uuid;
 use tokio::sync::oneshot;
 
 use crate::executor::Sim;
@@ -93,12 +94,34 @@ impl BrokerProcess {
     /// # Panics
     /// When the disk refuses.
     pub async fn format(&self, cluster_id: &str) {
+        self.format_as(cluster_id, Founding::ByOthers).await;
+    }
+
+    /// Makes the node's directories its own.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub(crate) async fn format_as(&self, cluster_id: &str, founding: Founding<'_>) {
         let World { disk, entropy, clock, .. } = self.node.world();
         let dirs = (&self.config, format::directories(&self.config));
         let now = clock.now().timestamp;
-        format::format(&*disk, &*entropy, now, dirs, cluster_id, Founding::ByOthers, false)
+        format::format(&*disk, &*entropy, now, dirs, cluster_id, founding, false)
             .await
             .expect("an empty disk takes a new node");
+    }
+
+    pub(crate) fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// The id of its one log directory, if the disk has been formatted.
+    pub(crate) fn directory_id(&self) -> Option<Uuid> {
+        let dirs = format::directories(&self.config);
+        let found = format::inspect(&*self.node.disk, dirs).ok()?;
+        found.into_iter().find_map(|dir| match dir.state {
+            DirState::Formatted(identity) => identity.directory_id,
+            DirState::Unformatted => None,
+        })
     }
 
     /// Shows what the process believes, while it serves; drop it before anything else happens.

@@ -22,7 +22,8 @@ use crate::node as sim;
 use crate::process::BrokerProcess;
 use crate::workload::Field;
 
-const METADATA: &str = "__cluster_metadata-0";
+/// The directory of the metadata log, in the one that every node has.
+pub(crate) const METADATA: &str = "__cluster_metadata-0";
 
 /// Bytes of batches by where they begin.
 type Committed = BTreeMap<i64, Bytes>;
@@ -206,12 +207,9 @@ fn read_log(disk: &dyn Disk, dir: &Path, upto: i64) -> Committed {
         if !entry.name.ends_with(".log") {
             continue;
         }
-        let Ok(file) = disk.open(&dir.join(&entry.name), OpenMode::Read) else { continue };
-        let mut bytes = vec![0; entry.len as usize];
-        let count = file.read_at(0, &mut bytes).unwrap_or(0);
-        bytes.truncate(count);
+        let bytes = read_file(disk, &dir.join(&entry.name), entry.len);
         // What follows the last batch is not the committed log's.
-        for batch in batches(&Bytes::from(bytes)).map_while(Result::ok) {
+        for batch in batches(&bytes).map_while(Result::ok) {
             let Some(header) = BatchHeader::parse(&batch) else { break };
             if header.last_offset().get() < upto {
                 found.insert(header.base_offset().get(), Bytes::copy_from_slice(&batch));
@@ -219,4 +217,13 @@ fn read_log(disk: &dyn Disk, dir: &Path, upto: i64) -> Committed {
         }
     }
     found
+}
+
+/// What lies in a file of so many bytes; nothing if it cannot be read.
+pub(crate) fn read_file(disk: &dyn Disk, path: &Path, len: u64) -> Bytes {
+    let Ok(file) = disk.open(path, OpenMode::Read) else { return Bytes::new() };
+    let mut bytes = vec![0; len as usize];
+    let count = file.read_at(0, &mut bytes).unwrap_or(0);
+    bytes.truncate(count);
+    bytes.into()
 }

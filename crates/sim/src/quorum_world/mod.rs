@@ -3,7 +3,13 @@
 //!
 //! Here a scenario has many more elections than with data, in a fraction of the time. The metadata
 //! log is always synced, so nothing that was answered may be lost, whatever loses power.
+//!
+//! The voters of one half are fixed. Those of the other stand in the log: nodes join by themselves, are
+//! taken out and added again, while all the rest goes on.
 
+mod change;
+mod electorate;
+mod founding;
 mod trouble;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +30,8 @@ use crate::rounds::Rounds;
 use crate::watch::Watcher;
 use crate::workload::Field;
 
+use electorate::Electorate;
+use founding::Voting;
 pub use trouble::Trouble;
 
 /// Where the clients live.
@@ -41,7 +49,9 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Trouble> {
     let network = Network::new(NetFaults::CALM);
     let mut rng = sim.draw(Rng::split);
     let count = if rng.one_in(4) { 5 } else { 3 };
-    let nodes = cluster::brokers(&sim, &network, count, &settings(&mut rng));
+    let voting = Voting::of_seed(seed, count, &mut rng);
+    let settings = settings(&mut rng, voting);
+    let nodes = cluster::nodes(&sim, &network, count, voting.setting(count), &settings);
     let ports: Vec<u16> = (0..count).map(cluster::port).collect();
     let field = Arc::new(Field::new(ports.clone()));
     let world = Node::new(&sim, &network, HOME).world();
@@ -50,6 +60,8 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Trouble> {
         sim: sim.clone(),
         network,
         world,
+        voting,
+        electorate: Arc::new(Electorate::new(&nodes)),
         nodes,
         ports,
         field: Arc::clone(&field),
@@ -60,7 +72,7 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Trouble> {
     Outcome::of(&sim, &field, seed, troubles)
 }
 
-fn settings(rng: &mut Rng) -> Vec<(&'static str, String)> {
+fn settings(rng: &mut Rng, voting: Voting) -> Vec<(&'static str, String)> {
     let mut of = |choices: [u64; 3]| choices[rng.below(3) as usize].to_string();
     let mut settings = vec![
         ("controller.quorum.election.timeout.ms", of([200, 500, 1_000])),
@@ -69,6 +81,9 @@ fn settings(rng: &mut Rng) -> Vec<(&'static str, String)> {
     ];
     if rng.one_in(2) {
         settings.extend(cluster::forgetful_metadata(rng));
+    }
+    if voting != Voting::Fixed && rng.one_in(2) {
+        settings.push(("controller.quorum.auto.join.enable", "true".to_owned()));
     }
     settings
 }
@@ -79,6 +94,8 @@ struct Stage {
     network: Network,
     /// The ports of the clients' machine.
     world: World,
+    voting: Voting,
+    electorate: Arc<Electorate>,
     nodes: Vec<Arc<BrokerProcess>>,
     /// Where clients find them.
     ports: Vec<u16>,
@@ -90,8 +107,8 @@ struct Stage {
 impl Stage {
     async fn play(mut self, rounds: Rounds) -> Vec<Trouble> {
         let mut troubles = Vec::new();
+        self.voting.format(&self.nodes).await;
         for index in 0..self.nodes.len() {
-            self.nodes[index].format(cluster::CLUSTER_ID).await;
             self.change_disk(index);
             self.nodes[index].start();
         }
@@ -106,7 +123,7 @@ impl Stage {
             if !rounds.has(number) {
                 continue;
             }
-            let trouble = Trouble::ALL[self.rng.below(Trouble::ALL.len() as u64) as usize];
+            let trouble = Trouble::draw(&mut self.rng, self.voting);
             self.sim.note(&format!("trouble: {trouble:?}"));
             troubles.push(trouble);
             self.suffer(trouble).await;
@@ -142,6 +159,9 @@ impl Stage {
         let remembering = BrokerProcess::all_remember(self.nodes.clone(), clock);
         if self.within(remembering).await.is_none() {
             self.stuck("a voter with a new disk never counts again");
+        }
+        if self.within(self.nobody_votes_for_lost_disks()).await.is_none() {
+            self.stuck("a voter whose disk is lost still counts");
         }
         self.field.is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         for node in &self.nodes {
@@ -181,6 +201,12 @@ impl Stage {
             self.stuck("a quorum without trouble does not serve");
         }
         is_up_to_date
+    }
+
+    async fn nobody_votes_for_lost_disks(&self) {
+        while !self.electorate.is_intact() {
+            self.world.clock.sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Looks at the nodes from now on.

@@ -1,13 +1,17 @@
 //! What goes wrong with a quorum, and when: at any step, right after an election, right after an
 //! answer. Those are the moments at which a promise was made that is not kept yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::change::{Change, Changer};
+use super::founding::Voting;
 use super::{HOME, Stage, lock, start_if_down};
 use crate::disk::DiskFaults;
 use crate::net::NetFaults;
 use crate::node::{Crash, NodeId};
 use crate::process::BrokerProcess;
+use crate::rng::Rng;
 
 /// How long the moment is waited for at which something goes wrong.
 const MOMENT_MAX: Duration = Duration::from_secs(3);
@@ -37,10 +41,14 @@ pub enum Trouble {
     Resets,
     /// A node stands still, and goes on.
     Pause,
+    /// A voter is to be none any more, where that can be.
+    VoterRemoved,
+    /// Another node is to be a voter, where that can be.
+    VoterAdded,
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 11] = [
+    const WITH_FIXED_VOTERS: &[Self] = &[
         Self::ProcessCrash,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -53,6 +61,16 @@ impl Trouble {
         Self::Resets,
         Self::Pause,
     ];
+    /// So many troubles of a quorum whose voters can change are such changes.
+    const CHANGES_OF_VOTERS_ONE_IN: u64 = 3;
+
+    pub(super) fn draw(rng: &mut Rng, voting: Voting) -> Self {
+        if voting != Voting::Fixed && rng.one_in(Self::CHANGES_OF_VOTERS_ONE_IN) {
+            return if rng.one_in(3) { Self::VoterAdded } else { Self::VoterRemoved };
+        }
+        let drawn = rng.below(Self::WITH_FIXED_VOTERS.len() as u64);
+        Self::WITH_FIXED_VOTERS[drawn as usize]
+    }
 }
 
 impl Stage {
@@ -72,8 +90,8 @@ impl Stage {
             }
             Trouble::ReplacedDisk => {
                 self.moment().await;
-                if BrokerProcess::may_lose_disk(&self.nodes) {
-                    let index = self.any_node();
+                let index = self.any_node();
+                if self.may_lose_disk(index) {
                     self.crash(&[index], Crash::Power);
                     self.nodes[index].node().disk.wipe();
                 }
@@ -117,7 +135,54 @@ impl Stage {
                 let index = self.any_node();
                 self.nodes[index].node().pause();
             }
+            Trouble::VoterRemoved => {
+                self.moment().await;
+                self.remove_voter();
+            }
+            Trouble::VoterAdded => {
+                self.moment().await;
+                self.add_voter();
+            }
         }
+    }
+
+    fn may_lose_disk(&self, index: usize) -> bool {
+        match self.voting {
+            Voting::Fixed => BrokerProcess::may_lose_disk(&self.nodes),
+            Voting::InLog { .. } => self.electorate.may_lose_disk(index),
+        }
+    }
+
+    fn remove_voter(&mut self) {
+        let voters: Vec<_> = self.electorate.newest().into_iter().collect();
+        let chosen = self.rng.below(voters.len() as u64) as usize;
+        let Some(voter) = voters.get(chosen).copied() else { return };
+        if self.electorate.may_leave(voter) {
+            self.ask_for(Change::Remove(voter));
+        }
+    }
+
+    fn add_voter(&mut self) {
+        let voters = self.electorate.newest();
+        let others = (0..self.nodes.len()).filter_map(|index| self.electorate.voter(index));
+        let others: Vec<_> =
+            others.filter(|(index, directory)| voters.get(index) != Some(directory)).collect();
+        let chosen = self.rng.below(others.len() as u64) as usize;
+        if let Some(voter) = others.get(chosen) {
+            self.ask_for(Change::Add(*voter));
+        }
+    }
+
+    /// Nobody waits for it: other troubles come meanwhile.
+    fn ask_for(&mut self, change: Change) {
+        self.sim.note(&format!("asks for {change:?}"));
+        let changer = Changer {
+            world: self.world.clone(),
+            ports: self.ports.clone(),
+            electorate: Arc::clone(&self.electorate),
+            rng: self.rng.split(),
+        };
+        self.sim.spawn(HOME, Box::pin(changer.run(change)));
     }
 
     /// Some time passes, and some of what is wrong is put right.
