@@ -20,7 +20,8 @@ use strandline_wire::messages::FeatureLevelRecord;
 use thiserror::Error;
 
 use crate::driver::quorum::{
-    BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, FORGOTTEN_FILE, JOINING_FILE, METADATA_DIR, Snapshot, voter,
+    BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, FORGOTTEN_FILE, FOUNDING_FILE, JOINING_FILE, METADATA_DIR,
+    Snapshot, voter,
 };
 use crate::features;
 
@@ -230,13 +231,41 @@ pub async fn format(
     for (dir, voters) in first.into_iter().chain(others) {
         if let Some(note) = founding.note().filter(|_| dir.has_metadata_log) {
             // Before the directory is anybody's: one that has forgotten its votes must not give any.
-            disk.create_dir_all(&dir.path).map_err(|source| io_failure(&dir.path, source))?;
-            let note = Staged::write(disk, &dir.path, note, Bytes::new()).await?;
-            publish(disk, &[note])?;
+            leave_note(disk, &dir.path, note).await?;
         }
         format_dir(disk, &dir.path, &dir.identity, *voters, now).await?;
+        if dir.has_metadata_log {
+            // It speaks of a directory that is nobody's.
+            forget_founding(disk, &dir.path)?;
+        }
     }
     Ok(planned.into_iter().map(|(dir, _)| dir).collect())
+}
+
+/// Makes an empty file durable in a directory that may not be there yet.
+async fn leave_note(disk: &dyn Disk, dir: &Path, name: &str) -> Result<()> {
+    disk.create_dir_all(dir).map_err(|source| io_failure(dir, source))?;
+    sync_name(disk, dir)?;
+    let note = Staged::write(disk, dir, name, Bytes::new()).await?;
+    publish(disk, &[note])
+}
+
+/// Remembers that this node has seen all fixed voters without data, itself among them.
+pub(crate) async fn note_founding(disk: &dyn Disk, config: &BrokerConfig) -> Result<()> {
+    leave_note(disk, Path::new(&config.metadata_log_dir), FOUNDING_FILE).await
+}
+
+/// Whether this node has seen that, by a directory that has been nobody's since.
+pub(crate) fn is_founding(disk: &dyn Disk, config: &BrokerConfig) -> bool {
+    let note = Path::new(&config.metadata_log_dir).join(FOUNDING_FILE);
+    disk.open(&note, OpenMode::Read).is_ok()
+}
+
+fn forget_founding(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    match disk.remove_file(&dir.join(FOUNDING_FILE)) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_failure(dir, source)),
+        _ => Ok(()),
+    }
 }
 
 /// Formats one directory; `voters` are the quorum's first ones, where a metadata log lives that
@@ -285,7 +314,15 @@ fn refuse_strangers(disk: &dyn Disk, dir: &Path) -> Result<()> {
         disk,
         dir,
         "",
-        &[BOOTSTRAP_FILE, METADATA_DIR, FORGOTTEN_FILE, JOINING_FILE, ".lock", "lost+found"],
+        &[
+            BOOTSTRAP_FILE,
+            METADATA_DIR,
+            FORGOTTEN_FILE,
+            FOUNDING_FILE,
+            JOINING_FILE,
+            ".lock",
+            "lost+found",
+        ],
     )?;
     let within = format!("{METADATA_DIR}/");
     refuse_others(disk, &dir.join(METADATA_DIR), &within, &[&BOOTSTRAP_SNAPSHOT.name()])

@@ -201,7 +201,7 @@ impl Quorum {
 
     /// `promise` is what this node has promised in the epoch of `vote`.
     fn grants(&self, promise: &Election, vote: &Vote) -> bool {
-        if self.forgotten_until.is_some() {
+        if self.has_forgotten() {
             // It may have voted for another already.
             return false;
         }

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use strandline_types::{Instant, LeaderEpoch, NodeId, Now, Offset};
+use strandline_types::{Bug, Instant, LeaderEpoch, NodeId, Now, Offset, planted};
 
 use crate::log_view::LogView;
 use crate::role::{Following, InFlight, Role};
@@ -491,6 +491,11 @@ impl Quorum {
         }
     }
 
+    /// Whether it may have given votes that it does not know of (QUORUM-10).
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.forgotten_until.is_some() && !planted(Bug::ForgottenVotes)
+    }
+
     pub(crate) fn is_voter(&self) -> bool {
         self.log.membership().voters.contains(self.config.me)
     }
@@ -500,7 +505,7 @@ impl Quorum {
     /// that log (Ongaro's thesis, 4.2.2). Its own vote counts only if it is a voter.
     pub(crate) fn may_stand(&self) -> bool {
         let me = self.config.me;
-        if self.forgotten_until.is_some() {
+        if self.has_forgotten() {
             return false;
         }
         let removed_me = |(at, before): (Offset, &Membership)| {
@@ -606,7 +611,7 @@ impl Quorum {
         let stands =
             matches!(self.role, Role::Prospective(_) | Role::Candidate { .. } | Role::Leader(_));
         assert!(
-            !stands || self.forgotten_until.is_none(),
+            !stands || !self.has_forgotten(),
             "QUORUM-10: who has forgotten its votes does not stand"
         );
         if let Role::Candidate { .. } = &self.role {

@@ -487,7 +487,7 @@ impl Stage {
         self.crash_within(&[index], 300, Crash::Power).await;
         let loses_disk = loses_disk && BrokerProcess::may_lose_disk(&self.crew.brokers);
         if loses_disk {
-            self.crew.brokers[index].node().disk.wipe();
+            self.crew.brokers[index].node().disk.replace();
         }
         self.perhaps_some_time().await;
         if !self.start(&[index]).await || !self.all_in_sync_or_stuck().await {

@@ -151,6 +151,9 @@ impl State {
     }
 }
 
+/// A disk that has been taken out, with what is on it.
+pub(crate) struct TakenDisk(State);
+
 impl SimDisk {
     pub(crate) fn new(sim: Sim, node: NodeId) -> Self {
         Self { sim, node, state: Arc::default() }
@@ -187,11 +190,21 @@ impl SimDisk {
         names.keys().any(|path| path.file_name().is_some_and(|it| it == name))
     }
 
-    /// Another disk comes in its place, with nothing on it. No process may run.
-    pub(crate) fn wipe(&self) {
+    /// Another disk comes in its place, with nothing on it, and the old one is kept. No process may run.
+    pub(crate) fn replace(&self) -> TakenDisk {
+        TakenDisk(self.exchange(State::default()))
+    }
+
+    /// The machine gets its old disk again. No process may run.
+    pub(crate) fn put_back(&self, taken: TakenDisk) {
+        self.exchange(taken.0);
+    }
+
+    /// What is of the machine stays.
+    fn exchange(&self, other: State) -> State {
         let mut state = lock(&self.state);
         let (faults, boots) = (state.faults, state.boots);
-        *state = State { faults, boots, ..State::default() };
+        std::mem::replace(&mut *state, State { faults, boots, ..other })
     }
 
     /// From now on nothing reaches the disk, until [`SimDisk::crash`] is through.

@@ -27,6 +27,7 @@
 //! - WORLD-16: a time leads to the first record that is as young.
 //! - WORLD-22: a change of the metadata that was acked stays, whoever crashes and whatever loses power.
 //! - WORLD-23: two nodes whose metadata end at the same offset say the same.
+//! - WORLD-24: while most of the fixed voters have new disks and the others are down, nothing is decided.
 //!
 //! WORLD-17 to WORLD-21 are what the nodes of a cluster must agree on, see `watch`.
 

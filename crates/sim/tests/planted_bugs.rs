@@ -74,6 +74,9 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::MetadataDurableUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 20),
     Hunt(Bug::MetadataDivergenceUntold, Quorum, &["WORLD-10:", "WORLD-21:", "WORLD-23:"], 40),
     Hunt(Bug::ControllerAnswersEarly, Quorum, &["WORLD-22:"], 20),
+    Hunt(Bug::ForgottenVotes, Quorum, &["WORLD-21:", "WORLD-22:", "WORLD-24:"], 60),
+    Hunt(Bug::SilentVotersAreEmpty, Quorum, &["WORLD-24:"], 60),
+    Hunt(Bug::FounderNotesNothing, Quorum, &["WORLD-10:"], 60),
 ];
 
 /// What is first wrong with one seed, if anything is.

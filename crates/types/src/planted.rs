@@ -62,6 +62,12 @@ pub enum Bug {
     MetadataDivergenceUntold,
     /// A change of the metadata is answered before it has committed.
     ControllerAnswersEarly,
+    /// A voter on a new disk votes and stands like any other.
+    ForgottenVotes,
+    /// A voter without data takes those that it does not hear for empty, too.
+    SilentVotersAreEmpty,
+    /// A founder of the cluster keeps in memory alone that it is one.
+    FounderNotesNothing,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -56,6 +56,9 @@ pub(crate) const METADATA_DIR: &str = "__cluster_metadata-0";
 pub(crate) const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
 /// Says that a voter's disk was replaced: it has forgotten its votes.
 pub const FORGOTTEN_FILE: &str = ".strandline-forgotten";
+/// Says of a directory that is nobody's yet that its node has seen all fixed voters without data: when
+/// the cluster's id is learned, nothing has been forgotten.
+pub(crate) const FOUNDING_FILE: &str = ".strandline-founding";
 /// Says that this node was formatted to join a quorum, and has not become one of its voters yet.
 pub(crate) const JOINING_FILE: &str = ".strandline-joining";
 /// The snapshot before all records, which names the founding voters.

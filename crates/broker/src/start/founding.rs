@@ -6,6 +6,10 @@
 //! one with the lowest id make one up. They are its founders. Whoever comes later has lost a disk, or
 //! is new: it must not vote before it has caught up, because it may have voted already. A controller id
 //! of −1 in the answer of a node without data says "I have none", its own id "and neither has anybody".
+//!
+//! A founder notes that it is one before it says so. Otherwise two of three that are started again
+//! between the word and their format would count as voters that have lost their disks, and the third
+//! would wait for them for good.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -18,7 +22,7 @@ use bytes::Bytes;
 use strandline_client::ConnectionConfig;
 use strandline_config::{BrokerConfig, HostPort};
 use strandline_ports::{Lane, Listener, World, random_uuid, timeout};
-use strandline_types::NodeId;
+use strandline_types::{Bug, NodeId, planted};
 use strandline_wire::Chunk;
 use strandline_wire::frame::{self, Incoming};
 use strandline_wire::messages::api_versions_response::ApiVersion;
@@ -78,7 +82,8 @@ pub(super) async fn learn(world: &World, config: &BrokerConfig, bound: &Bound) -
         frame_max_bytes: frame_max_bytes(config),
         lane: Lane::Control,
     };
-    Some(founding.learn(world, bound.controllers(), &reception).await)
+    founding.is_ready.store(format::is_founding(&*world.disk, config), Ordering::Relaxed);
+    Some(founding.learn(world, config, bound.controllers(), &reception).await)
 }
 
 /// What this node knows of the others.
@@ -112,6 +117,7 @@ impl Founding {
     async fn learn(
         mut self,
         world: &World,
+        node: &BrokerConfig,
         listeners: Vec<(&str, &dyn Listener)>,
         reception: &Reception,
     ) -> Learned {
@@ -123,7 +129,7 @@ impl Founding {
                 Box::pin(reception.accept(name, listener, move |_, _| founder.clone()))
             })
             .collect();
-        let mut asking = pin!(self.ask(world));
+        let mut asking = pin!(self.ask(world, node));
         let learned = poll_fn(|cx| {
             for accepting in &mut accepting {
                 // It ends with the connections, below.
@@ -136,7 +142,7 @@ impl Founding {
         learned
     }
 
-    async fn ask(&mut self, world: &World) -> Learned {
+    async fn ask(&mut self, world: &World, node: &BrokerConfig) -> Learned {
         let config = ConnectionConfig {
             client_id: format!("founding-{}", self.me),
             connect_timeout: TELL_EVERY,
@@ -152,6 +158,12 @@ impl Founding {
                 let seen = timeout(&*world.clock, deadline, look_at(&links, &address)).await;
                 if let Some((_, known)) = self.others.get_mut(&address) {
                     *known = seen.unwrap_or(Seen::Nothing);
+                }
+                if self.sees_all_empty() && !self.is_ready() {
+                    match note(world, node).await {
+                        Ok(()) => self.is_ready.store(true, Ordering::Relaxed),
+                        Err(failure) => told_of_failure(world, &failure).await,
+                    }
                 }
                 // Nobody else is waited for who may be silent.
                 let made_up = || random_uuid(&*world.entropy).to_string();
@@ -179,24 +191,46 @@ impl Founding {
         addresses.join(", ")
     }
 
+    /// It has noted that all were empty, and tells others.
+    fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    fn sees_all_empty(&self) -> bool {
+        self.may_found && self.all(|seen| matches!(seen, Seen::Empty | Seen::Ready))
+    }
+
+    /// Whether all others were seen so.
+    fn all(&self, is_so: impl Fn(&Seen) -> bool) -> bool {
+        let is_so = |seen| is_so(seen) || planted(Bug::SilentVotersAreEmpty);
+        self.others.values().all(|(_, seen)| is_so(seen))
+    }
+
     fn conclude(&self, make_up: impl FnOnce() -> String) -> Option<Learned> {
-        let was_ready = self.is_ready.load(Ordering::Relaxed);
         let member = self.others.values().find_map(|(_, seen)| match seen {
             Seen::Member(cluster_id) => Some(cluster_id.clone()),
             _ => None,
         });
         if let Some(cluster_id) = member {
-            return Some(Learned { cluster_id, is_founder: was_ready });
+            return Some(Learned { cluster_id, is_founder: self.is_ready() });
         }
-        let all = |is_so: fn(&Seen) -> bool| self.others.values().all(|(_, seen)| is_so(seen));
-        if !self.may_found || !all(|seen| matches!(seen, Seen::Empty | Seen::Ready)) {
-            return None;
-        }
-        self.is_ready.store(true, Ordering::Relaxed);
         let is_lowest = self.others.values().all(|(id, _)| id.is_some_and(|id| self.me < id));
-        (is_lowest && all(|seen| *seen == Seen::Ready))
-            .then(|| Learned { cluster_id: make_up(), is_founder: true })
+        let all_are_ready = self.is_ready() && self.all(|seen| *seen == Seen::Ready);
+        (is_lowest && all_are_ready).then(|| Learned { cluster_id: make_up(), is_founder: true })
     }
+}
+
+async fn note(world: &World, node: &BrokerConfig) -> Result<(), format::FormatFailure> {
+    if planted(Bug::FounderNotesNothing) {
+        return Ok(());
+    }
+    format::note_founding(&*world.disk, node).await
+}
+
+/// Others wait for this node, so whoever can mend its disk should know.
+async fn told_of_failure(world: &World, failure: &format::FormatFailure) {
+    tracing::error!(%failure, "this node cannot note that it founds a cluster");
+    world.clock.sleep(TELL_EVERY).await;
 }
 
 async fn look_at(links: &Links, address: &HostPort) -> Seen {
@@ -277,6 +311,9 @@ fn encode<M: Message>(incoming: &Incoming, response: &M) -> Result<Vec<Piece>, H
 
 #[cfg(test)]
 mod tests {
+    use strandline_ports::real::{RealDisk, RealEntropy};
+    use strandline_types::Timestamp;
+
     use super::*;
 
     fn founding(me: i32, others: &[(i32, Seen)]) -> Founding {
@@ -288,7 +325,10 @@ mod tests {
         Founding { me: NodeId(me), others, may_found: true, is_ready: Arc::default() }
     }
 
+    /// As a node does that can write.
     fn concluded(founding: &Founding) -> Option<(String, bool)> {
+        let is_ready = founding.is_ready() || founding.sees_all_empty();
+        founding.is_ready.store(is_ready, Ordering::Relaxed);
         let learned = founding.conclude(|| "new".into());
         learned.map(|it| (it.cluster_id, it.is_founder))
     }
@@ -314,5 +354,21 @@ mod tests {
         assert_eq!(concluded(&second), Some(("c".into(), true)));
         let late = founding(3, &[(1, Seen::Member("c".into())), (2, Seen::Nothing)]);
         assert_eq!(concluded(&late), Some(("c".into(), false)));
+    }
+
+    #[tokio::test]
+    async fn a_founder_is_one_after_another_start_until_its_directory_is_somebodys() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("data");
+        let set = [("log.dirs".to_owned(), dir.to_string_lossy().into_owned())];
+        let config = BrokerConfig::resolve(None, &set).unwrap().config;
+        let disk = RealDisk::default();
+        assert!(!format::is_founding(&disk, &config));
+        format::note_founding(&disk, &config).await.unwrap();
+        assert!(format::is_founding(&disk, &config));
+        let dirs = (&config, format::directories(&config));
+        let (now, by_others) = (Timestamp(0), format::Founding::ByOthers);
+        format::format(&disk, &RealEntropy, now, dirs, "c", by_others, false).await.unwrap();
+        assert!(!format::is_founding(&disk, &config));
     }
 }

@@ -4,8 +4,9 @@
 //! Here a scenario has many more elections than with data, in a fraction of the time. The metadata
 //! log is always synced, so nothing that was answered may be lost, whatever loses power.
 //!
-//! The voters of one half are fixed. Those of the other stand in the log: nodes join by themselves, are
-//! taken out and added again, while all the rest goes on.
+//! The voters of one half are fixed, and of these again one half begins without data, which is a trouble
+//! of its own. The voters of the other half stand in the log: nodes join by themselves, are taken out
+//! and added again, while all the rest goes on.
 
 mod change;
 mod electorate;
@@ -82,7 +83,7 @@ fn settings(rng: &mut Rng, voting: Voting) -> Vec<(&'static str, String)> {
     if rng.one_in(2) {
         settings.extend(cluster::forgetful_metadata(rng));
     }
-    if voting != Voting::Fixed && rng.one_in(2) {
+    if !voting.is_fixed() && rng.one_in(2) {
         settings.push(("controller.quorum.auto.join.enable", "true".to_owned()));
     }
     settings
@@ -110,7 +111,13 @@ impl Stage {
         self.voting.format(&self.nodes).await;
         for index in 0..self.nodes.len() {
             self.change_disk(index);
+            if self.voting == Voting::Unfounded {
+                self.trouble_the_founding().await;
+            }
             self.nodes[index].start();
+        }
+        if self.voting == Voting::Unfounded {
+            self.break_off_the_founding().await;
         }
         self.watch();
         for number in 0..self.rng.between(1, 3) {

@@ -15,6 +15,8 @@ use crate::rng::Rng;
 
 /// How long the moment is waited for at which something goes wrong.
 const MOMENT_MAX: Duration = Duration::from_secs(3);
+/// No delay is longer.
+const ANSWERS_ARRIVE: Duration = Duration::from_secs(1);
 /// How often it is looked for.
 const TICK: Duration = Duration::from_micros(500);
 
@@ -30,6 +32,9 @@ pub enum Trouble {
     /// A machine goes down and comes back with an empty disk, unless another one has just done so:
     /// what a majority holds is lost with the disks of two.
     ReplacedDisk,
+    /// Most machines come back with empty disks while the others are down, and get their old ones again,
+    /// but for one.
+    LostMajority,
     /// All machines but the leader's go down, and nobody reaches the leader any more.
     LonelyLeader,
     CleanStop,
@@ -48,7 +53,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    const WITH_FIXED_VOTERS: &[Self] = &[
+    const OF_ALL: &[Self] = &[
         Self::ProcessCrash,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -64,12 +69,17 @@ impl Trouble {
     /// So many troubles of a quorum whose voters can change are such changes.
     const CHANGES_OF_VOTERS_ONE_IN: u64 = 3;
 
+    /// So many of one whose voters are fixed take the disks of a majority.
+    const LOST_MAJORITIES_ONE_IN: u64 = 8;
+
     pub(super) fn draw(rng: &mut Rng, voting: Voting) -> Self {
-        if voting != Voting::Fixed && rng.one_in(Self::CHANGES_OF_VOTERS_ONE_IN) {
+        if voting.is_fixed() && rng.one_in(Self::LOST_MAJORITIES_ONE_IN) {
+            return Self::LostMajority;
+        }
+        if !voting.is_fixed() && rng.one_in(Self::CHANGES_OF_VOTERS_ONE_IN) {
             return if rng.one_in(3) { Self::VoterAdded } else { Self::VoterRemoved };
         }
-        let drawn = rng.below(Self::WITH_FIXED_VOTERS.len() as u64);
-        Self::WITH_FIXED_VOTERS[drawn as usize]
+        Self::OF_ALL[rng.below(Self::OF_ALL.len() as u64) as usize]
     }
 }
 
@@ -93,7 +103,13 @@ impl Stage {
                 let index = self.any_node();
                 if self.may_lose_disk(index) {
                     self.crash(&[index], Crash::Power);
-                    self.nodes[index].node().disk.wipe();
+                    self.nodes[index].node().disk.replace();
+                }
+            }
+            Trouble::LostMajority => {
+                self.moment().await;
+                if BrokerProcess::may_lose_disk(&self.nodes) {
+                    self.lose_majority().await;
                 }
             }
             Trouble::LonelyLeader => {
@@ -146,9 +162,70 @@ impl Stage {
         }
     }
 
+    /// Those without data may hear of the cluster from the others, for a moment, but must not go on without
+    /// them: WORLD-24.
+    async fn lose_majority(&mut self) {
+        let mut lost: Vec<_> = (0..self.nodes.len()).collect();
+        self.crash(&lost, Crash::Power);
+        // What was answered before has arrived.
+        self.world.clock.sleep(ANSWERS_ARRIVE).await;
+        let acked = self.field.oracle().acked;
+        let mut kept = Vec::new();
+        while lost.len() > self.nodes.len() / 2 + 1 {
+            kept.push(lost.remove(self.rng.below(lost.len() as u64) as usize));
+        }
+        let disks: Vec<_> =
+            lost.iter().map(|index| (*index, self.nodes[*index].node().disk.replace())).collect();
+        lost.iter().for_each(|index| self.nodes[*index].start());
+        if self.rng.one_in(2) {
+            kept.iter().for_each(|index| self.nodes[*index].start());
+            self.sleep(2_000).await;
+            self.crash(&kept, Crash::Process);
+        }
+        self.long_time().await;
+        let decided = self.field.oracle().acked - acked;
+        if decided > 0 {
+            let detail = format!("{lost:?} have new disks, and {decided} changes were acked");
+            self.field.oracle().violate("WORLD-24", detail);
+        }
+        self.crash(&lost, Crash::Power);
+        for (index, disk) in disks.into_iter().skip(1) {
+            self.nodes[index].node().disk.put_back(disk);
+        }
+    }
+
+    /// Before a node is started that has to find out with others which cluster they are.
+    pub(super) async fn trouble_the_founding(&mut self) {
+        match self.rng.below(8) {
+            0 => self.suffer(Trouble::Delay).await,
+            1 => self.suffer(Trouble::OneWayCuts).await,
+            2 => self.suffer(Trouble::Resets).await,
+            _ => {}
+        }
+        self.sleep(300).await;
+    }
+
+    /// Nodes are started again while they agree, most likely when the first knows the cluster's id.
+    pub(super) async fn break_off_the_founding(&mut self) {
+        for _ in 0..self.rng.below(4) {
+            if self.rng.one_in(2) {
+                let known = |stage: &Self| stage.nodes.iter().any(|it| it.directory_id().is_some());
+                self.changed(known).await;
+                self.sleep(50).await;
+            } else {
+                self.sleep(1_000).await;
+            }
+            let mut some: Vec<_> = (0..self.nodes.len()).collect();
+            some.retain(|_| self.rng.below(4) > 0);
+            let crash = if self.rng.one_in(2) { Crash::Power } else { Crash::Process };
+            self.crash(&some, crash);
+            some.iter().for_each(|index| self.nodes[*index].start());
+        }
+    }
+
     fn may_lose_disk(&self, index: usize) -> bool {
         match self.voting {
-            Voting::Fixed => BrokerProcess::may_lose_disk(&self.nodes),
+            Voting::Fixed | Voting::Unfounded => BrokerProcess::may_lose_disk(&self.nodes),
             Voting::InLog { .. } => self.electorate.may_lose_disk(index),
         }
     }
