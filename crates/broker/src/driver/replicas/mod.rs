@@ -95,7 +95,7 @@ pub(crate) struct Replicas {
     /// What no metadata have claimed yet.
     found: Found,
     /// What there was no room for.
-    waiting: Vec<Opening>,
+    waiting: BTreeMap<TopicIdPartition, Opening>,
     applied: Image,
 }
 
@@ -147,7 +147,7 @@ impl Replicas {
             moves,
             opener,
             found,
-            waiting: Vec::new(),
+            waiting: BTreeMap::new(),
             applied: Image::default(),
         }
     }
@@ -202,7 +202,10 @@ impl Replicas {
                     }
                 }
                 (None, Some(_)) => self.delete(id).await,
-                (None, None) => self.partitions.forget_offline(id),
+                (None, None) => {
+                    self.partitions.forget_offline(id);
+                    self.waiting.remove(&id);
+                }
             }
         }
         self.open_all(openings, &image.cluster).await;
@@ -382,8 +385,7 @@ impl Replicas {
     pub(crate) async fn open_waiting(&mut self) -> bool {
         let image = self.applied.clone();
         let mut openings = VecDeque::new();
-        for mut opening in std::mem::take(&mut self.waiting) {
-            let id = opening.id();
+        for (id, mut opening) in std::mem::take(&mut self.waiting) {
             let topic = image.topics.get(id.topic_id);
             let Some((topic, now)) = topic.and_then(|it| Some((it, it.partition(id.partition)?)))
             else {
@@ -421,7 +423,9 @@ impl Replicas {
                     let (partition, id) = (opening.name(), opening.id());
                     tracing::error!(%partition, %fault, "cannot open a partition");
                     self.partitions.set_offline(id);
-                    self.waiting.extend(Some(opening).filter(|_| fault.is_full()));
+                    if fault.is_full() {
+                        self.waiting.insert(id, opening);
+                    }
                 }
             }
         }
