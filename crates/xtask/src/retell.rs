@@ -34,7 +34,7 @@ pub(crate) fn run(command: &mut Command, file: &Path) -> Result<ExitStatus> {
 }
 
 /// Lines that say what went wrong, up to this many of the first, and as many of the last lines.
-const TOLD: usize = 30;
+const TOLD: usize = 20;
 
 /// What `file` has to say about a failure: lines that name one, each with the line after it, and
 /// the end.
@@ -42,7 +42,7 @@ pub(crate) fn failure(file: &Path) -> Result<String> {
     let (mut causes, mut last) = (Vec::new(), VecDeque::new());
     let mut follows = false;
     for line in BufReader::new(File::open(file)?).split(b'\n') {
-        let line: String = String::from_utf8_lossy(&line?).chars().take(200).collect();
+        let line: String = String::from_utf8_lossy(&line?).chars().take(160).collect();
         let names_one =
             ["panicked at", "FAILED", "error:", "error["].iter().any(|word| line.contains(word));
         if (names_one || follows) && causes.len() < TOLD {
