@@ -45,9 +45,6 @@ impl Scene {
             })
         });
         let cluster = starting.await.unwrap();
-        // Who connected before counted as a client.
-        wires.know(&cluster);
-        wires.reset();
         let admin = Admin::new(cluster.client());
         create_topic(&admin).await;
         let acked = Arc::new(Acked::default());

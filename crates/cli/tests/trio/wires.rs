@@ -1,22 +1,19 @@
 //! The wires between real processes: every listener stands behind a port of this process, which
 //! passes on what it hears, or does not.
 //!
-//! Who connects is found by whose socket it is, so that two nodes can be cut from each other, and one
-//! way, while clients go on.
+//! Who connects says so in its first request, by its client id, so that two nodes can be cut from each
+//! other, and one way, while clients go on.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::process::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{Cluster, Ports};
+use super::Ports;
 
 /// Where a connection begins or ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -42,17 +39,12 @@ pub struct Wires {
     /// Where others find the nodes.
     pub ports: Ports,
     weather: watch::Sender<Weather>,
-    pids: Arc<Mutex<[Option<Pid>; 3]>>,
 }
 
 impl Wires {
     /// Ports that pass everything on to `bound`.
     pub async fn to(bound: Ports) -> Self {
-        let mut wires = Self {
-            ports: bound,
-            weather: watch::Sender::new(Weather::default()),
-            pids: Arc::default(),
-        };
+        let mut wires = Self { ports: bound, weather: watch::Sender::new(Weather::default()) };
         for index in 0..3 {
             wires.ports.kafka[index] = wires.lay(index, bound.kafka[index]).await;
             wires.ports.controller[index] = wires.lay(index, bound.controller[index]).await;
@@ -66,15 +58,14 @@ impl Wires {
         let wires = self.clone();
         tokio::spawn(async move {
             loop {
-                let (near, peer) = listener.accept().await.unwrap();
-                let from = wires.party_at(peer);
-                tokio::spawn(wires.clone().connect((from, Party::Node(node)), near, port));
+                let (near, _) = listener.accept().await.unwrap();
+                tokio::spawn(wires.clone().connect(Party::Node(node), near, port));
             }
         });
         told
     }
 
-    async fn connect(self, (from, to): (Party, Party), near: TcpStream, port: u16) {
+    async fn connect(self, to: Party, near: TcpStream, port: u16) {
         let mut weather = self.weather.subscribe();
         let resets = weather.borrow().resets;
         // Nobody listens there: whoever connected sees its connection end.
@@ -83,33 +74,16 @@ impl Wires {
         far.set_nodelay(true).unwrap();
         let (near_in, near_out) = near.into_split();
         let (far_in, far_out) = far.into_split();
+        let caller = OnceLock::new();
+        let there = |said: &[u8]| (*caller.get_or_init(|| caller_of(said)), to);
+        // Whoever was called speaks second.
+        let back = |_: &[u8]| (to, *caller.get().unwrap());
         tokio::select! {
             biased;
-            () = pass(near_in, far_out, (from, to), self.weather.subscribe()) => {}
-            () = pass(far_in, near_out, (to, from), self.weather.subscribe()) => {}
+            () = pass(near_in, far_out, there, self.weather.subscribe()) => {}
+            () = pass(far_in, near_out, back, self.weather.subscribe()) => {}
             _ = weather.wait_for(|it| it.resets > resets) => {}
         }
-    }
-
-    /// Remembers which processes the nodes are, after each start.
-    pub fn know(&self, cluster: &Cluster) {
-        let mut pids = self.pids.lock().unwrap();
-        for (pid, node) in pids.iter_mut().zip(&cluster.nodes) {
-            *pid = node.as_ref().map(|node| node.pid());
-        }
-    }
-
-    /// Whose end of a connection is at `address`.
-    fn party_at(&self, address: SocketAddr) -> Party {
-        let pids = *self.pids.lock().unwrap();
-        let Some(socket) = socket_at(address.port()) else { return Party::Client };
-        let holds = |pid: Pid| {
-            let open = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
-            let mut links = open.into_iter().flatten().flatten().map(|it| fs::read_link(it.path()));
-            links.any(|link| link.is_ok_and(|link| link.to_str() == Some(&socket)))
-        };
-        let node = pids.iter().position(|pid| pid.is_some_and(holds));
-        node.map_or(Party::Client, Party::Node)
     }
 
     /// From now on nothing that `from` says to `to` arrives.
@@ -145,20 +119,22 @@ impl Wires {
     }
 }
 
-/// `socket:[INODE]` of the connection from `port`.
-fn socket_at(port: u16) -> Option<String> {
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let local = format!("0100007F:{port:04X}");
-    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let found = lines.find(|columns| columns.get(1) == Some(&&*local) && columns.len() > 9)?;
-    Some(format!("socket:[{}]", found[9]))
+/// Who begins with this request: nodes have their ids in all their names, as `broker-1-fetcher-0`.
+fn caller_of(request: &[u8]) -> Party {
+    // Behind the size, the API, its version and the request's number.
+    let name = request.get(12..).and_then(|rest| {
+        let (size, rest) = rest.split_first_chunk()?;
+        std::str::from_utf8(rest.get(..u16::from_be_bytes(*size).into())?).ok()
+    });
+    let id = name.and_then(|name| name.split('-').find_map(|word| word.parse::<usize>().ok()));
+    id.and_then(|id| id.checked_sub(1)).map_or(Party::Client, Party::Node)
 }
 
 /// Passes on what one side says, until it ends or something was held back.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    way: (Party, Party),
+    way: impl Fn(&[u8]) -> (Party, Party),
     mut weather: watch::Receiver<Weather>,
 ) {
     let mut buffer = vec![0; 64 << 10];
@@ -167,6 +143,7 @@ async fn pass(
             Ok(count) if count > 0 => count,
             _ => return,
         };
+        let way = way(&buffer[..count]);
         let (is_cut, delay) = {
             let weather = weather.borrow();
             (weather.cut.contains(&way), weather.delay)
