@@ -42,21 +42,62 @@ pub enum Crash {
     Power,
 }
 
-/// The wall clock of every node starts here, give or take its skew: some day in 2026.
+/// The wall clock of every node starts here, give or take a second: some day in 2026.
 const EPOCH_MILLIS: i64 = 1_790_000_000_000;
+
+/// Clocks that go wrong jump at most so often, early enough for a scenario to be there.
+const JUMPS: usize = 3;
+const JUMP_UNTIL_MILLIS: u64 = 60_000;
+
+/// How the wall clock of a machine differs from the true time.
+#[derive(Clone, Copy)]
+struct WallClock {
+    skew_millis: i64,
+    drift_ppm: i64,
+    /// After so many milliseconds, by so many.
+    jumps: [(i64, i64); JUMPS],
+}
+
+impl WallClock {
+    /// Most clocks are only a little late or early. Of the others none is ever so wrong that a broker would
+    /// refuse what a client says of the time (an hour).
+    fn draw(mut rng: Rng) -> Self {
+        let skew_millis = either_way(&mut rng, 1_000);
+        if !rng.one_in(4) {
+            return Self { skew_millis, drift_ppm: 0, jumps: [(0, 0); JUMPS] };
+        }
+        let drift_ppm_max = [0, 500, 50_000][rng.below(3) as usize];
+        let drift_ppm = either_way(&mut rng, drift_ppm_max);
+        let jumps = std::array::from_fn(|_| {
+            let far = [0, 50, 5_000, 300_000][rng.below(4) as usize];
+            (rng.between(0, JUMP_UNTIL_MILLIS) as i64, either_way(&mut rng, far))
+        });
+        Self { skew_millis, drift_ppm, jumps }
+    }
+
+    fn at(&self, elapsed_millis: i64) -> Timestamp {
+        let drift = elapsed_millis * self.drift_ppm / 1_000_000;
+        let jumped = self.jumps.iter().filter(|(after, _)| *after <= elapsed_millis);
+        let jumped: i64 = jumped.map(|(_, by)| by).sum();
+        Timestamp(EPOCH_MILLIS + self.skew_millis + elapsed_millis + drift + jumped)
+    }
+}
+
+fn either_way(rng: &mut Rng, most: u64) -> i64 {
+    rng.between(0, 2 * most) as i64 - most as i64
+}
 
 struct SimClock {
     sim: Sim,
     node: NodeId,
-    skew_millis: i64,
+    wall: WallClock,
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Now {
         let instant = self.sim.now();
         let elapsed_millis = (instant.as_nanos() / 1_000_000) as i64;
-        let timestamp = Timestamp(EPOCH_MILLIS + self.skew_millis + elapsed_millis);
-        Now { instant, timestamp }
+        Now { instant, timestamp: self.wall.at(elapsed_millis) }
     }
 
     fn sleep_until(&self, deadline: Instant) -> Sleep {
@@ -117,14 +158,14 @@ pub struct Node {
     pub id: NodeId,
     pub disk: Arc<SimDisk>,
     network: Network,
-    skew_millis: i64,
+    wall: WallClock,
 }
 
 impl Node {
     pub fn new(sim: &Sim, network: &Network, id: NodeId) -> Self {
-        let skew_millis = sim.draw(|rng| rng.between(0, 2_000) as i64 - 1_000);
+        let wall = WallClock::draw(sim.draw(Rng::split));
         let disk = Arc::new(SimDisk::new(sim.clone(), id));
-        Self { sim: sim.clone(), id, disk, network: network.clone(), skew_millis }
+        Self { sim: sim.clone(), id, disk, network: network.clone(), wall }
     }
 
     /// The ports of a process on this machine. A process that has crashed is started by asking
@@ -132,7 +173,7 @@ impl Node {
     pub fn world(&self) -> World {
         let (sim, node) = (self.sim.clone(), self.id);
         World {
-            clock: Arc::new(SimClock { sim: sim.clone(), node, skew_millis: self.skew_millis }),
+            clock: Arc::new(SimClock { sim: sim.clone(), node, wall: self.wall }),
             entropy: Arc::new(SimEntropy(Mutex::new(sim.draw(Rng::split)))),
             spawn: Arc::new(SimSpawn { sim: sim.clone(), node }),
             net: Arc::new(SimNet::new(sim, self.network.clone(), node)),
