@@ -1,25 +1,14 @@
 //! The simulator finds bugs: each of these is planted, and must be found within so many seeds, by a
 //! rule that says what is wrong.
 
+mod worlds;
+
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 
-use strandline_sim::{Rounds, cluster, core_world, quorum_world, scenario};
+use strandline_sim::Rounds;
 use strandline_types::{Bug, plant};
-
-/// Where a bug is hunted.
-#[derive(Clone, Copy)]
-enum World {
-    /// The whole broker with its clients.
-    Broker,
-    /// One log on its disk.
-    Core,
-    /// Several brokers with their clients.
-    Cluster,
-    /// Several nodes, and nothing but metadata.
-    Quorum,
-}
+use worlds::World;
 
 use World::{Broker, Cluster, Core, Quorum};
 
@@ -79,29 +68,15 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::FounderNotesNothing, Quorum, &["WORLD-10:"], 60),
 ];
 
-/// What is first wrong with one seed, if anything is.
-fn first_wrong(world: World, seed: u64) -> Option<String> {
-    let played = catch_unwind(AssertUnwindSafe(|| match world {
-        Broker => scenario::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
-        Core => core_world::run(seed).complaint,
-        Cluster => cluster::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
-        Quorum => quorum_world::run(seed, Rounds::ALL).violations.first().map(ToString::to_string),
-    }));
-    played.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Some(text.unwrap_or("a panic").to_owned())
-    })
-}
-
 /// The first of so many seeds in which something is wrong; as many at once as there are cores.
 fn first_found(world: World, seeds: u64) -> Option<(u64, String)> {
     let cores = available_parallelism().map_or(1, NonZero::get);
     (0..seeds).step_by(cores).find_map(|first| {
         let played: Vec<_> = scope(|scope| {
             let some = (first..seeds).take(cores);
-            let playing: Vec<_> =
-                some.map(|seed| (seed, scope.spawn(move || first_wrong(world, seed)))).collect();
+            let playing: Vec<_> = some
+                .map(|seed| (seed, scope.spawn(move || world.first_wrong(seed, Rounds::ALL))))
+                .collect();
             let end = |(seed, it): (u64, ScopedJoinHandle<'_, _>)| (seed, it.join().ok().flatten());
             playing.into_iter().map(end).collect()
         });

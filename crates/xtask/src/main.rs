@@ -25,7 +25,7 @@ Usage: cargo xtask TASK
   golden [--check]        ask Apache Kafka for the golden vectors, or check ours (needs mvn and java)
   test [NAME...]          everything that must hold, or the steps with these names
   soak [--seeds N] [--from SEED]
-                          play N (1000) scenarios of each of the simulator's worlds, from SEED (0) on
+                          play N (1000) seeds of every simulation, of the cores and of whole brokers, from SEED (0) on
   tidy                    layers, purity of the cores, file sizes
   bench [--rounds N]      Apache Kafka and Strandline side by side, N (3) times each load (needs mvn and java)
   bench recovery          three nodes of each, killed, stopped and restarted under load (needs mvn, java and go)

@@ -1,23 +1,39 @@
-//! `soak`: many seeds of each of the simulator's worlds, optimised, for as long as it takes.
+//! `soak`: many seeds of every simulation, one after the other, for as long as it takes, with all
+//! assertions on.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+/// A package, its test files that play seeds, and what is in the names of the tests that do.
+const SIMULATIONS: &[(&str, &[&str], &str)] = &[
+    ("strandline-quorum", &["simulation"], "in_a_storm"),
+    ("strandline-replica", &["simulation"], "what_is_acknowledged_stays"),
+    ("strandline-sim", &["core_world", "quorum", "seeds", "cluster"], "seeds_keep_every_invariant"),
+];
+
+/// All of them are played, whichever fails.
 pub(crate) fn run(root: &Path, seeds: u64, from: u64) -> Result<()> {
-    let status = Command::new("cargo")
-        .current_dir(root)
-        .args(["test", "--release", "--package", "strandline-sim", "--test", "seeds"])
-        .args(["--test", "cluster", "--test", "quorum", "--test", "core_world"])
-        .args(["--", "--nocapture", "seeds_keep_every_invariant"])
-        .arg("no_life_takes_what_was_promised")
-        .env("SEEDS", seeds.to_string())
-        .env("FROM", from.to_string())
-        .status()
-        .context("cannot run cargo")?;
-    if !status.success() {
-        bail!("a seed breaks an invariant, see above");
+    let mut failed = Vec::new();
+    for (package, files, tests) in SIMULATIONS {
+        for file in *files {
+            let status = Command::new("cargo")
+                .current_dir(root)
+                .args(["test", "--profile", "sim", "--package", package, "--test", file])
+                .args(["--", "--nocapture", tests])
+                .env("SEEDS", seeds.to_string())
+                .env("FROM", from.to_string())
+                .env_remove("SEED")
+                .status()
+                .context("cannot run cargo")?;
+            if !status.success() {
+                failed.push(format!("{package} {file}"));
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("seeds break invariants, see above: {}", failed.join(", "));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! sockets and frames, so that a thousand short lives take seconds.
 //!
 //! A life opens the log, appends, syncs, truncates, deletes, and ends: cleanly, or with a crash at
-//! any step of it. What the next one finds is compared with a list of batches.
+//! any step of it. What the next one finds is compared with a list of batches: WORLD-25.
 
 mod model;
 
@@ -32,39 +32,61 @@ use crate::disk::DiskFaults;
 use crate::executor::Sim;
 use crate::net::{NetFaults, Network};
 use crate::node::{Crash, Node, NodeId};
+use crate::oracle::Violation;
+use crate::outcome::Outcome;
 use crate::rng::Rng;
+use crate::rounds::Rounds;
 use model::{Batch, Model, PRODUCERS};
 
 const DIR: &str = "core";
 const LIFE_MAX: Duration = Duration::from_secs(3600);
 
-/// How the lives of one seed went.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CoreOutcome {
-    pub seed: u64,
-    /// What is wrong, if anything is.
-    pub complaint: Option<String>,
-    pub fingerprint: u64,
-    pub lives: u64,
-    pub appended: u64,
+/// How a life ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    Stop,
+    ProcessCrash,
+    PowerLoss,
 }
 
-/// Lives one seed's lives.
-pub fn run(seed: u64) -> CoreOutcome {
+impl Ending {
+    fn draw(rng: &mut Rng) -> Self {
+        match rng.below(5) {
+            0 => Self::Stop,
+            1 | 2 => Self::ProcessCrash,
+            _ => Self::PowerLoss,
+        }
+    }
+
+    fn crash(self) -> Option<Crash> {
+        match self {
+            Self::Stop => None,
+            Self::ProcessCrash => Some(Crash::Process),
+            Self::PowerLoss => Some(Crash::Power),
+        }
+    }
+}
+
+/// Lives some of one seed's lives, which are its rounds.
+pub fn run(seed: u64, rounds: Rounds) -> Outcome<Ending> {
     let sim = Sim::new(seed);
-    let mut rng = sim.draw(Rng::split);
+    let mut draws = sim.draw(Rng::split);
     let network = Network::new(NetFaults::CALM);
     let node = Arc::new(Node::new(&sim, &network, NodeId(0)));
     let model = Arc::new(Mutex::new(Model::default()));
     let config = Arc::new(LogConfig {
-        segment_bytes: rng.between(3_000, 8_000) as u32,
-        index_interval_bytes: rng.between(0, 500) as u32,
-        flush_messages: if rng.one_in(2) { 1 } else { i64::MAX },
+        segment_bytes: draws.between(3_000, 8_000) as u32,
+        index_interval_bytes: draws.between(0, 500) as u32,
+        flush_messages: if draws.one_in(2) { 1 } else { i64::MAX },
         retention_ms: -1,
         ..LogConfig::default()
     });
-    let lives = rng.between(2, 6);
-    for _ in 0..lives {
+    let mut endings = Vec::new();
+    for number in 0..draws.between(2, 6) {
+        let mut rng = draws.split();
+        if !rounds.has(number) {
+            continue;
+        }
         node.disk.set_faults(DiskFaults {
             late_one_in: [0, 3][rng.below(2) as usize],
             sync_max: Duration::from_micros([1, 2_000][rng.below(2) as usize]),
@@ -72,7 +94,9 @@ pub fn run(seed: u64) -> CoreOutcome {
             error_one_in: [0, 0, 0, 200][rng.below(4) as usize],
             ..DiskFaults::default()
         });
-        live(&sim, &node, &model, &config, &mut rng);
+        let ending = Ending::draw(&mut rng);
+        endings.push(ending);
+        live(&sim, &node, &model, &config, ending, &mut rng);
         // Whatever ended the process, the disk's lock is free again.
         node.crash(Crash::Process);
         if lock(&model).complaint.is_some() {
@@ -80,8 +104,17 @@ pub fn run(seed: u64) -> CoreOutcome {
         }
     }
     let model = lock(&model);
-    let (complaint, appended) = (model.complaint.clone(), model.appended());
-    CoreOutcome { seed, complaint, fingerprint: sim.fingerprint(), lives, appended }
+    let violation = |detail: &String| Violation { invariant: "WORLD-25", detail: detail.clone() };
+    Outcome {
+        seed,
+        violations: model.complaint.iter().map(violation).collect(),
+        fingerprint: sim.fingerprint(),
+        faults: endings,
+        acked: model.appended(),
+        read: model.read,
+        steps: sim.steps(),
+        virtual_time: Duration::from_nanos(sim.now().as_nanos()),
+    }
 }
 
 /// One process, until it stops, fails or is taken down.
@@ -90,6 +123,7 @@ fn live(
     node: &Arc<Node>,
     model: &Arc<Mutex<Model>>,
     config: &Arc<LogConfig>,
+    ending: Ending,
     rng: &mut Rng,
 ) {
     let (ended_in, ended) = oneshot::channel();
@@ -106,11 +140,10 @@ fn live(
         let _ = ended_in.send(ended);
     };
     sim.spawn(node.id, Box::pin(life));
-    if rng.one_in(5) {
+    let Some(crash) = ending.crash() else {
         let _: Result<_, _> = sim.run(LIFE_MAX, ended);
         return;
-    }
-    let crash = if rng.one_in(2) { Crash::Process } else { Crash::Power };
+    };
     let (victim, shared) = (Arc::clone(node), Arc::clone(model));
     let (crashed_in, crashed) = oneshot::channel();
     sim.after_steps(rng.between(1, 400), move || {

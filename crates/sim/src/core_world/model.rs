@@ -38,6 +38,8 @@ pub(super) struct Model {
     pub(super) start: i64,
     pub(super) durable_start: i64,
     pub(super) has_lost_power: bool,
+    /// How many batches were found again.
+    pub(super) read: u64,
     pub(super) complaint: Option<String>,
 }
 
@@ -52,6 +54,7 @@ impl Default for Model {
             start: 0,
             durable_start: 0,
             has_lost_power: false,
+            read: 0,
             complaint: None,
         }
     }
@@ -109,6 +112,7 @@ impl Model {
     pub(super) fn reopened(&mut self, start: i64, end: i64, found: Vec<Batch>) {
         let spared = if self.has_lost_power { self.synced } else { self.written };
         self.has_lost_power = false;
+        self.read += found.len() as u64;
         if start < self.durable_start || start > self.start {
             let (least, most) = (self.durable_start, self.start);
             self.complain(format!("the log starts at {start}, not in {least}..={most}"));

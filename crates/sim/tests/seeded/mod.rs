@@ -1,6 +1,8 @@
 //! Plays seeds, and says how a failure is played again.
 #![expect(clippy::print_stdout, reason = "a test tells what it has played")]
 
+mod asked;
+
 use std::fmt::Debug;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope};
 use std::time::{Duration, Instant};
 
+use asked::number;
 use strandline_sim::{Outcome, Rounds};
 
 /// A world that a test plays.
@@ -28,11 +31,6 @@ struct Tally {
     virtual_time: Duration,
     steps: u64,
     failed: Vec<u64>,
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }
 
 fn log_to_stderr() {
@@ -74,8 +72,8 @@ impl<F: Debug> Played<F> {
         let told = self.play(seed, rounds).err().unwrap_or_default();
         let (test, mask) = (self.test, rounds.mask());
         format!(
-            "{told}\n  replay: SEED={seed} ROUNDS={mask} cargo test -p strandline-sim --test {test} \
-             -- --nocapture seeds_keep"
+            "{told}\n  replay: SEED={seed} ROUNDS={mask} cargo test --profile sim -p strandline-sim \
+             --test {test} -- --nocapture seeds_keep"
         )
     }
 
@@ -83,19 +81,16 @@ impl<F: Debug> Played<F> {
     /// are cores.
     pub(crate) fn play_all(&self) {
         log_to_stderr();
-        let asked = number("SEEDS");
-        let (from, count) = match number("SEED") {
-            Some(seed) => (seed, 1),
-            None => (number("FROM").unwrap_or(0), asked.unwrap_or(self.count)),
-        };
+        let seeds = asked::seeds(self.count);
+        let (is_ordinary, count) = (asked::is_ordinary(), seeds.end - seeds.start);
         let rounds = number("ROUNDS").map_or(Rounds::ALL, Rounds::of_mask);
         let began = wall_clock();
-        let is_time_up = || asked.is_none() && began.elapsed() > self.budget;
-        let (next, tally) = (AtomicU64::new(from), Mutex::new(Tally::default()));
+        let is_time_up = || is_ordinary && began.elapsed() > self.budget;
+        let (next, tally) = (AtomicU64::new(seeds.start), Mutex::new(Tally::default()));
         let play_next = || {
             while !is_time_up() {
                 let seed = next.fetch_add(1, Relaxed);
-                if seed >= from + count {
+                if seed >= seeds.end {
                     break;
                 }
                 self.play_one(seed, rounds, count == 1, &tally);
@@ -111,7 +106,7 @@ impl<F: Debug> Played<F> {
             "{played} seeds in {wall:.0} s: {steps} steps, {speed:.1} virtual seconds a second"
         );
         assert!(failed.is_empty(), "these seeds break invariants: {failed:?}");
-        let is_short = asked.is_none() && played < count;
+        let is_short = is_ordinary && played < count;
         assert!(!is_short || std::env::var_os("CI").is_none(), "{count} seeds were to be played");
     }
 
