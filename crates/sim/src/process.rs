@@ -38,7 +38,7 @@ pub enum Status {
 /// leaves nothing behind.
 pub struct BrokerProcess {
     sim: Sim,
-    node: Node,
+    node: Arc<Node>,
     config: BrokerConfig,
     status: Arc<watch::Sender<Status>>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
@@ -72,7 +72,7 @@ impl BrokerProcess {
         let (sim, config) = (sim.clone(), resolved.config);
         Arc::new(Self {
             sim,
-            node,
+            node: Arc::new(node),
             config,
             status,
             stop: Mutex::default(),
@@ -167,7 +167,7 @@ impl BrokerProcess {
         self.status.send_replace(Status::Starting);
         let (world, config, status) =
             (self.node.world(), self.config.clone(), Arc::clone(&self.status));
-        let inspector = Arc::clone(&self.inspector);
+        let (inspector, node) = (Arc::clone(&self.inspector), Arc::clone(&self.node));
         self.sim.spawn(
             self.node.id,
             Box::pin(async move {
@@ -182,6 +182,10 @@ impl BrokerProcess {
                 status.send_replace(Status::Serving(broker.ready().clone()));
                 let last = live(broker, stop).await;
                 *lock(&inspector) = None;
+                // With such a process ends whatever it was doing, or what is left would serve on.
+                if matches!(last, Status::Failed(_)) {
+                    node.crash(Crash::Process);
+                }
                 status.send_replace(last);
             }),
         );
