@@ -1,11 +1,12 @@
 //! Clusters: several brokers that are their own quorum, clients who follow leaders, and what goes
 //! wrong, all drawn from one seed.
 //!
-//! Every partition has three replicas of which two must have what is acked. What is promised if no
-//! broker syncs what it takes: nothing that was acked is lost while fewer than two replicas have
-//! failed, where one that loses power has failed until it is in the ISR again. So the power goes when
-//! nobody is behind, and takes one machine; processes die as they like, all at once too. In clusters
-//! that sync every record the power goes as it likes as well.
+//! Every partition has three replicas, or as many as a move gives it, two at least; and two must have
+//! what is acked. What is promised if no broker syncs what it takes: nothing that was acked is lost
+//! while fewer than two replicas have failed, where one that loses power has failed until it is in
+//! the ISR again. So the power goes when nobody is behind, and takes one machine; processes die as
+//! they like, all at once too. In clusters that sync every record the power goes as it likes as well.
+//! A topic that allows unclean elections is promised less: see WORLD-25.
 //!
 //! The metadata log is always synced: what was answered of it stays, whatever happens.
 
@@ -13,17 +14,20 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use strandline_metadata::image::{Cluster, Partition};
-use strandline_types::NodeId as BrokerId;
+use strandline_metadata::image::{Cluster, LeaderRecoveryState, Partition};
+use strandline_types::{NodeId as BrokerId, PartitionId};
 
 use crate::asker::Asker;
 use crate::churn::Churn;
 use crate::crew::{Crew, GroupsPlan, TopicPlan, checkpoints, disk_weather, keys};
 use crate::disk::DiskFaults;
+use crate::elections::UncleanElection;
 use crate::executor::Sim;
+use crate::members::key_of;
 use crate::mover::Mover;
 use crate::net::{NetFaults, Network};
 use crate::node::{Crash, Node, NodeId};
+use crate::oracle::PartitionKey;
 use crate::outcome::Outcome;
 use crate::process::{BROKER_PORT, BrokerProcess, Status};
 use crate::registrar::Registrar;
@@ -31,9 +35,11 @@ use crate::rng::Rng;
 use crate::rounds::Rounds;
 use crate::scenario::SCENARIO_MAX;
 use crate::watch::Watcher;
-use crate::workload::Field;
+use crate::workload::{Field, topic_name};
 
 const REPLICAS: i16 = 3;
+/// The topic that allows unclean elections, in clusters that do.
+const LOSSY: usize = 1;
 /// Of every cluster.
 pub const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 /// The log directory of every node.
@@ -75,6 +81,8 @@ pub enum Fault {
     SlowDisk,
     /// Some writes and syncs fail.
     DeviceErrors,
+    /// All replicas of a partition die but one, which is behind. Only where that one may lead.
+    LossOfAllInSync,
 }
 
 impl Fault {
@@ -110,7 +118,13 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
     let mut groups = GroupsPlan::draw(&mut rng);
     let is_synced = rng.one_in(4);
     groups.syncs_each_commit = is_synced;
-    let settings = settings(&mut rng, &groups);
+    // The voters that are left must be a majority when two brokers die.
+    let may_lose = count == 5 && !rng.one_in(3);
+    let mut settings = settings(&mut rng, &groups);
+    if may_lose {
+        // The oracle wants to know of every election.
+        settings.retain(|(key, _)| !key.starts_with("metadata."));
+    }
     // Copies make them durable, or syncs do.
     groups.syncs_each_commit = true;
     let calm = disk_weather(&mut rng);
@@ -121,7 +135,7 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
     let home = Node::new(sim, &network, HOME);
     let watcher = Arc::new(Mutex::new(Watcher::new(&field, &brokers, DATA)));
     let crew = Crew::new(sim, &network, &home, brokers, &field, groups, rng);
-    let stage = Stage { crew, calm, watcher, is_synced };
+    let stage = Stage { crew, calm, watcher, is_synced, may_lose };
     let faults = sim.run(SCENARIO_MAX, stage.play(rounds));
     Outcome::of(sim, &field, seed, faults)
 }
@@ -206,6 +220,8 @@ struct Stage {
     watcher: Arc<Mutex<Watcher>>,
     /// Every record is synced before it counts.
     is_synced: bool,
+    /// [`LOSSY`] allows unclean elections.
+    may_lose: bool,
 }
 
 impl Stage {
@@ -220,7 +236,11 @@ impl Stage {
         }
         self.watch();
         let (rng, is_synced) = (&mut self.crew.rng, self.is_synced);
-        let topics = [(); 2].map(|()| TopicPlan::replicated(rng, REPLICAS, is_synced));
+        let mut topics = [(); 2].map(|()| TopicPlan::replicated(rng, REPLICAS, is_synced));
+        if self.may_lose {
+            topics[LOSSY].allow_unclean_elections();
+            lock(&self.watcher).allow_losses(topic_name(LOSSY));
+        }
         let Some(ids) = self.crew.create(&topics).await else { return faults };
         let keys = keys(&topics);
         self.crew.populate(&topics, &keys);
@@ -232,7 +252,7 @@ impl Stage {
             if !rounds.has(number) {
                 continue;
             }
-            let fault = Fault::ALL[self.crew.rng.below(Fault::ALL.len() as u64) as usize];
+            let fault = self.draw_fault();
             self.crew.sim.note(&format!("fault: {fault:?}"));
             faults.push(fault);
             // Trouble comes in twos.
@@ -252,9 +272,19 @@ impl Stage {
         self.crew.judge(&topics, &keys, &ids).await;
         self.all_settled_or_stuck().await;
         self.judge_metadata().await;
+        lock(&self.watcher).forbid_losses();
         self.compare_logs();
+        self.judge_elections(&keys);
         self.stop_all().await;
         faults
+    }
+
+    fn draw_fault(&mut self) -> Fault {
+        let rng = &mut self.crew.rng;
+        if self.may_lose && rng.one_in(2) {
+            return Fault::LossOfAllInSync;
+        }
+        Fault::ALL[rng.below(Fault::ALL.len() as u64) as usize]
     }
 
     fn ports(&self) -> Vec<u16> {
@@ -304,6 +334,30 @@ impl Stage {
         lock(&self.watcher).check_registered(count);
     }
 
+    /// WORLD-25, where the metadata log is there from its beginning.
+    fn judge_elections(&self, keys: &[PartitionKey]) {
+        let unclean = lock(&self.watcher).unclean_elections();
+        let Some(unclean) = unclean else {
+            assert!(!self.may_lose, "such a cluster forgets none of its metadata");
+            return;
+        };
+        let lossy = self.may_lose.then(|| topic_name(LOSSY));
+        let is_allowed = |it: &UncleanElection| {
+            it.is_of_last_known || Some(&it.partition.topic) == lossy.as_ref()
+        };
+        let mut oracle = self.crew.field.oracle();
+        if let Some(UncleanElection { partition, epoch, .. }) =
+            unclean.iter().find(|it| !is_allowed(it))
+        {
+            let detail = format!("{partition}: epoch {epoch} began with an unclean election");
+            oracle.violate("WORLD-25", detail);
+        }
+        for key in keys {
+            let of_key = unclean.iter().filter(|it| key_of(&it.partition) == Some(*key));
+            oracle.check_losses(*key, &of_key.map(|it| it.epoch).collect());
+        }
+    }
+
     /// False when somebody stays behind. Who is joining is not counted on yet.
     async fn all_in_sync_or_stuck(&self) -> bool {
         let is_in_sync = |it: &Partition, cluster: &Cluster| {
@@ -319,7 +373,9 @@ impl Stage {
 
     /// Every move has come to its end, and with it every replica into its ISR.
     async fn all_settled_or_stuck(&self) {
-        let is_settled = |it: &Partition, _: &Cluster| !it.is_reassigning();
+        let is_settled = |it: &Partition, _: &Cluster| {
+            !it.is_reassigning() && it.leader_recovery_state == LeaderRecoveryState::Recovered
+        };
         if self.crew.within(self.all_are(is_settled)).await.is_none() {
             self.crew.stuck("a partition moves on and on");
         }
@@ -460,6 +516,7 @@ impl Stage {
                 let faults = DiskFaults { stall, ..self.calm };
                 self.with_disk(index, faults).await
             }
+            Fault::LossOfAllInSync => self.lose_all_in_sync().await,
             Fault::DeviceErrors => {
                 let error_one_in = self.crew.rng.between(5, 300);
                 self.with_disk(index, DiskFaults { error_one_in, ..self.calm }).await
@@ -509,6 +566,68 @@ impl Stage {
         self.crash_within(&[other], 50, Crash::Process).await;
         self.long_time().await;
         self.start(&[other]).await
+    }
+
+    /// A replica stands still until it is out of the ISR, and the others die in the moment before it
+    /// goes on: it must come to lead.
+    async fn lose_all_in_sync(&mut self) -> bool {
+        let chosen = self.crew.rng.next_u64() as usize;
+        let image = lock(&self.watcher).newest_image();
+        let Some((index, before)) = image.and_then(|image| {
+            let topic = image.topics.by_name(&topic_name(LOSSY))?.clone();
+            let (index, it) = topic.partitions.iter().nth(chosen % topic.partitions.len())?;
+            Some((*index, Partition::clone(it)))
+        }) else {
+            return true;
+        };
+        // With more replicas no majority of the voters would be left, with fewer it stays in the ELR.
+        if before.replicas.len() != usize::from(REPLICAS.unsigned_abs()) || before.is_reassigning()
+        {
+            return true;
+        }
+        let stale = before.replicas[chosen % before.replicas.len()];
+        let others: Vec<_> = before.replicas.iter().copied().filter(|it| *it != stale).collect();
+        let indices: Vec<_> = others.iter().map(|node| node.get() as usize).collect();
+        let stale_node = &self.crew.brokers[stale.get() as usize];
+        stale_node.node().pause();
+        let is_out = self.partition_is(index, move |it| !it.isr.contains(&stale));
+        let is_out = self.crew.within(is_out).await.is_some();
+        self.crew.sleep(Duration::from_millis(300)).await;
+        for index in &indices {
+            self.crew.brokers[*index].crash(Crash::Process);
+        }
+        stale_node.node().go_on();
+        if !is_out {
+            self.crew.stuck("a replica that stands still stays in the ISR");
+            return false;
+        }
+        let is_led =
+            self.partition_is(index, move |it| it.has_leader() && !others.contains(&it.leader));
+        if self.crew.within(is_led).await.is_none() {
+            self.crew.stuck("a replica that may lead does not");
+            return false;
+        }
+        self.perhaps_some_time().await;
+        self.start(&indices).await
+    }
+
+    /// Waits until a partition of the topic that may lose records is as it should be.
+    fn partition_is(
+        &self,
+        index: PartitionId,
+        is_so: impl Fn(&Partition) -> bool,
+    ) -> impl Future<Output = ()> {
+        let (watcher, clock) = (Arc::clone(&self.watcher), Arc::clone(&self.crew.world.clock));
+        async move {
+            loop {
+                let image = lock(&watcher).newest_image();
+                let topic = image.as_ref().and_then(|it| it.topics.by_name(&topic_name(LOSSY)));
+                if topic.and_then(|topic| topic.partition(index)).is_some_and(|it| is_so(it)) {
+                    return;
+                }
+                clock.sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 
     /// Waits until every partition is as it should be, by the newest metadata.

@@ -43,6 +43,12 @@ impl TopicPlan {
         Self { replication_factor, promise: Promise::All, ..plan }
     }
 
+    /// What was acked may be lost, if only a replica lives that was behind.
+    pub(crate) fn allow_unclean_elections(&mut self) {
+        self.promise = Promise::UntilUnclean;
+        self.configs.push(("unclean.leader.election.enable", "true".into()));
+    }
+
     pub(crate) fn draw(rng: &mut Rng, syncs_each_message: bool) -> Self {
         let mut configs = vec![
             ("segment.ms", rng.between(1, 5_000).to_string()),

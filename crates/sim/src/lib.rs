@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod core_world;
 mod crew;
 mod disk;
+mod elections;
 mod executor;
 mod guide;
 mod members;

@@ -314,6 +314,7 @@ impl Member {
             TopicPartition { topic: record.topic.to_string(), partition: record.partition };
         let Some(key) = key_of(&partition) else { return };
         let (offset, group) = (record.offset.get(), &self.plan.name);
+        let now = self.world.clock.now().instant;
         let mut oracle = self.field.oracle();
         oracle.group_read(group, key, offset);
         if !oracle.is_judged(key) {
@@ -325,7 +326,7 @@ impl Member {
             oracle.violate("WORLD-13", detail);
         }
         match record.value.as_deref().and_then(decode) {
-            Some(value) => oracle.read(key, offset, value),
+            Some(value) => oracle.read(key, (now, record.leader_epoch.get()), offset, value),
             None => oracle.violate("WORLD-6", format!("{key:?}: nobody wrote what {offset} is")),
         }
     }

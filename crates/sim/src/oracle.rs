@@ -28,9 +28,16 @@
 //! - WORLD-22: a change of the metadata that was acked stays, whoever crashes and whatever loses power.
 //! - WORLD-23: two nodes whose metadata end at the same offset say the same.
 //! - WORLD-24: while most of the fixed voters have new disks and the others are down, nothing is decided.
+//! - WORLD-25: a leader from outside the ISR and the ELR is elected only where the topic allows it, or
+//!   where it led last and nobody else is known to hold everything. Where the topic allows it such an
+//!   election, and nothing else, may take what was acked in an earlier epoch; in one epoch WORLD-2 and
+//!   WORLD-3 hold still.
+//!
+//! Reported, and no rule: how long a value was acked and nobody had read it.
 //!
 //! WORLD-17 to WORLD-21 are what the nodes of a cluster must agree on, see `watch`.
 
+mod elections;
 mod groups;
 mod metadata;
 
@@ -40,6 +47,7 @@ use std::time::Duration;
 
 use strandline_types::Instant;
 
+use elections::ElectionHistory;
 use groups::GroupHistory;
 use metadata::MetadataHistory;
 
@@ -91,6 +99,8 @@ pub enum Promise {
     /// Those that were acked so long ago.
     After(Duration),
     All,
+    /// All but what an unclean election takes.
+    UntilUnclean,
 }
 
 /// Everything that is known of one partition.
@@ -104,6 +114,10 @@ struct History {
     offsets: BTreeMap<Value, i64>,
     /// With the time of the ack.
     acked: BTreeMap<i64, Instant>,
+    /// How far anybody has read.
+    read_end: i64,
+    /// Where unclean elections are allowed, instead of what stands where.
+    elections: Option<ElectionHistory>,
     sent: BTreeSet<Value>,
     refused: BTreeSet<Value>,
 }
@@ -124,13 +138,21 @@ pub struct Oracle {
     pub power_losses: u64,
     violations: Vec<Violation>,
     pub acked: u64,
+    pub refused: u64,
     pub read: u64,
+    /// See WORLD-25.
+    pub unclean_elections: u64,
+    /// What clients have noticed of what those took.
+    pub losses: u64,
+    /// The longest that a value was acked and nobody had read it.
+    pub lag_max: Duration,
 }
 
 impl Oracle {
     /// Begins the history of a partition.
     pub fn begin(&mut self, key: PartitionKey, promise: Promise) {
-        let history = History { promise, ..History::default() };
+        let elections = (promise == Promise::UntilUnclean).then(ElectionHistory::default);
+        let history = History { promise, elections, ..History::default() };
         self.partitions.insert(key, history);
     }
 
@@ -147,8 +169,9 @@ impl Oracle {
         self.history(key).sent.insert(value);
     }
 
-    /// The broker has said that it will not take a value, and it was sent only once.
+    /// The broker has said that it has not taken a value, and it was sent only once.
     pub fn refused(&mut self, key: PartitionKey, value: Value) {
+        self.refused += 1;
         let history = self.history(key);
         history.refused.insert(value);
         if let Some(offset) = history.offsets.get(&value).copied() {
@@ -156,23 +179,52 @@ impl Oracle {
         }
     }
 
-    /// The broker has said that the values stand from `base_offset` on.
-    pub fn acked(&mut self, key: PartitionKey, now: Instant, base_offset: i64, values: &[Value]) {
+    /// The broker has said that the values stand from `base_offset` on; whoever sent them knew of the
+    /// leader epoch `epoch`.
+    pub fn acked(
+        &mut self,
+        key: PartitionKey,
+        (now, epoch): (Instant, i32),
+        base_offset: i64,
+        values: &[Value],
+    ) {
         for (offset, value) in (base_offset..).zip(values) {
             self.acked += 1;
+            if let Some(elections) = &mut self.history(key).elections {
+                elections.acked(now, epoch, offset, *value);
+                continue;
+            }
             self.learn(key, offset, *value, "acked");
             self.history(key).acked.insert(offset, now);
         }
     }
 
-    /// A value was read.
-    pub fn read(&mut self, key: PartitionKey, offset: i64, value: Value) {
+    /// A value was read, in a batch of the leader epoch `epoch`.
+    pub fn read(
+        &mut self,
+        key: PartitionKey,
+        (now, epoch): (Instant, i32),
+        offset: i64,
+        value: Value,
+    ) {
         self.read += 1;
+        let history = self.history(key);
+        if offset >= history.read_end {
+            history.read_end = offset + 1;
+            let acked = history.acked.get(&offset);
+            let lag = acked.map_or(Duration::ZERO, |at| now.since(*at));
+            self.lag_max = self.lag_max.max(lag);
+        }
         let history = self.history(key);
         if !history.sent.contains(&value) || history.refused.contains(&value) {
             self.violate("WORLD-6", format!("{key:?}: nobody sent {value:?}, read at {offset}"));
         }
-        self.learn(key, offset, value, "read");
+        let Some(elections) = &mut self.history(key).elections else {
+            return self.learn(key, offset, value, "read");
+        };
+        if let Some(detail) = elections.read(epoch, offset, value) {
+            self.violate("WORLD-25", format!("{key:?}: {detail}"));
+        }
     }
 
     /// After a power loss the log ends here, and what the partition did not promise to keep may be
@@ -199,6 +251,7 @@ impl Oracle {
     pub fn check_whole(&mut self, key: PartitionKey, log: &[(i64, Value)], began: Instant) {
         let there: BTreeSet<i64> = log.iter().map(|(offset, _)| *offset).collect();
         let history = self.history(key);
+        let twice = history.elections.as_mut().and_then(|it| it.check_whole(log, began));
         let lost: Vec<(i64, Value)> = history
             .acked
             .iter()
@@ -212,6 +265,9 @@ impl Oracle {
                 lost.len()
             );
             self.violate("WORLD-1", detail);
+        }
+        if let Some(detail) = twice {
+            self.violate("WORLD-3", format!("{key:?}: {detail}"));
         }
         let mut last: BTreeMap<u32, (u32, i64)> = BTreeMap::new();
         for (offset, Value { producer, number }) in log {
@@ -245,7 +301,11 @@ impl Oracle {
 
     /// How many acked values each partition holds.
     pub fn acks_of(&self, keys: &[PartitionKey]) -> Vec<usize> {
-        keys.iter().map(|key| self.partitions.get(key).map_or(0, |it| it.acked.len())).collect()
+        let count = |history: &History| match &history.elections {
+            Some(elections) => elections.acked_count(),
+            None => history.acked.len(),
+        };
+        keys.iter().map(|key| self.partitions.get(key).map_or(0, count)).collect()
     }
 
     /// Of each partition that has kept its records, where what was acked ends.

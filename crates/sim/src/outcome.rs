@@ -18,7 +18,14 @@ pub struct Outcome<F> {
     pub fingerprint: u64,
     pub faults: Vec<F>,
     pub acked: u64,
+    /// Values that a broker said it had not taken.
+    pub refused: u64,
     pub read: u64,
+    /// The longest that a value was acked and nobody had read it.
+    pub lag_max: Duration,
+    pub unclean_elections: u64,
+    /// What clients have noticed of what those took.
+    pub losses: u64,
     pub steps: u64,
     pub virtual_time: Duration,
 }
@@ -39,7 +46,11 @@ impl<F> Outcome<F> {
             fingerprint: sim.fingerprint(),
             faults,
             acked: oracle.acked,
+            refused: oracle.refused,
             read: oracle.read,
+            lag_max: oracle.lag_max,
+            unclean_elections: oracle.unclean_elections,
+            losses: oracle.losses,
             steps: sim.steps(),
             virtual_time: Duration::from_nanos(sim.now().as_nanos()),
         }
@@ -48,8 +59,12 @@ impl<F> Outcome<F> {
 
 impl<F: fmt::Debug> fmt::Display for Outcome<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, acked, read, steps, virtual_time, faults, .. } = self;
-        write!(f, "seed {seed}: {acked} acked, {read} read, {steps} steps, ")?;
+        let Self { seed, acked, refused, read, lag_max, steps, virtual_time, faults, .. } = self;
+        write!(f, "seed {seed}: {acked} acked, {refused} refused, {read} read, ")?;
+        write!(f, "{:.1} s behind at most, {steps} steps, ", lag_max.as_secs_f64())?;
+        if self.unclean_elections > 0 {
+            write!(f, "{} unclean elections, {} losses, ", self.unclean_elections, self.losses)?;
+        }
         write!(f, "{:.1} s, {faults:?}", virtual_time.as_secs_f64())?;
         let shown = self.violations.iter().take(VIOLATIONS_SHOWN);
         shown.into_iter().try_for_each(|violation| write!(f, "\n  {violation}"))

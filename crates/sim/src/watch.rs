@@ -6,7 +6,7 @@
 //! - WORLD-20: below the high watermark all replicas hold the same bytes, for good.
 //! - WORLD-21: what has committed of the metadata is the same on all nodes, for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use strandline_ports::{Disk, OpenMode};
 use strandline_types::{NodeId, Offset, TopicPartition};
 use strandline_wire::records::{BatchHeader, batches};
 
+use crate::elections::{UncleanElection, unclean_elections};
 use crate::node as sim;
 use crate::process::BrokerProcess;
 use crate::workload::Field;
@@ -26,7 +27,7 @@ use crate::workload::Field;
 pub(crate) const METADATA: &str = "__cluster_metadata-0";
 
 /// Bytes of batches by where they begin.
-type Committed = BTreeMap<i64, Bytes>;
+pub(crate) type Committed = BTreeMap<i64, Bytes>;
 
 /// What was seen so far.
 pub(crate) struct Watcher {
@@ -39,6 +40,8 @@ pub(crate) struct Watcher {
     /// By node.
     high_watermarks: BTreeMap<(usize, TopicPartition), (Identity, Offset)>,
     committed: BTreeMap<String, Committed>,
+    /// See [`Watcher::allow_losses`].
+    lossy: BTreeSet<String>,
 }
 
 impl Watcher {
@@ -52,7 +55,24 @@ impl Watcher {
             leaders: BTreeMap::new(),
             high_watermarks: BTreeMap::new(),
             committed: BTreeMap::new(),
+            lossy: BTreeSet::new(),
         }
+    }
+
+    /// An unclean election may take what has committed of this topic: as long as there may be one,
+    /// WORLD-19 and WORLD-20 do not hold for it.
+    pub(crate) fn allow_losses(&mut self, topic: String) {
+        self.lossy.insert(topic);
+    }
+
+    /// From now on there is no unclean election any more.
+    pub(crate) fn forbid_losses(&mut self) {
+        self.lossy.clear();
+    }
+
+    /// Those that the metadata log tells of; none when its beginning is gone.
+    pub(crate) fn unclean_elections(&self) -> Option<Vec<UncleanElection>> {
+        unclean_elections(self.committed.get(METADATA)?)
     }
 
     fn violate(&self, invariant: &'static str, detail: String) {
@@ -137,7 +157,9 @@ impl Watcher {
             let now = view.high_watermark;
             let key = (index, partition);
             let before = self.high_watermarks.get(&key);
-            let before = before.filter(|(known, _)| *known == identity).map(|(_, offset)| *offset);
+            let is_same =
+                |known: &Identity| *known == identity && !self.lossy.contains(&key.1.topic);
+            let before = before.filter(|(known, _)| is_same(known)).map(|(_, offset)| *offset);
             if let Some(before) = before.filter(|before| *before > now) {
                 let detail = format!("{} on {index}: high watermark {now} after {before}", key.1);
                 self.violate("WORLD-19", detail);
@@ -167,6 +189,9 @@ impl Watcher {
             let committed = inspector.image().offset.map_or(0, |last| last.get() + 1);
             self.compare(index, METADATA.to_owned(), committed, "WORLD-21");
             for Replica { partition, view, .. } in inspector.replicas() {
+                if self.lossy.contains(&partition.topic) {
+                    continue;
+                }
                 let upto = view.high_watermark.get();
                 self.compare(index, partition.to_string(), upto, "WORLD-20");
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use strandline_ports::World;
 use strandline_ports::watch;
-use strandline_types::{Compression, ErrorCode, ProducerEpoch, ProducerId, Timestamp};
+use strandline_types::{Compression, ErrorCode, Instant, ProducerEpoch, ProducerId, Timestamp};
 use strandline_wire::compression::CompressionChoice;
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use strandline_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -155,6 +155,8 @@ pub(crate) struct Producer {
     /// The broker's start since which it knows every batch that it may be sent again; `None` when
     /// that is not sure.
     known_since: Option<u64>,
+    /// The leader epoch that it knew of at the last ack; -1 before the first.
+    acked_epoch: i32,
     /// How often brokers had been started when the batches under way were sent.
     sent_at: u64,
 }
@@ -175,6 +177,7 @@ impl Producer {
             next_sequence: 0,
             pending: VecDeque::new(),
             known_since: None,
+            acked_epoch: -1,
             sent_at: 0,
         };
         producer.begin_anew();
@@ -263,10 +266,12 @@ impl Producer {
                 .collect();
             let now = self.world.clock.now().instant;
             if self.plan.is_promised {
-                self.field.oracle().acked(key, now, base_offset, &values);
+                let when = (now, self.guide.epoch());
+                self.field.oracle().acked(key, when, base_offset, &values);
             }
             // An answer may come from a broker that has been started again since.
             self.known_since = Some(self.sent_at);
+            self.acked_epoch = self.guide.epoch();
             self.pending.pop_front();
             return Ok(());
         }
@@ -276,12 +281,22 @@ impl Producer {
             // last one of a producer, and those before it look new when they are sent again.
             ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER => {
                 if self.known_since == Some(self.field.starts.load(Relaxed)) {
-                    let detail = format!("{key:?}: producer {} hears of a gap", self.number);
-                    self.field.oracle().violate("WORLD-15", detail);
+                    let detail = format!("producer {} hears of a gap", self.number);
+                    let epoch = self.acked_epoch;
+                    self.field.oracle().missed("WORLD-15", key, epoch, detail);
                 }
                 self.begin_anew();
             }
-            code if code.is_retriable() => self.known_since = None,
+            code if code.is_retriable() => {
+                self.known_since = None;
+                // Nothing was appended, and nobody sends it again.
+                if code == ErrorCode::NOT_ENOUGH_REPLICAS && !self.plan.is_idempotent {
+                    for number in batch.first_number..batch.first_number + batch.count {
+                        let value = Value { producer: self.number, number };
+                        self.field.oracle().refused(key, value);
+                    }
+                }
+            }
             code => {
                 let detail = format!("{key:?}: produce was refused with {code}");
                 self.field.oracle().violate("WORLD-10", detail);
@@ -363,6 +378,8 @@ pub(crate) struct Reader {
     losses: u64,
     position: i64,
     high_watermark: i64,
+    /// Of the last batch that was read.
+    read_epoch: i32,
     read: Vec<(i64, Value)>,
     /// The timestamps of what was read.
     times: Vec<(i64, Timestamp)>,
@@ -388,6 +405,7 @@ impl Reader {
             losses: 0,
             position: 0,
             high_watermark: 0,
+            read_epoch: -1,
             read: Vec::new(),
             times: Vec::new(),
         }
@@ -543,8 +561,9 @@ impl Reader {
         match partition.error_code {
             ErrorCode::NONE => self.take(partition.high_watermark, partition.records),
             ErrorCode::OFFSET_OUT_OF_RANGE => {
-                let detail = format!("{:?}: {} is out of range", self.key, self.position);
-                self.field.oracle().violate("WORLD-1", detail);
+                let detail = format!("{} is out of range", self.position);
+                let epoch = self.read_epoch;
+                self.field.oracle().missed("WORLD-1", self.key, epoch, detail);
                 self.position = 0;
             }
             _ => return Err(Trouble::Lost),
@@ -554,6 +573,7 @@ impl Reader {
 
     fn take(&mut self, high_watermark: i64, records: RecordBytes) {
         let (key, field) = (self.key, Arc::clone(&self.field));
+        let now = self.world.clock.now().instant;
         let mut oracle = field.oracle();
         let before = std::mem::replace(&mut self.high_watermark, high_watermark);
         if high_watermark < before {
@@ -584,11 +604,12 @@ impl Reader {
                 let detail = format!("{key:?}: {last} served, high watermark {high_watermark}");
                 oracle.violate("WORLD-8", detail);
             }
-            self.take_records(&mut oracle, &batch);
+            self.read_epoch = header.leader_epoch().get();
+            self.take_records(&mut oracle, now, &batch);
         }
     }
 
-    fn take_records(&mut self, oracle: &mut Oracle, batch: &Bytes) {
+    fn take_records(&mut self, oracle: &mut Oracle, now: Instant, batch: &Bytes) {
         let key = self.key;
         let Ok(records) = Records::open(batch, &InspectLimits::default()) else { return };
         for record in records.iter().flatten() {
@@ -603,7 +624,7 @@ impl Reader {
             self.position = offset + 1;
             match record.value.and_then(decode) {
                 Some(value) => {
-                    oracle.read(key, offset, value);
+                    oracle.read(key, (now, self.read_epoch), offset, value);
                     self.read.push((offset, value));
                     self.times.push((offset, record.timestamp));
                 }

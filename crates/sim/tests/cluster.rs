@@ -15,8 +15,13 @@ use strandline_wire::messages::create_topics_request::CreatableTopic;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-const CLUSTER: Played<Fault> =
-    Played { test: "cluster", run: cluster::run, count: 150, budget: Duration::from_secs(600) };
+const CLUSTER: Played<Fault> = Played {
+    test: "cluster",
+    run: cluster::run,
+    count: 150,
+    budget: Duration::from_secs(600),
+    is_unclean: true,
+};
 
 #[test]
 fn seeds_keep_every_invariant() {

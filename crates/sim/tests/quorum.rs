@@ -7,8 +7,13 @@ use std::time::Duration;
 use seeded::Played;
 use strandline_sim::quorum_world::{self, Trouble};
 
-const QUORUM: Played<Trouble> =
-    Played { test: "quorum", run: quorum_world::run, count: 100, budget: Duration::from_secs(400) };
+const QUORUM: Played<Trouble> = Played {
+    test: "quorum",
+    run: quorum_world::run,
+    count: 100,
+    budget: Duration::from_secs(400),
+    is_unclean: false,
+};
 
 #[test]
 fn seeds_keep_every_invariant() {

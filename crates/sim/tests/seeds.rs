@@ -10,8 +10,13 @@ use std::time::Duration;
 use seeded::Played;
 use strandline_sim::scenario::{self, Fault};
 
-const BROKER: Played<Fault> =
-    Played { test: "seeds", run: scenario::run, count: 400, budget: Duration::from_secs(300) };
+const BROKER: Played<Fault> = Played {
+    test: "seeds",
+    run: scenario::run,
+    count: 400,
+    budget: Duration::from_secs(300),
+    is_unclean: false,
+};
 
 #[test]
 fn seeds_keep_every_invariant() {

@@ -57,8 +57,11 @@ impl Oracle {
 
     /// Whether the records of a partition still stand where they were read.
     pub fn is_judged(&self, key: PartitionKey) -> bool {
-        self.power_losses == 0
-            || self.partitions.get(&key).is_some_and(|history| history.promise == Promise::All)
+        match self.partitions.get(&key).map(|history| history.promise) {
+            Some(Promise::All) => true,
+            Some(Promise::UntilUnclean) => false,
+            _ => self.power_losses == 0,
+        }
     }
 
     pub fn is_durable(&self, group: &str) -> bool {

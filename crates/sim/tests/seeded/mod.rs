@@ -22,6 +22,8 @@ pub(crate) struct Played<F> {
     /// Seeds of an ordinary test run, and how long they may take.
     pub(crate) count: u64,
     pub(crate) budget: Duration,
+    /// In some of them unclean elections take records.
+    pub(crate) is_unclean: bool,
 }
 
 /// What has come of the seeds so far.
@@ -30,6 +32,8 @@ struct Tally {
     played: u64,
     virtual_time: Duration,
     steps: u64,
+    unclean_elections: u64,
+    losses: u64,
     failed: Vec<u64>,
 }
 
@@ -98,16 +102,21 @@ impl<F: Debug> Played<F> {
         };
         let cores = available_parallelism().map_or(1, NonZero::get);
         scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(play_next))));
-        let Tally { played, virtual_time, steps, failed } =
+        let Tally { played, virtual_time, steps, unclean_elections, losses, failed } =
             tally.into_inner().unwrap_or_else(PoisonError::into_inner);
         let wall = began.elapsed().as_secs_f64();
         let speed = virtual_time.as_secs_f64() / wall;
         println!(
             "{played} seeds in {wall:.0} s: {steps} steps, {speed:.1} virtual seconds a second"
         );
+        if unclean_elections > 0 {
+            println!("{unclean_elections} unclean elections, {losses} losses by them");
+        }
         assert!(failed.is_empty(), "these seeds break invariants: {failed:?}");
         let is_short = is_ordinary && played < count;
         assert!(!is_short || std::env::var_os("CI").is_none(), "{count} seeds were to be played");
+        let is_too_clean = self.is_unclean && asked.is_none() && played >= count && count > 1;
+        assert!(!is_too_clean || losses > 0, "no unclean election has taken anything");
     }
 
     fn play_one(&self, seed: u64, rounds: Rounds, is_alone: bool, tally: &Mutex<Tally>) {
@@ -126,6 +135,8 @@ impl<F: Debug> Played<F> {
             Ok(outcome) => {
                 tally.virtual_time += outcome.virtual_time;
                 tally.steps += outcome.steps;
+                tally.unclean_elections += outcome.unclean_elections;
+                tally.losses += outcome.losses;
             }
             Err(_) => tally.failed.push(seed),
         }
