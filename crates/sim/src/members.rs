@@ -20,6 +20,11 @@ use crate::oracle::PartitionKey;
 use crate::rng::Rng;
 use crate::workload::{Field, decode, topic_name, topic_of};
 
+/// What a member may be subscribed to.
+const TOPICS: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
+/// In so many polls a member subscribes to something else.
+const RESUBSCRIBES_ONE_IN: u64 = 60;
+
 /// How the members of a group work.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupPlan {
@@ -194,6 +199,7 @@ impl Troupe {
             rng: self.rng.split(),
             plan: self.plan.clone(),
             life: Arc::clone(&life),
+            topics: self.plan.topics.clone(),
             consumer,
             reading: Reading::new(&self.field),
             instance_id: self.plan.instance_id(index),
@@ -266,6 +272,8 @@ struct Member {
     rng: Rng,
     plan: GroupPlan,
     life: Arc<Life>,
+    /// What it is subscribed to.
+    topics: Vec<usize>,
     consumer: Consumer,
     reading: Reading,
     /// Whoever runs under it owns what its last life did.
@@ -275,8 +283,9 @@ struct Member {
 impl Member {
     async fn run(mut self) {
         self.consumer.on_rebalance(self.reading.clone());
-        self.consumer.subscribe(self.plan.topics.iter().map(|topic| topic_name(*topic)));
+        self.subscribe();
         while !self.life.must_leave.load(Relaxed) {
+            self.perhaps_change_mind();
             let wait = Duration::from_millis(self.rng.between(1, 300));
             match self.consumer.poll(wait).await {
                 Ok(records) => {
@@ -295,6 +304,27 @@ impl Member {
         }
         if let Err(error) = self.consumer.close().await {
             refused(&self.field, &self.plan.name, "close", &error);
+        }
+    }
+
+    /// Gives up everything, of which the consumer tells nobody, and joins anew.
+    fn subscribe(&mut self) {
+        self.reading.gave_up(&self.consumer.assignment());
+        self.consumer.subscribe(self.topics.iter().map(|topic| topic_name(*topic)));
+    }
+
+    /// Subscribes to other topics now and then, and in the end to those that the group is to read.
+    fn perhaps_change_mind(&mut self) {
+        let wanted = match self.field.is_calm.load(Relaxed) {
+            true => self.plan.topics.clone(),
+            false if self.rng.one_in(RESUBSCRIBES_ONE_IN) => {
+                TOPICS[self.rng.below(TOPICS.len() as u64) as usize].to_vec()
+            }
+            false => return,
+        };
+        if wanted != self.topics {
+            self.topics = wanted;
+            self.subscribe();
         }
     }
 
