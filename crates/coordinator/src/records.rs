@@ -3,7 +3,8 @@
 use alloc::string::String;
 
 use bytes::Bytes;
-use strandline_wire::messages::ConsumerOffsetsRecord;
+use strandline_types::{Bug, planted};
+use strandline_wire::messages::{ConsumerOffsetsRecord, GroupMetadataValue};
 use strandline_wire::{DecodeError, EncodeError};
 
 /// A key with its value; without one it is a tombstone.
@@ -31,6 +32,13 @@ pub enum Fault {
 /// # Errors
 /// When a field is too long for its length prefix.
 pub fn encode(record: &Record) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+    if planted(Bug::GenerationCutShort)
+        && let Record::GroupMetadata(key, Some(value)) = record
+        && value.generation > 1
+    {
+        let value = GroupMetadataValue { generation: value.generation & 1, ..value.clone() };
+        return encode(&Record::GroupMetadata(key.clone(), Some(value)));
+    }
     let version = match record {
         Record::OffsetCommit(_, Some(value)) if value.expire_timestamp >= 0 => {
             OFFSET_COMMIT_WITH_EXPIRY_VERSION

@@ -1,7 +1,7 @@
 //! What a reader must know, small enough to be copied: it is published after each step, and read
 //! without the partition's lock.
 
-use strandline_types::{LeaderEpoch, Offset};
+use strandline_types::{Bug, LeaderEpoch, Offset, planted};
 
 use crate::{EpochRefusal, ReadRefusal};
 
@@ -97,6 +97,7 @@ impl View {
     pub fn end_for(&self, reader: Reader) -> Offset {
         match reader {
             Reader::Follower => self.log_end,
+            _ if planted(Bug::UncommittedServed) => self.log_end,
             Reader::Consumer(isolation) | Reader::Roaming(isolation) => match isolation {
                 Isolation::ReadUncommitted => self.high_watermark,
                 Isolation::ReadCommitted => self.last_stable_offset(),

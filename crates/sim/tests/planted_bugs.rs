@@ -66,6 +66,11 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::ForgottenVotes, Quorum, &["WORLD-21:", "WORLD-22:", "WORLD-24:"], 60),
     Hunt(Bug::SilentVotersAreEmpty, Quorum, &["WORLD-24:"], 60),
     Hunt(Bug::FounderNotesNothing, Quorum, &["WORLD-10:"], 60),
+    Hunt(Bug::LeaderAcksOvertaken, Broker, &["WORLD-4:"], 40),
+    Hunt(Bug::UncommittedServed, Cluster, &["WORLD-8:"], 10),
+    Hunt(Bug::TopicIdUntold, Broker, &["WORLD-9:"], 10),
+    Hunt(Bug::GenerationCutShort, Broker, &["WORLD-14:"], 40),
+    Hunt(Bug::LeavingStayInSync, Cluster, &["WORLD-18:"], 20),
 ];
 
 /// The first of so many seeds in which something is wrong; as many at once as there are cores.

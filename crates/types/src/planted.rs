@@ -68,6 +68,16 @@ pub enum Bug {
     SilentVotersAreEmpty,
     /// A founder of the cluster keeps in memory alone that it is one.
     FounderNotesNothing,
+    /// Some records for which the leader's own copy is enough wait before they have their places.
+    LeaderAcksOvertaken,
+    /// Consumers are given what only the leader has.
+    UncommittedServed,
+    /// Metadata does not tell a topic's id.
+    TopicIdUntold,
+    /// Of a generation only the lowest bit is in the groups' log.
+    GenerationCutShort,
+    /// Whoever leaves a partition at the end of a move stays in its ISR, and META-2 is not asserted.
+    LeavingStayInSync,
 }
 
 #[cfg(feature = "planted-bugs")]

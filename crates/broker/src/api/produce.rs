@@ -4,12 +4,13 @@
 //! batches have their offsets, and the session may start the Produce behind it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use strandline_config::TopicConfig;
 use strandline_log::{AdmitRefusal, Origin};
 use strandline_ports::TimedOut;
 use strandline_replica::{ProduceAnswer, ProduceRefusal, RequiredAcks};
-use strandline_types::{Compression, ErrorCode};
+use strandline_types::{Bug, Compression, ErrorCode, planted};
 use strandline_wire::compression::CompressionChoice;
 use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use strandline_wire::messages::produce_response::{
@@ -35,6 +36,9 @@ pub(crate) async fn handle(
     request: ProduceRequest,
 ) -> Result<Option<ProduceResponse>, Hangup> {
     let acks = request.acks;
+    if planted(Bug::LeaderAcksOvertaken) && acks == 1 && cx.correlation_id % 2 == 1 {
+        cx.handles.clock.sleep(Duration::from_millis(1)).await;
+    }
     let mut ordered = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         ordered.push(order_topic(cx, acks, topic));

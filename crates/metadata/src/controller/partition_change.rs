@@ -5,7 +5,7 @@
 //! replicas with the last known leader.
 
 use alloc::vec::Vec;
-use strandline_types::{NodeId, Uuid};
+use strandline_types::{Bug, NodeId, Uuid, planted};
 
 use crate::image::{LeaderRecoveryState, Partition, PartitionChange};
 
@@ -117,7 +117,9 @@ impl Builder<'_> {
         if leaves_nobody || !in_sync(&target.adding) || (shrinks && !in_sync(&replicas)) {
             return;
         }
-        target.isr = isr;
+        if !planted(Bug::LeavingStayInSync) {
+            target.isr = isr;
+        }
         target.replicas = replicas;
         target.removing = Vec::new();
         target.adding = Vec::new();

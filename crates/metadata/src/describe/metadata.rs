@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use strandline_types::{ErrorCode, NodeId, PartitionId, Uuid};
+use strandline_types::{Bug, ErrorCode, NodeId, PartitionId, Uuid, planted};
 use strandline_wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -96,7 +96,7 @@ pub fn topic(
 ) -> MetadataResponseTopic {
     MetadataResponseTopic {
         name: Some(topic.name.to_string()),
-        topic_id: topic.id,
+        topic_id: if planted(Bug::TopicIdUntold) { Uuid::ZERO } else { topic.id },
         is_internal: topic_name::is_internal(&topic.name),
         partitions: topic
             .partitions

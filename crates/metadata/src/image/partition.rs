@@ -1,7 +1,7 @@
 //! One partition as the metadata log describes it.
 
 use alloc::vec::Vec;
-use strandline_types::{LeaderEpoch, NodeId, PartitionId, Uuid};
+use strandline_types::{Bug, LeaderEpoch, NodeId, PartitionId, Uuid, planted};
 use strandline_wire::messages::{PartitionChangeRecord, PartitionRecord, UnknownTags};
 
 use crate::MetadataVersion;
@@ -143,7 +143,8 @@ impl Partition {
         if self.replicas.is_empty() || has_duplicates(&self.replicas) {
             return Some("META-1: a partition has replicas, each once");
         }
-        if !all_replicas(&self.isr) || has_duplicates(&self.isr) {
+        let is_known_wrong = planted(Bug::LeavingStayInSync);
+        if !is_known_wrong && (!all_replicas(&self.isr) || has_duplicates(&self.isr)) {
             return Some("META-2: the ISR is a set of replicas");
         }
         if self.has_leader() && !self.isr.contains(&self.leader) {
