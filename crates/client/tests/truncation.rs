@@ -119,6 +119,34 @@ fn a_new_leader_with_the_same_log_is_asked_once() {
     });
 }
 
+/// One that was replaced and has not heard of it: its log may end before the position, which is no
+/// reason to begin anew.
+#[test]
+fn an_older_leader_than_the_one_that_was_read_is_not_asked() {
+    run(async {
+        let broker = Scripted::start().await;
+        broker.log.send_modify(|log| {
+            log.leader_epoch = 1;
+            log.append(2, &["a", "b"]);
+        });
+        let client = common::client(&broker.address.to_string());
+        let config = ConsumerConfig { reset: Reset::Earliest, ..ConsumerConfig::default() };
+        let mut consumer = Consumer::new(client, config);
+        consumer.assign([only()]);
+        assert_eq!(read(&mut consumer, 2).await, ["a", "b"]);
+        broker.log.send_modify(|log| log.records.truncate(1));
+        for _ in 0..3 {
+            assert_eq!(consumer.poll(SOON).await.unwrap(), []);
+        }
+        broker.log.send_modify(|log| {
+            log.leader_epoch = 3;
+            log.append(2, &["b"]);
+            log.append(3, &["c"]);
+        });
+        assert_eq!(read(&mut consumer, 1).await, ["c"]);
+    });
+}
+
 /// A marker of a newer epoch moves the position past the end of the epoch of the last record that
 /// was returned: comparing with that one would find a truncation where there is none.
 #[test]

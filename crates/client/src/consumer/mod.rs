@@ -117,6 +117,8 @@ struct Assigned {
     position: Option<Offset>,
     /// Of the last record before the position, where that is known.
     leader_epoch: Option<LeaderEpoch>,
+    /// Where it was fetched last.
+    topic_id: Option<Uuid>,
     /// Of the leader in whose log the position is known to lie.
     valid_in: Option<LeaderEpoch>,
     /// Set when the position must come from the reset policy, whatever is committed.
@@ -522,6 +524,14 @@ impl Consumer {
                 self.stale.insert(partition.topic.clone());
                 continue;
             };
+            if assigned.topic_id.replace(led.topic_id).is_some_and(|id| id != led.topic_id) {
+                // Epochs of a topic that is gone say nothing of the one in its place.
+                assigned.leader_epoch = None;
+            }
+            if assigned.is_past(led.leader_epoch) {
+                self.stale.insert(partition.topic.clone());
+                continue;
+            }
             if assigned.must_validate(led.leader_epoch) {
                 continue;
             }

@@ -54,6 +54,13 @@ impl Divergence {
 }
 
 impl Assigned {
+    /// Whether what was read or committed comes from a later leader than this one. An old leader that
+    /// nobody hears any more believes that its log ends where it ends: asked for a later offset it says
+    /// that there is none, and the position would be reset.
+    pub(super) fn is_past(&self, leader_epoch: LeaderEpoch) -> bool {
+        known(leader_epoch).is_some_and(|epoch| self.leader_epoch > Some(epoch))
+    }
+
     /// Whether a leader of this epoch may lack what lies before the position. Where that is not
     /// known, as after a seek, there is nothing to compare.
     pub(super) fn must_validate(&self, leader_epoch: LeaderEpoch) -> bool {
