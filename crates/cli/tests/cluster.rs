@@ -17,6 +17,7 @@ use local::free_addresses;
 use node::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use strandline_client::admin::Admin;
+use trio::readers::Readers;
 use trio::{
     Acked, Cluster, Ports, all_have_ends, all_in_sync, check, create_topic, patiently, produce,
 };
@@ -29,12 +30,14 @@ async fn any_broker_may_be_killed_or_stopped() {
     create_topic(&admin).await;
     let acked = Arc::new(Acked::default());
     let producing = produce(cluster.client(), Arc::clone(&acked));
+    let readers = Readers::begin(&cluster);
     acked.progress().await;
     for index in 0..3 {
         cluster.take(index).kill();
         // Whoever asks now is sent to the dead leader first, and then to the next one.
         all_have_ends(&admin).await;
         acked.progress().await;
+        readers.catch_up(&acked).await;
         cluster.restart(index);
         all_in_sync(&admin).await;
         acked.progress().await;
@@ -43,11 +46,13 @@ async fn any_broker_may_be_killed_or_stopped() {
         let ended = cluster.take(index).stop();
         assert!(ended.status.success(), "{ended:?}");
         acked.progress().await;
+        readers.catch_up(&acked).await;
         cluster.restart(index);
         all_in_sync(&admin).await;
     }
     acked.is_over.store(true, Ordering::Relaxed);
     producing.await.unwrap();
+    readers.end(&admin).await;
     check(cluster.client(), &acked).await;
 }
 

@@ -21,13 +21,24 @@ pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
 }
 
 pub fn client(bootstrap: &str) -> Client {
+    Client::new(world(), config(bootstrap))
+}
+
+/// For consumers where leaders are cut off: one that nobody else hears answers them as ever, and
+/// nothing but newer metadata tells of the next one.
+pub fn curious_client(bootstrap: &str) -> Client {
+    let metadata_max_age = Duration::from_secs(1);
+    Client::new(world(), ClientConfig { metadata_max_age, ..config(bootstrap) })
+}
+
+fn config(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new(bootstrap);
     config.retry_backoff = Duration::from_millis(20);
     config.retry_backoff_max = Duration::from_millis(200);
     // Whoever asks a leader that nobody hears any more must not wait for it for long.
     config.connection.request_timeout = Duration::from_secs(2);
     config.connection.connect_timeout = Duration::from_secs(1);
-    Client::new(world(), config)
+    config
 }
 
 /// `strandline cluster …`.

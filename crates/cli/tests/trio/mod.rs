@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
+pub mod readers;
 pub mod wires;
 
 use std::collections::BTreeMap;
@@ -128,6 +129,14 @@ pub fn start_all<'a>(starts: impl Iterator<Item = &'a Start>) -> Vec<Option<Node
     })
 }
 
+fn partition(index: i32) -> TopicPartition {
+    TopicPartition { topic: TOPIC.into(), partition: PartitionId(index) }
+}
+
+fn partitions() -> impl Iterator<Item = TopicPartition> {
+    (0..PARTITIONS).map(partition)
+}
+
 pub async fn create_topic(admin: &Admin) {
     let created = admin.create_topics(&[NewTopic::new(TOPIC, PARTITIONS, 3)], false).await.unwrap();
     assert!(created.iter().all(|(_, result)| result.is_ok()), "{created:?}");
@@ -142,6 +151,15 @@ pub struct Acked {
 }
 
 impl Acked {
+    /// Of each partition what comes after the last.
+    fn ends(&self) -> [i64; PARTITIONS as usize] {
+        let mut ends = [0; PARTITIONS as usize];
+        for (index, offset) in self.values.lock().unwrap().keys() {
+            ends[*index as usize] = offset + 1;
+        }
+        ends
+    }
+
     /// Waits until every partition has taken a few more records.
     pub async fn progress(&self) {
         let before: Vec<u64> = self.counts.iter().map(|it| it.load(Ordering::Relaxed)).collect();
@@ -194,8 +212,7 @@ pub fn produce(client: Client, acked: Arc<Acked>) -> JoinHandle<()> {
 
 /// The leader of every partition says where it ends.
 pub async fn all_have_ends(admin: &Admin) {
-    let partition = |index| TopicPartition { topic: TOPIC.into(), partition: PartitionId(index) };
-    let specs = (0..PARTITIONS).map(|index| (partition(index), OffsetSpec::Latest)).collect();
+    let specs = partitions().map(|it| (it, OffsetSpec::Latest)).collect();
     let ends = admin.list_offsets(&specs, false).await.unwrap();
     assert!(ends.len() == PARTITIONS as usize, "{ends:?}");
     assert!(ends.iter().all(|(_, end)| end.is_ok()), "{ends:?}");
@@ -230,11 +247,10 @@ async fn until_in_sync(admin: &Admin, is_wanted: bool) {
 
 /// Everything in the topic: per partition, dense and in the order of the sends.
 pub async fn check(client: Client, acked: &Acked) {
-    let partition = |index| TopicPartition { topic: TOPIC.into(), partition: PartitionId(index) };
     let mut consumer = Consumer::new(client, ConsumerConfig::default());
-    consumer.assign((0..PARTITIONS).map(partition));
-    for index in 0..PARTITIONS {
-        consumer.seek(&partition(index), Offset::ZERO).unwrap();
+    consumer.assign(partitions());
+    for partition in partitions() {
+        consumer.seek(&partition, Offset::ZERO).unwrap();
     }
     let expected = acked.values.lock().unwrap().clone();
     let mut left = expected.clone();
