@@ -12,6 +12,7 @@ const CORE: Played<Ending> = Played {
     run: core_world::run,
     count: 1_000,
     budget: Duration::from_secs(120),
+    is_unclean: false,
 };
 
 #[test]

@@ -17,12 +17,31 @@ const CLUSTER_ID: &str = "mJ2nSfQfQ1y3h4v5w6x7yA";
 const FEATURES_OFF: [&str; 4] =
     ["transaction.version=0", "group.version=0", "share.version=0", "streams.version=0"];
 
+/// A snapshot of the metadata every few seconds, and soon no log before it: who comes late is given
+/// the snapshot.
+const FORGETS: &str = "metadata.log.max.snapshot.interval.ms=3000\n\
+     metadata.log.max.record.bytes.between.snapshots=4000\n\
+     metadata.max.retention.ms=2000";
+
 /// What a node of a cluster does.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Roles {
     BrokerAndController,
     Broker,
     Controller,
+}
+
+/// How its directory becomes part of a cluster.
+#[derive(Clone, Copy, PartialEq)]
+enum Founding {
+    /// The only node there will be.
+    Alone,
+    /// The voters are in the settings of all.
+    FixedVoters,
+    /// The first voter of a quorum that is to grow.
+    FirstVoter,
+    /// Of a quorum that is there.
+    Joins,
 }
 
 /// A data directory with the settings file of the node that owns it.
@@ -34,8 +53,7 @@ pub(super) struct Home {
     roles: Roles,
     /// Where it listens: for clients, unless it is a controller alone.
     address: String,
-    /// A quorum of one voter says so when it is formatted; fixed voters are in the settings.
-    is_alone: bool,
+    founding: Founding,
 }
 
 impl Home {
@@ -44,28 +62,51 @@ impl Home {
         let (broker, controller) = free_ports(1)?[0];
         let quorum = format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}");
         let lines = [both_listeners(broker, controller), quorum, replicas(1)];
-        Home::create(folder, (1, Roles::BrokerAndController), broker, &lines, true)
+        Home::create(folder, (1, Roles::BrokerAndController), broker, &lines, Founding::Alone)
     }
 
     /// Empty ones below `folder` for the nodes 1, 2 and so on. The controllers are fixed voters.
     pub(super) fn cluster<const N: usize>(folder: &Path, roles: [Roles; N]) -> Result<[Home; N]> {
-        let nodes = (1..).zip(roles.into_iter().zip(free_ports(N)?));
-        let voters: Vec<String> = nodes
-            .clone()
-            .filter(|(_, (roles, _))| *roles != Roles::Broker)
+        let ports = free_ports(N)?;
+        let voters: Vec<String> = (1..)
+            .zip(roles.iter().zip(&ports))
+            .filter(|(_, (roles, _))| **roles != Roles::Broker)
             .map(|(id, (_, (_, controller)))| format!("{id}@127.0.0.1:{controller}"))
             .collect();
         let quorum = format!("controller.quorum.voters={}", voters.join(","));
+        Home::several(folder, roles, &ports, &quorum, |_| Founding::FixedVoters)
+    }
+
+    /// Empty ones below `folder` for the nodes 1, 2 and so on, brokers and controllers all. The
+    /// first is the only voter until others are added.
+    pub(super) fn growing<const N: usize>(folder: &Path) -> Result<[Home; N]> {
+        let ports = free_ports(N)?;
+        let known: Vec<String> =
+            ports.iter().map(|(_, controller)| format!("127.0.0.1:{controller}")).collect();
+        let quorum = format!("controller.quorum.bootstrap.servers={}", known.join(","));
+        Home::several(folder, [Roles::BrokerAndController; N], &ports, &quorum, |id| match id {
+            1 => Founding::FirstVoter,
+            _ => Founding::Joins,
+        })
+    }
+
+    fn several<const N: usize>(
+        folder: &Path,
+        roles: [Roles; N],
+        ports: &[(u16, u16)],
+        quorum: &str,
+        founding: impl Fn(usize) -> Founding,
+    ) -> Result<[Home; N]> {
         let mut homes = Vec::new();
-        for (id, (roles, (broker, controller))) in nodes {
+        for (id, (roles, &(broker, controller))) in (1..).zip(roles.into_iter().zip(ports)) {
             let (listeners, port) = match roles {
                 Roles::BrokerAndController => (both_listeners(broker, controller), broker),
                 Roles::Broker => (broker_listener(broker), broker),
                 Roles::Controller => (controller_listener(controller), controller),
             };
-            let lines = [listeners, quorum.clone(), replicas(3)];
+            let lines = [listeners, quorum.to_owned(), replicas(3), FORGETS.to_owned()];
             let folder = folder.join(format!("node-{id}"));
-            homes.push(Home::create(&folder, (id, roles), port, &lines, false)?);
+            homes.push(Home::create(&folder, (id, roles), port, &lines, founding(id))?);
         }
         homes.try_into().ok().context("as many homes as roles")
     }
@@ -75,7 +116,7 @@ impl Home {
         (id, roles): (usize, Roles),
         port: u16,
         lines: &[String],
-        is_alone: bool,
+        founding: Founding,
     ) -> Result<Home> {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
@@ -96,7 +137,7 @@ impl Home {
             data.display()
         );
         fs::write(&properties, text).with_context(|| format!("write {}", properties.display()))?;
-        Ok(Home { data, properties, roles, address: format!("127.0.0.1:{port}"), is_alone })
+        Ok(Home { data, properties, roles, address: format!("127.0.0.1:{port}"), founding })
     }
 
     pub(super) fn data(&self) -> &Path {
@@ -109,7 +150,7 @@ impl Home {
 
     /// Whether its cluster is this node.
     pub(super) fn is_alone(&self) -> bool {
-        self.is_alone
+        self.founding == Founding::Alone
     }
 
     /// Where it listens: for clients, if it is a broker.
@@ -121,6 +162,17 @@ impl Home {
         self.roles != Roles::Controller
     }
 
+    /// Whether its metadata log begins with a snapshot that it was given: nothing before is here.
+    pub(super) fn began_with_snapshot(&self) -> Result<bool> {
+        let folder = self.data.join("__cluster_metadata-0");
+        let mut segments = Vec::new();
+        for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            segments.extend(name.strip_suffix(".log").and_then(|it| it.parse::<u64>().ok()));
+        }
+        Ok(segments.iter().min().is_some_and(|&first| first > 0))
+    }
+
     /// Loses the disk.
     pub(super) fn lose(&self) -> Result<()> {
         fs::remove_dir_all(&self.data).with_context(|| format!("remove {}", self.data.display()))
@@ -128,17 +180,23 @@ impl Home {
 
     /// Makes the data directory a node's own, by the tool of whoever is to start on it.
     pub(super) fn format(&self, place: &Place, by: &Against) -> Result<()> {
+        let flag = match self.founding {
+            Founding::Alone | Founding::FirstVoter => Some("--standalone"),
+            Founding::Joins => Some("--no-initial-controllers"),
+            Founding::FixedVoters => None,
+        };
         let mut command = match by {
             Against::Kafka => {
                 let mut command = java(&place.fetch_kafka(FETCH_TIMEOUT)?);
                 command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]);
-                command.args(self.is_alone.then_some("--standalone"));
+                command.args(flag);
                 command.args(FEATURES_OFF.iter().flat_map(|feature| ["--feature", feature]));
                 command
             }
             Against::Strandline => {
                 let mut command = Command::new(place.strandline()?);
                 command.args(["storage", "format", "-t", CLUSTER_ID]);
+                command.args(flag);
                 command
             }
             Against::Address(_) => bail!("a running broker has its directories"),

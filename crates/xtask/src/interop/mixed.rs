@@ -2,9 +2,9 @@
 //! Nothing is lost, nothing is there twice, and no client sees more than an error it may retry.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::clients::{CLIENTS, Client};
 use super::home::{Home, Roles};
@@ -24,6 +24,7 @@ pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<(
     place.fetch(client, FETCH_TIMEOUT)?;
     controllers_of_kafka(place, client, against).context("controllers of Kafka")?;
     brokers_of_kafka(place, client, against).context("brokers of Kafka")?;
+    growing_quorum(place, client, against).context("a quorum that grows")?;
     node_by_node(place, client, against).context("node by node")
 }
 
@@ -46,15 +47,7 @@ fn controllers_of_kafka(place: &Place, client: &Client, against: &Against) -> Re
         load.whole()?;
     }
     let [.., last] = &homes;
-    cluster.stop(5)?;
-    load.progress()?;
-    last.lose()?;
-    if against == kafka {
-        // Others learn from the controllers which cluster they belong to.
-        last.format(place, against)?;
-    }
-    cluster.begin(5, against)?;
-    load.whole()?;
+    replaced(&mut cluster, &mut load, 5, against)?;
     load.finish()?;
     cluster.stop(5)?;
     dump(place, last)
@@ -79,6 +72,9 @@ fn brokers_of_kafka(place: &Place, client: &Client, against: &Against) -> Result
     operate(place, client, fourth, &format!("without 5 {TOPIC}"))?;
     operate(place, client, first, &format!("without 5 {TOPIC}"))?;
     load.progress()?;
+    cluster.kill(4)?;
+    operate(place, client, first, &format!("without-both {TOPIC}"))?;
+    cluster.begin(4, &Against::Kafka)?;
     cluster.begin(5, &Against::Kafka)?;
     load.whole()?;
     let leader = load.leader()?;
@@ -86,11 +82,64 @@ fn brokers_of_kafka(place: &Place, client: &Client, against: &Against) -> Result
     load.progress()?;
     cluster.begin(leader, against)?;
     load.whole()?;
+    replaced(&mut cluster, &mut load, 5, &Against::Kafka)?;
     cluster.kill(4)?;
     load.progress()?;
     load.finish()?;
     cluster.stop(1)?;
     dump(place, first)
+}
+
+/// A broker loses its disk, again and again until it comes so late that the controllers' log no
+/// longer begins at the beginning: then it is given their snapshot.
+fn replaced(cluster: &mut Cluster<'_>, load: &mut Load, id: usize, kind: &Against) -> Result<()> {
+    let home = &cluster.homes[id - 1];
+    let deadline = Instant::now() + LOAD_TIMEOUT;
+    loop {
+        cluster.stop(id)?;
+        load.progress()?;
+        home.lose()?;
+        if kind == &Against::Kafka {
+            // Others learn from the controllers which cluster they belong to.
+            home.format(cluster.place, kind)?;
+        }
+        cluster.begin(id, kind)?;
+        load.whole()?;
+        if home.began_with_snapshot()? {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "node {id} is never given a snapshot");
+    }
+}
+
+/// Kafka's tool adds voters of both kinds to a quorum of one, the first fails, and goes.
+fn growing_quorum(place: &Place, client: &Client, against: &Against) -> Result<()> {
+    let folder = place.cache().join("mixed").join("growing");
+    let homes = Home::growing::<4>(&folder)?;
+    let kafka = &Against::Kafka;
+    let mut cluster = Cluster::start(place, &homes, &[against, kafka, against, kafka])?;
+    let [first, second, third, _] = &homes;
+    let mut load = Load::start(place, client, &cluster)?;
+    load.whole()?;
+    for (home, voters) in [(second, "1,2"), (third, "1,2,3")] {
+        let properties = home.properties().display();
+        operate(place, client, first, &format!("add-voter {properties} {voters}"))?;
+    }
+    for _ in 0..2 {
+        let leader = load.leader()?;
+        cluster.kill(leader)?;
+        load.progress()?;
+        cluster.begin(leader, if leader == 2 { kafka } else { against })?;
+        load.whole()?;
+    }
+    let properties = first.properties().display();
+    operate(place, client, third, &format!("remove-voter {properties} 2,3"))?;
+    load.progress()?;
+    cluster.stop(1)?;
+    load.progress()?;
+    load.finish()?;
+    cluster.stop(3)?;
+    dump(place, third)
 }
 
 /// A cluster of Kafka is replaced by the kind to be tested, node by node on its own directories,
