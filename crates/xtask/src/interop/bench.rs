@@ -20,13 +20,10 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
         let pid = peer.pid().context("a broker that was started here has a process")?;
         anyhow::Ok(format!("{name}={}/{pid}", peer.bootstrap()))
     };
-    let status = Command::new(program)
-        .args(["table", &rounds.to_string()])
-        .arg(argument("Kafka 4.3.1", &kafka)?)
-        .arg(argument("Strandline", &strandline)?)
-        .status()
-        .context("run strandline-bench")?;
-    ensure!(status.success(), "the load did not run through");
+    let mut command = Command::new(program);
+    command.args(["table", &rounds.to_string()]);
+    command.arg(argument("Kafka 4.3.1", &kafka)?).arg(argument("Strandline", &strandline)?);
+    run_through(&mut command)?;
     strandline.stop()?;
     kafka.stop()
 }
@@ -34,27 +31,25 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
 /// Three nodes of each, what befalls them, and how long it takes; one table.
 pub(crate) fn recovery() -> Result<()> {
     let place = Place::find()?;
-    let status = Command::new(program(&place)?)
-        .arg("recovery")
-        .arg(place.target().join("recovery"))
-        .arg(place.strandline()?)
-        .arg(place.fetch_kafka(FETCH_TIMEOUT)?)
-        .envs(place.go())
-        .status()
-        .context("run strandline-bench")?;
-    ensure!(status.success(), "the measurement did not run through");
-    Ok(())
+    let mut command = measurement(&place, "recovery")?;
+    run_through(command.arg(place.fetch_kafka(FETCH_TIMEOUT)?).envs(place.go()))
 }
 
 /// One broker and three with thousands of partitions; one table.
 pub(crate) fn scale() -> Result<()> {
     let place = Place::find()?;
-    let status = Command::new(program(&place)?)
-        .arg("scale")
-        .arg(place.target().join("scale"))
-        .arg(place.strandline()?)
-        .status()
-        .context("run strandline-bench")?;
+    run_through(&mut measurement(&place, "scale")?)
+}
+
+/// One that starts nodes of its own, below a folder of its own.
+fn measurement(place: &Place, name: &str) -> Result<Command> {
+    let mut command = Command::new(program(place)?);
+    command.arg(name).arg(place.target().join(name)).arg(place.strandline()?);
+    Ok(command)
+}
+
+fn run_through(command: &mut Command) -> Result<()> {
+    let status = command.status().context("run strandline-bench")?;
     ensure!(status.success(), "the measurement did not run through");
     Ok(())
 }
