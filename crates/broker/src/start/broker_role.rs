@@ -175,7 +175,7 @@ impl BrokerRole {
         previous_epoch: BrokerEpoch,
     ) -> Result<(), StartError> {
         let Node { world, config, .. } = node;
-        let joining = Joining {
+        let mut joining = Joining {
             clock: Arc::clone(&world.clock),
             patience: millis(config.membership.registration_timeout_ms),
             lifecycle: Arc::clone(&self.lifecycle),
@@ -184,14 +184,17 @@ impl BrokerRole {
             previous_epoch,
             images: control.controller.watch_image(),
         };
-        joining.run(world, tasks.follower, (&node.dirs, node.metadata_dir)).await?;
+        joining.follow(world, tasks.follower, (&node.dirs, node.metadata_dir)).await?;
+        // What follows the metadata may wait for these, and this node for it: a partition that is
+        // taken away while it is cut closes when a checkpoint has been written.
         let spawn = &world.spawn;
-        spawn.spawn(Lane::Control, Box::pin(Arc::clone(&self.lifecycle).keep_alive()));
         spawn.spawn(Lane::Control, Box::pin(tasks.proposals.run()));
         spawn.spawn(Lane::Control, Box::pin(tasks.assignments.run()));
         spawn.spawn(Lane::Data, Box::pin(tasks.mover.run()));
         self.upkeep.start(tasks.checkpoints_wanted);
         self.watch_dirs(node);
+        joining.become_available().await?;
+        spawn.spawn(Lane::Control, Box::pin(Arc::clone(&self.lifecycle).keep_alive()));
         Ok(())
     }
 

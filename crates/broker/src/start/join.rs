@@ -36,8 +36,9 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    pub(super) async fn run(
-        mut self,
+    /// Registers, does what the metadata say by then, and goes on to follow them.
+    pub(super) async fn follow(
+        &mut self,
         world: &World,
         follower: Follower,
         dirs: (&Dirs, DirIndex),
@@ -53,10 +54,13 @@ impl Joining {
         if self.images.wait_for(knows_me).await.is_err() {
             return Err(StartError::Metadata("the metadata log has stopped".into()));
         }
-        follow_metadata(world, follower, self.images.clone(), dirs).await?;
+        follow_metadata(world, follower, self.images.clone(), dirs).await
+    }
+
+    /// Waits until this node may serve.
+    pub(super) async fn become_available(&self) -> Result<(), StartError> {
         let available = self.lifecycle.become_available();
-        self.telling("the controller does not let this broker serve yet", available).await?;
-        Ok(())
+        Ok(self.telling("the controller does not let this broker serve yet", available).await?)
     }
 
     async fn register(&self) -> Result<(), StartError> {
