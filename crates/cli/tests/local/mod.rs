@@ -7,17 +7,28 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use strandline_client::{Client, ClientConfig};
 use strandline_ports::World;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget};
 
-/// Addresses that were free a moment ago.
+/// Addresses that were free a moment ago, each given out once. They lie below those that the system
+/// gives to outgoing connections, which would take that of a node before it starts again.
 pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
-    // Held together, so that all are different.
-    let held = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.each_ref().map(|it| it.local_addr().unwrap())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Other test programs begin elsewhere.
+    let first = std::process::id().wrapping_mul(101);
+    [(); COUNT].map(|()| {
+        loop {
+            let next = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+            let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + (next % 20_000) as u16));
+            if TcpListener::bind(address).is_ok() {
+                return address;
+            }
+        }
+    })
 }
 
 pub fn client(bootstrap: &str) -> Client {
