@@ -1,5 +1,5 @@
 #!/bin/sh
-# sh run.sh load | operate all TOPIC | operate without ID TOPIC
+# sh run.sh load | operate VERB...
 set -eu
 libs="$CACHE/kafka/libs/*"
 sources="src/*.java ../kafka-tools/src/Shell.java"

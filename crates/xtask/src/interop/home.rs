@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -31,19 +32,6 @@ pub(super) enum Roles {
     Controller,
 }
 
-/// How its directory becomes part of a cluster.
-#[derive(Clone, Copy, PartialEq)]
-enum Founding {
-    /// The only node there will be.
-    Alone,
-    /// The voters are in the settings of all.
-    FixedVoters,
-    /// The first voter of a quorum that is to grow.
-    FirstVoter,
-    /// Of a quorum that is there.
-    Joins,
-}
-
 /// A data directory with the settings file of the node that owns it.
 ///
 /// The ports are part of it: a quorum knows its voters by their addresses.
@@ -53,7 +41,8 @@ pub(super) struct Home {
     roles: Roles,
     /// Where it listens: for clients, unless it is a controller alone.
     address: String,
-    founding: Founding,
+    /// A quorum of one voter says so when it is formatted; fixed voters are in the settings.
+    is_alone: bool,
 }
 
 impl Home {
@@ -62,7 +51,7 @@ impl Home {
         let (broker, controller) = free_ports(1)?[0];
         let quorum = format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}");
         let lines = [both_listeners(broker, controller), quorum, replicas(1)];
-        Home::create(folder, (1, Roles::BrokerAndController), broker, &lines, Founding::Alone)
+        Home::create(folder, (1, Roles::BrokerAndController), broker, &lines, true)
     }
 
     /// Empty ones below `folder` for the nodes 1, 2 and so on. The controllers are fixed voters.
@@ -74,39 +63,16 @@ impl Home {
             .map(|(id, (_, (_, controller)))| format!("{id}@127.0.0.1:{controller}"))
             .collect();
         let quorum = format!("controller.quorum.voters={}", voters.join(","));
-        Home::several(folder, roles, &ports, &quorum, |_| Founding::FixedVoters)
-    }
-
-    /// Empty ones below `folder` for the nodes 1, 2 and so on, brokers and controllers all. The
-    /// first is the only voter until others are added.
-    pub(super) fn growing<const N: usize>(folder: &Path) -> Result<[Home; N]> {
-        let ports = free_ports(N)?;
-        let known: Vec<String> =
-            ports.iter().map(|(_, controller)| format!("127.0.0.1:{controller}")).collect();
-        let quorum = format!("controller.quorum.bootstrap.servers={}", known.join(","));
-        Home::several(folder, [Roles::BrokerAndController; N], &ports, &quorum, |id| match id {
-            1 => Founding::FirstVoter,
-            _ => Founding::Joins,
-        })
-    }
-
-    fn several<const N: usize>(
-        folder: &Path,
-        roles: [Roles; N],
-        ports: &[(u16, u16)],
-        quorum: &str,
-        founding: impl Fn(usize) -> Founding,
-    ) -> Result<[Home; N]> {
         let mut homes = Vec::new();
-        for (id, (roles, &(broker, controller))) in (1..).zip(roles.into_iter().zip(ports)) {
+        for (id, (roles, (broker, controller))) in (1..).zip(roles.into_iter().zip(ports)) {
             let (listeners, port) = match roles {
                 Roles::BrokerAndController => (both_listeners(broker, controller), broker),
                 Roles::Broker => (broker_listener(broker), broker),
                 Roles::Controller => (controller_listener(controller), controller),
             };
-            let lines = [listeners, quorum.to_owned(), replicas(3), FORGETS.to_owned()];
+            let lines = [listeners, quorum.clone(), replicas(3), FORGETS.to_owned()];
             let folder = folder.join(format!("node-{id}"));
-            homes.push(Home::create(&folder, (id, roles), port, &lines, founding(id))?);
+            homes.push(Home::create(&folder, (id, roles), port, &lines, false)?);
         }
         homes.try_into().ok().context("as many homes as roles")
     }
@@ -116,7 +82,7 @@ impl Home {
         (id, roles): (usize, Roles),
         port: u16,
         lines: &[String],
-        founding: Founding,
+        is_alone: bool,
     ) -> Result<Home> {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
@@ -137,7 +103,7 @@ impl Home {
             data.display()
         );
         fs::write(&properties, text).with_context(|| format!("write {}", properties.display()))?;
-        Ok(Home { data, properties, roles, address: format!("127.0.0.1:{port}"), founding })
+        Ok(Home { data, properties, roles, address: format!("127.0.0.1:{port}"), is_alone })
     }
 
     pub(super) fn data(&self) -> &Path {
@@ -150,7 +116,7 @@ impl Home {
 
     /// Whether its cluster is this node.
     pub(super) fn is_alone(&self) -> bool {
-        self.founding == Founding::Alone
+        self.is_alone
     }
 
     /// Where it listens: for clients, if it is a broker.
@@ -180,23 +146,17 @@ impl Home {
 
     /// Makes the data directory a node's own, by the tool of whoever is to start on it.
     pub(super) fn format(&self, place: &Place, by: &Against) -> Result<()> {
-        let flag = match self.founding {
-            Founding::Alone | Founding::FirstVoter => Some("--standalone"),
-            Founding::Joins => Some("--no-initial-controllers"),
-            Founding::FixedVoters => None,
-        };
         let mut command = match by {
             Against::Kafka => {
                 let mut command = java(&place.fetch_kafka(FETCH_TIMEOUT)?);
                 command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]);
-                command.args(flag);
+                command.args(self.is_alone.then_some("--standalone"));
                 command.args(FEATURES_OFF.iter().flat_map(|feature| ["--feature", feature]));
                 command
             }
             Against::Strandline => {
                 let mut command = Command::new(place.strandline()?);
                 command.args(["storage", "format", "-t", CLUSTER_ID]);
-                command.args(flag);
                 command
             }
             Against::Address(_) => bail!("a running broker has its directories"),
@@ -237,11 +197,13 @@ fn replicas(count: u16) -> String {
 }
 
 /// Two ports for each of so many nodes, for clients and for controllers, that were free a moment ago.
+/// They lie below those that the system gives to outgoing connections, which would take that of a
+/// node while it is down.
 fn free_ports(nodes: usize) -> Result<Vec<(u16, u16)>> {
-    // Held together, so that all are different.
-    let held: Vec<TcpListener> = (0..2 * nodes)
-        .map(|_| TcpListener::bind("127.0.0.1:0").context("find a free port"))
-        .collect::<Result<_>>()?;
-    let port = |listener: &TcpListener| anyhow::Ok(listener.local_addr()?.port());
-    held.chunks(2).map(|pair| Ok((port(&pair[0])?, port(&pair[1])?))).collect()
+    static NEXT: AtomicU16 = AtomicU16::new(30_000);
+    let mut free = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
+        .take_while(|port| *port < 32_000)
+        .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let mut port = || free.next().context("no port is free from 30000 to 32000");
+    (0..nodes).map(|_| Ok((port()?, port()?))).collect()
 }
