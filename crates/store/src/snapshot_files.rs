@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use strandline_ports::{File, OpenMode};
@@ -20,19 +21,23 @@ const PART: &str = ".part";
 pub struct SnapshotFiles {
     io: Io,
     dir: PathBuf,
+    /// One snapshot may be written twice at a time, or written while it is fetched: each has a file
+    /// of its own until it is complete.
+    begun: Arc<AtomicU64>,
 }
 
 /// A snapshot that is being written, or fetched from a leader piece by piece.
 pub struct SnapshotWriter {
     files: SnapshotFiles,
     id: SnapshotId,
+    part: PathBuf,
     file: Arc<dyn File>,
     len: u64,
 }
 
 impl SnapshotFiles {
     pub fn new(io: Io, dir: PathBuf) -> Self {
-        Self { io, dir }
+        Self { io, dir, begun: Arc::default() }
     }
 
     /// Ascending.
@@ -70,8 +75,9 @@ impl SnapshotFiles {
     /// # Errors
     /// When the disk refuses.
     pub async fn create(&self, id: SnapshotId) -> Result<SnapshotWriter> {
-        let path = self.part_path(id);
-        let owned = path.clone();
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let part = self.dir.join(format!("{}.{number}{PART}", id.name()));
+        let owned = part.clone();
         let created = self
             .io
             .run(move |disk| {
@@ -79,8 +85,8 @@ impl SnapshotFiles {
                 file.set_len(0).map(|()| file)
             })
             .await;
-        let file = created.context("create", &path)?;
-        Ok(SnapshotWriter { files: self.clone(), id, file, len: 0 })
+        let file = created.context("create", &part)?;
+        Ok(SnapshotWriter { files: self.clone(), id, part, file, len: 0 })
     }
 
     /// Removes every snapshot for which `goes` holds.
@@ -96,27 +102,19 @@ impl SnapshotFiles {
     /// # Errors
     /// When the disk refuses.
     pub async fn remove_unfinished(&self) -> Result<()> {
-        let is_part = |name: &str| name.strip_suffix(PART).and_then(SnapshotId::parse).is_some();
-        self.remove_files(is_part).await
+        let is_part = |name: &str| {
+            let begun = name.strip_suffix(PART)?;
+            // Kafka's have no number.
+            let complete = begun.rsplit_once('.').map_or(begun, |(complete, _)| complete);
+            SnapshotId::parse(begun).or_else(|| SnapshotId::parse(complete))
+        };
+        self.remove_files(|name| is_part(name).is_some()).await
     }
 
     async fn remove_files(&self, is_removed: impl Fn(&str) -> bool) -> Result<()> {
         let entries = self.io.list(&self.dir).await?;
         let removed = entries.into_iter().filter(|entry| is_removed(&entry.name));
         self.io.remove_files(removed.map(|entry| self.dir.join(entry.name)).collect()).await
-    }
-
-    /// Takes back what there is of a snapshot that could not be written: it would keep the last room of
-    /// a full disk.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub async fn abandon(&self, id: SnapshotId) -> Result<()> {
-        self.io.remove_files(vec![self.part_path(id)]).await
-    }
-
-    fn part_path(&self, id: SnapshotId) -> PathBuf {
-        self.dir.join(id.name() + PART)
     }
 }
 
@@ -133,8 +131,7 @@ impl SnapshotWriter {
     /// When the disk refuses.
     pub async fn append(&mut self, pieces: Vec<Bytes>) -> Result<()> {
         let len: usize = pieces.iter().map(Bytes::len).sum();
-        let path = self.files.part_path(self.id);
-        self.file.write_at(self.len, pieces).await.context("write", &path)?;
+        self.file.write_at(self.len, pieces).await.context("write", &self.part)?;
         self.len += len as u64;
         Ok(())
     }
@@ -149,11 +146,19 @@ impl SnapshotWriter {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub async fn finish(self) -> Result<()> {
-        let part = self.files.part_path(self.id);
-        self.file.sync().await.context("sync", &part)?;
+    pub async fn finish(&self) -> Result<()> {
+        self.file.sync().await.context("sync", &self.part)?;
         let files = &self.files;
-        files.io.rename(&part, &files.dir.join(self.id.name())).await?;
+        files.io.rename(&self.part, &files.dir.join(self.id.name())).await?;
         files.io.sync_dir(&files.dir).await
+    }
+
+    /// Takes back what there is of a snapshot that could not be written: it would keep the last room of
+    /// a full disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn abandon(self) -> Result<()> {
+        self.files.io.remove_files(vec![self.part]).await
     }
 }

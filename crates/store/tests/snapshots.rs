@@ -61,3 +61,22 @@ async fn a_snapshot_is_finished_while_older_ones_go() {
     new.finish().await.unwrap();
     assert_eq!(files.list().await.unwrap(), [id(200, 2)]);
 }
+
+#[tokio::test]
+async fn a_snapshot_may_be_written_twice_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let io = common::io(WriteBudget::default());
+    let files = SnapshotFiles::new(io.clone(), home.path().to_owned());
+    let mut writers = Vec::new();
+    for _ in 0..3 {
+        let mut writer = files.create(id(100, 2)).await.unwrap();
+        writer.append(vec![Bytes::from_static(b"whole")]).await.unwrap();
+        writers.push(writer);
+    }
+    writers.pop().unwrap().abandon().await.unwrap();
+    for writer in writers {
+        writer.finish().await.unwrap();
+        let whole = files.open(id(100, 2)).await.unwrap().unwrap();
+        assert_eq!(whole.read(&io).await.unwrap(), "whole");
+    }
+}

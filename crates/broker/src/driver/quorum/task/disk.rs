@@ -259,16 +259,18 @@ impl Task {
         let work = async move {
             let written = async {
                 let mut writer = files.create(store_id(id)).await?;
-                writer.append(snapshot.encode(id.epoch, now.timestamp)).await?;
-                let size_bytes = writer.len();
-                writer.finish().await?;
-                Ok(SnapshotFacts { id, size_bytes, last_timestamp })
+                let filled = async {
+                    writer.append(snapshot.encode(id.epoch, now.timestamp)).await?;
+                    writer.finish().await
+                };
+                if let Err(fault) = filled.await {
+                    // What stays goes at the next start.
+                    let _ = writer.abandon().await;
+                    return Err(fault);
+                }
+                Ok(SnapshotFacts { id, size_bytes: writer.len(), last_timestamp })
             };
             let written = written.await;
-            if written.is_err() {
-                // What stays goes at the next start.
-                let _ = files.abandon(store_id(id)).await;
-            }
             // The quorum may have stopped; the snapshot serves its next start.
             let _ = commands.send(Command::SnapshotWritten(written));
         };
