@@ -21,7 +21,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(
         Bug::SyncVouchesTooMuch,
         Broker,
-        &["WORLD-1:", "WORLD-2:", "WORLD-7:", "WORLD-10:", "WORLD-13:"],
+        &["WORLD-1:", "WORLD-2:", "WORLD-5:", "WORLD-7:", "WORLD-10:", "WORLD-13:"],
         40,
     ),
     Hunt(Bug::RecoveryPointTooFar, Broker, &["WORLD-10:"], 40),
@@ -59,7 +59,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::VoteGrantedTwice, Quorum, &["WORLD-17:", "WORLD-21:", "WORLD-22:"], 60),
     Hunt(Bug::VoteIgnoresLog, Quorum, &["WORLD-10:", "WORLD-21:", "WORLD-22:"], 20),
     Hunt(Bug::MetadataFetchUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 40),
-    Hunt(Bug::MetadataLeaderUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 150),
+    Hunt(Bug::MetadataLeaderUnsynced, Quorum, &["WORLD-21:", "WORLD-22:", "WORLD-23:"], 150),
     Hunt(Bug::MetadataDurableUnsynced, Quorum, &["WORLD-21:", "WORLD-22:"], 20),
     Hunt(Bug::MetadataDivergenceUntold, Quorum, &["WORLD-10:", "WORLD-21:", "WORLD-23:"], 40),
     Hunt(Bug::ControllerAnswersEarly, Quorum, &["WORLD-22:"], 20),
