@@ -139,8 +139,22 @@ impl Node {
         Pid::from_child(&self.child)
     }
 
+    /// Whether all its threads are stopped.
+    fn stands_still(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.pid().as_raw_nonzero());
+        fs::read_dir(tasks).unwrap().flatten().all(|task| {
+            // A thread that has gone does nothing any more.
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+        // On a busy machine its threads go on for a moment.
+        while signal == Signal::STOP && !self.stands_still() {
+            std::thread::yield_now();
+        }
     }
 
     /// All that it has logged so far.
