@@ -143,9 +143,9 @@ impl Node {
     fn stands_still(&self) -> bool {
         let tasks = format!("/proc/{}/task", self.pid().as_raw_nonzero());
         fs::read_dir(tasks).unwrap().flatten().all(|task| {
-            // A thread that has gone does nothing any more.
+            // A thread that has gone, or a process that has ended, does nothing any more.
             let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
         })
     }
 
