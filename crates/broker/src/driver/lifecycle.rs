@@ -145,12 +145,15 @@ impl Lifecycle {
             me.is_some_and(|broker| !broker.is_fenced())
         };
         loop {
-            let response = match self.heartbeat().await {
-                Err(error) if error.may_pass() => {
+            // A controller that has gone silent is no reason to be silent: see `keep_alive`.
+            let deadline = self.clock.now().instant + self.heartbeat_interval;
+            let response = match timeout(&*self.clock, deadline, self.heartbeat()).await {
+                Ok(Err(error)) if error.may_pass() => {
                     self.clock.sleep(RETRY_PAUSE).await;
                     continue;
                 }
-                answered => answered?,
+                Ok(answered) => answered?,
+                Err(TimedOut) => continue,
             };
             let news = async {
                 if response.is_fenced {
