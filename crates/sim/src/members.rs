@@ -314,7 +314,12 @@ impl Member {
     }
 
     /// Subscribes to other topics now and then, and in the end to those that the group is to read.
+    /// Static members do not: the next life of one is given what the last one had, without a
+    /// rebalance, whatever it subscribes to (KIP-345).
     fn perhaps_change_mind(&mut self) {
+        if self.instance_id.is_some() {
+            return;
+        }
         let wanted = match self.field.is_calm.load(Relaxed) {
             true => self.plan.topics.clone(),
             false if self.rng.one_in(RESUBSCRIBES_ONE_IN) => {
