@@ -84,12 +84,12 @@ impl Bound {
     }
 }
 
-/// What every connection is served with.
+/// What every connection is served with. Dropping it cuts all of them off.
 pub(super) struct Serving {
     world: World,
     config: Arc<BrokerConfig>,
     handles: Arc<Handles>,
-    pub(super) connections: Connections,
+    connections: Connections,
     memory: RequestMemory,
 }
 
@@ -138,6 +138,13 @@ impl Serving {
             name,
             role,
         }
+    }
+}
+
+/// However a node ends, also one that did not come up, it serves nobody any more.
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.connections.close_all();
     }
 }
 

@@ -101,7 +101,7 @@ pub struct Broker {
     control: Control,
     /// `None` on a controller alone.
     broker: Option<BrokerRole>,
-    connections: Connections,
+    serving: Serving,
     failed: mpsc::UnboundedReceiver<Fatal>,
 }
 
@@ -173,7 +173,7 @@ impl Broker {
             log_dirs: node.config.log_dirs.clone(),
             took: node.world.clock.now().instant.since(began),
         };
-        Ok(Self { ready, node, control, broker, connections: serving.connections, failed })
+        Ok(Self { ready, node, control, broker, serving, failed })
     }
 
     pub fn ready(&self) -> &Ready {
@@ -208,7 +208,7 @@ impl Broker {
         {
             broker.lifecycle.leave(LEAVE_PATIENCE).await;
         }
-        self.connections.close_all();
+        drop(self.serving);
         close::close(&self.node, &self.control, self.broker.as_ref()).await
     }
 }
