@@ -15,6 +15,7 @@ use node::small_disk::SmallDisk;
 use rustix::process::Signal;
 use strandline_client::admin::Admin;
 use tokio::task::JoinHandle;
+use trio::readers::Readers;
 use trio::wires::Wires;
 use trio::{Acked, Cluster, Ports, all_in_sync, check, create_topic, not_all_in_sync, produce};
 
@@ -25,6 +26,7 @@ struct Scene {
     admin: Admin,
     acked: Arc<Acked>,
     producing: JoinHandle<()>,
+    readers: Readers,
 }
 
 impl Scene {
@@ -49,13 +51,20 @@ impl Scene {
         create_topic(&admin).await;
         let acked = Arc::new(Acked::default());
         let producing = produce(cluster.client(), Arc::clone(&acked));
+        let readers = Readers::begin(&cluster);
         acked.progress().await;
-        Self { wires, cluster, admin, acked, producing }
+        Self { wires, cluster, admin, acked, producing, readers }
     }
 
     /// As far as `node` knows, some replica is not in sync any more.
     async fn is_missed(&self, node: usize) {
         not_all_in_sync(&Admin::new(self.cluster.client_of(node))).await;
+    }
+
+    /// Writers and readers go on, whatever is the matter.
+    async fn progress(&self) {
+        self.acked.progress().await;
+        self.readers.catch_up(&self.acked).await;
     }
 
     /// All is well again, in time.
@@ -68,6 +77,7 @@ impl Scene {
     async fn end(self) {
         self.acked.is_over.store(true, Ordering::Relaxed);
         self.producing.await.unwrap();
+        self.readers.end(&self.admin).await;
         check(self.cluster.client(), &self.acked).await;
     }
 }
@@ -80,22 +90,22 @@ async fn a_network_that_fails_loses_nothing() {
     for node in 0..3 {
         scene.wires.cut_off(node);
         scene.is_missed((node + 1) % 3).await;
-        scene.acked.progress().await;
+        scene.progress().await;
         scene.recover().await;
     }
     // One way: the other hears it, and gets no answer.
     for (from, to) in [(0, 1), (2, 0)] {
         scene.wires.cut(from, to);
         scene.is_missed(3 - from - to).await;
-        scene.acked.progress().await;
+        scene.progress().await;
         scene.recover().await;
     }
     scene.wires.delay(Duration::from_millis(50));
-    scene.acked.progress().await;
+    scene.progress().await;
     scene.recover().await;
     for _ in 0..5 {
         scene.wires.reset();
-        scene.acked.progress().await;
+        scene.progress().await;
     }
     scene.recover().await;
     scene.end().await;
@@ -108,13 +118,13 @@ async fn nodes_that_stand_still_and_a_full_disk_lose_nothing() {
     let scene = Scene::begin(&home, disk.as_ref()).await;
     for node in 0..3 {
         scene.cluster.node(node).signal(Signal::STOP);
-        scene.acked.progress().await;
+        scene.progress().await;
         scene.cluster.node(node).signal(Signal::CONT);
         scene.recover().await;
     }
     if let Some(disk) = &disk {
         let rest = disk.fill();
-        scene.acked.progress().await;
+        scene.progress().await;
         std::fs::remove_file(rest).unwrap();
         scene.recover().await;
     }

@@ -78,7 +78,7 @@ struct State {
     connections: BTreeMap<(NodeId, Channel), Slot>,
     bootstrap: Slot,
     /// See [`Client::doubt`].
-    doubts: usize,
+    is_in_doubt: bool,
     channels: u64,
 }
 
@@ -151,23 +151,20 @@ impl Client {
     }
 
     /// A connection to whichever broker answers first: one that is open, then the brokers known,
-    /// then the bootstrap servers. The next broker in turn, if what one said has led nowhere.
+    /// then the bootstrap servers. Any broker, by chance, if what one said has led nowhere: turns
+    /// that several tasks take together can come to the same one every time.
     pub async fn any_connection(&self) -> Result<Connection, ClientError> {
-        let (bootstrap, doubts) = {
+        let (bootstrap, is_in_doubt) = {
             let state = lock(&self.0.state);
-            (Arc::clone(&state.bootstrap), state.doubts)
+            (Arc::clone(&state.bootstrap), state.is_in_doubt)
         };
         let open = bootstrap.lock().await.clone().filter(|connection| connection.is_open());
-        if let (Some(open), 0) = (open, doubts) {
+        if let (Some(open), false) = (open, is_in_doubt) {
             return Ok(open);
         }
         let mut brokers = self.brokers();
         if !brokers.is_empty() {
-            let turn = match doubts {
-                0 => self.0.world.entropy.next_u64() as usize,
-                doubts => doubts,
-            };
-            let first = turn % brokers.len();
+            let first = self.0.world.entropy.next_u64() as usize % brokers.len();
             brokers.rotate_left(first);
         }
         let mut failure = None;
@@ -327,10 +324,9 @@ impl Client {
     }
 
     /// Somebody whom a broker named does not answer, or not as named. A broker that is cut off from
-    /// the others goes on telling what it knew: the next one is asked.
+    /// the others goes on telling what it knew: all are asked from now on.
     pub(crate) fn doubt(&self) {
-        let mut state = lock(&self.0.state);
-        state.doubts = state.doubts.wrapping_add(1);
+        lock(&self.0.state).is_in_doubt = true;
     }
 
     /// The group's coordinator, asked for until there is one.

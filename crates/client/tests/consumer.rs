@@ -457,3 +457,32 @@ fn members_of_java_and_ours_share_whoever_leads() {
         }
     });
 }
+
+#[test]
+fn a_member_that_waits_for_others_can_leave() {
+    with_broker(async |bootstrap| {
+        let client = client(&bootstrap);
+        let topic = new_topic(&client, "leaving", 1).await;
+        produce(&client, &topic, ["one".to_owned()]).await;
+        let group = unique("leaving");
+        // It does not poll again, which it may for five minutes: so long would the other wait.
+        let mut first = Consumer::new(client.clone(), in_group(&group, Assignor::Range));
+        first.subscribe([&topic]);
+        read(&mut first, 1).await;
+        let mut second = Consumer::new(client.clone(), in_group(&group, Assignor::Range));
+        second.subscribe([&topic]);
+        let admin = Admin::new(client.clone());
+        let members = async || {
+            let described = admin.describe_groups(&[group.clone()]).await.unwrap();
+            described[0].1.as_ref().map_or(0, |group| group.members.len())
+        };
+        eventually(async || {
+            assert!(second.poll(SOON).await.unwrap().is_empty());
+            members().await == 2
+        })
+        .await;
+        second.close().await.unwrap();
+        assert_eq!(members().await, 1);
+        first.close().await.unwrap();
+    });
+}

@@ -153,6 +153,8 @@ impl Member {
     async fn run(self) {
         let group = GroupConfig {
             heartbeat_interval: Duration::from_millis(200),
+            // A join that stays with a coordinator that stands still is given up after that.
+            max_poll_interval: Duration::from_secs(10),
             auto_commit: None,
             ..GroupConfig::new(GROUP)
         };

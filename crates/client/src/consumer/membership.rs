@@ -238,6 +238,25 @@ impl Membership {
         Ok(connection.start(|_| request, i16::MAX, within)?.receive().await?)
     }
 
+    /// A call that the coordinator answers once all members are there, which may take as long as
+    /// they may. `None` when the reader does not want to wait for them any more.
+    async fn call_with_others<R: Request>(
+        &self,
+        request: R,
+    ) -> Result<Option<R::Response>, ClientError> {
+        let within = self.config.max_poll_interval + JOIN_GRACE;
+        tokio::select! {
+            answer = self.call(request, within) => answer.map(Some),
+            () = self.leaving() => Ok(None),
+        }
+    }
+
+    async fn leaving(&self) {
+        while self.phase() != Phase::Leaving {
+            self.to_task.notified().await;
+        }
+    }
+
     async fn pause(&self, wait: Duration) {
         let deadline = self.client.now() + wait;
         // Woken or timed out: the phase says what to do.
@@ -403,8 +422,7 @@ async fn join_and_sync(this: &Membership) -> Result<(), ClientError> {
         assignments,
         ..Default::default()
     };
-    let within = this.config.max_poll_interval + JOIN_GRACE;
-    let answer = this.call(request, within).await?;
+    let Some(answer) = this.call_with_others(request).await? else { return Ok(()) };
     match answer.error_code {
         // Somebody came or went meanwhile: all join again.
         ErrorCode::REBALANCE_IN_PROGRESS => return Ok(()),
@@ -431,8 +449,8 @@ async fn join_and_sync(this: &Membership) -> Result<(), ClientError> {
 /// `None` when the answer has changed the phase.
 async fn join(this: &Membership) -> Result<Option<JoinGroupResponse>, ClientError> {
     loop {
-        let answer =
-            this.call(join_request(this), this.config.max_poll_interval + JOIN_GRACE).await?;
+        let answer = this.call_with_others(join_request(this)).await?;
+        let Some(answer) = answer else { return Ok(None) };
         match answer.error_code {
             ErrorCode::NONE => {
                 let mut state = lock(&this.state);
