@@ -1,5 +1,4 @@
-//! What `strandline cluster drain` sets in a cluster and takes back, what it waits for, and what the
-//! overview tells when nobody leads the quorum.
+//! What `strandline cluster drain` sets in a cluster and takes back, and what it waits for.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -8,20 +7,16 @@ mod node;
 mod trio;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Output, Stdio};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use local::{cluster_tool, free_addresses};
+use local::{free_addresses, metric};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use strandline_client::admin::{Admin, ConfigChange, ConfigResource, ConfigSource, NewTopic};
-use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
-use strandline_types::{NodeId, PartitionId};
+use strandline_client::admin::{Admin, ConfigChange, ConfigResource, ConfigSource};
+use strandline_types::NodeId;
 use trio::Cluster;
+use trio::tool::{MOVING, begin, create_topic, fill, json, run, text};
 
-const TOPIC: &str = "moving";
 const PINNED: &str = "pinned";
 const RATES: [&str; 2] =
     ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
@@ -29,44 +24,6 @@ const MARKS: [&str; 2] =
     ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
 const CORDON: &str = "cordoned.log.dirs";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn run(cluster: &Cluster, line: &str) -> Output {
-    let output = cluster_tool(&cluster.bootstrap, line).output().unwrap();
-    assert!(output.status.success(), "{line}: {output:?}");
-    output
-}
-
-/// Starts it, for a person; gives what it tells meanwhile.
-fn begin(cluster: &Cluster, line: &str) -> (Child, impl Iterator<Item = String> + use<>) {
-    let mut command = cluster_tool(&cluster.bootstrap, line);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    (child, lines.map(Result::unwrap))
-}
-
-fn json(cluster: &Cluster, line: &str) -> Value {
-    serde_json::from_slice(&run(cluster, &format!("{line} --json")).stdout).unwrap()
-}
-
-/// Two partitions, both with a replica on node 3, one led by each of the others.
-async fn create_topic(admin: &Admin, name: &str) {
-    let replicas = |first| vec![NodeId(first), NodeId(3)];
-    let assignments =
-        BTreeMap::from([(PartitionId(0), replicas(1)), (PartitionId(1), replicas(2))]);
-    let new = NewTopic { assignments, ..NewTopic::new(name, -1, -1) };
-    let created = admin.create_topics(&[new], false).await.unwrap();
-    assert!(created.iter().all(|(_, result)| result.is_ok()), "{created:?}");
-}
-
-/// Two megabytes for each of the topic's two partitions.
-async fn fill(cluster: &Cluster) {
-    let producer = Producer::new(cluster.client(), ProducerConfig::default());
-    for number in 0..200 {
-        let record = ProducerRecord::new(TOPIC).partition(PartitionId(number % 2));
-        drop(producer.send(record.value(vec![b'x'; 20_000])).await.unwrap());
-    }
-    producer.flush().await;
-}
 
 /// Waits until the broker that was killed is missed.
 async fn fenced(admin: &Admin, index: usize) {
@@ -77,7 +34,7 @@ async fn fenced(admin: &Admin, index: usize) {
 }
 
 async fn holders(admin: &Admin) -> BTreeSet<NodeId> {
-    let described = admin.describe_topics(&[TOPIC.to_owned()]).await.unwrap();
+    let described = admin.describe_topics(&[MOVING.to_owned()]).await.unwrap();
     let topic = described.into_iter().next().unwrap().1.unwrap();
     topic.partitions.iter().flat_map(|partition| partition.replicas.clone()).collect()
 }
@@ -110,19 +67,9 @@ fn brokers() -> [ConfigResource; 3] {
 
 async fn throttles(admin: &Admin) -> BTreeSet<String> {
     let mut throttles = own(admin, &brokers(), &RATES).await;
-    let topics = [TOPIC, PINNED].map(ConfigResource::topic);
+    let topics = [MOVING, PINNED].map(ConfigResource::topic);
     throttles.extend(own(admin, &topics, &MARKS).await);
     throttles
-}
-
-/// A value of a node's metrics.
-fn metric(address: SocketAddr, name: &str) -> u64 {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
 /// A rate and marks of the tool come and go, also when it is killed; what was there before stays.
@@ -134,7 +81,7 @@ async fn a_throttle_leaves_nothing_and_takes_nothing() {
         start.set("strandline.metrics.listener", &metrics[index].to_string())
     });
     let admin = Admin::new(cluster.client());
-    create_topic(&admin, TOPIC).await;
+    create_topic(&admin, MOVING).await;
     create_topic(&admin, PINNED).await;
     fill(&cluster).await;
 
@@ -200,7 +147,7 @@ async fn a_drain_waits_for_a_broker_and_tells_of_a_cordon() {
         start.set("log.dirs", &dirs(index).join(","))
     });
     let admin = Admin::new(cluster.client());
-    create_topic(&admin, TOPIC).await;
+    create_topic(&admin, MOVING).await;
     let [_, disk] = dirs(2);
     let cordon = format!("3 {CORDON}={disk}");
     set(&admin, ConfigResource::broker("3"), CORDON, &disk).await;
@@ -233,7 +180,7 @@ async fn a_broker_that_comes_back_is_limited_and_cordoned() {
     let home = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::start(home.path());
     let admin = Admin::new(cluster.client());
-    create_topic(&admin, TOPIC).await;
+    create_topic(&admin, MOVING).await;
     fill(&cluster).await;
     cluster.take(2).kill();
     fenced(&admin, 2).await;
@@ -260,7 +207,7 @@ async fn a_broker_that_comes_back_is_limited_and_cordoned() {
     assert_eq!(own(&admin, &brokers(), &[CORDON]).await, cordon);
     cluster.take(2).kill();
     fenced(&admin, 2).await;
-    let cancelled = String::from_utf8(run(&cluster, "drain 3 --cancel").stdout).unwrap();
+    let cancelled = text(&cluster, "drain 3 --cancel");
     assert!(cancelled.starts_with("took back 2 moves"), "{cancelled}");
     let next = "may keep its cordon: `strandline cluster drain 3 --cancel` takes it off";
     assert!(cancelled.contains(next), "{cancelled}");
@@ -269,28 +216,5 @@ async fn a_broker_that_comes_back_is_limited_and_cordoned() {
     run(&cluster, &format!("{throttled} --cancel"));
     assert_eq!(own(&admin, &brokers(), &[CORDON]).await, BTreeSet::new());
     assert_eq!(own(&admin, &brokers(), &RATES).await, BTreeSet::new());
-    assert_eq!(own(&admin, &[ConfigResource::topic(TOPIC)], &MARKS).await, BTreeSet::new());
-}
-
-/// Two of three are gone: whoever is left tells what it knows, and that nobody leads.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_overview_does_without_a_quorum() {
-    let home = tempfile::tempdir().unwrap();
-    let mut cluster = Cluster::start(home.path());
-    let admin = Admin::new(cluster.client());
-    create_topic(&admin, TOPIC).await;
-    let status = json(&cluster, "status");
-    assert_eq!(status["moving"], serde_json::json!([]));
-    cluster.take(0).kill();
-    cluster.take(1).kill();
-    let began = Instant::now();
-    let status = json(&cluster, "status");
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    assert_eq!((&status["quorum"], &status["moving"]), (&Value::Null, &Value::Null));
-    assert_eq!(status["partitions"], 2);
-    let next = status["next"][0].as_str().unwrap();
-    assert!(next.contains("majority of the controllers"), "{next}");
-    let text = String::from_utf8(run(&cluster, "status").stdout).unwrap();
-    assert!(text.contains("\nquorum: nobody leads that can be reached ("), "{text}");
-    assert!(text.contains("\nmoving: unknown ("), "{text}");
+    assert_eq!(own(&admin, &[ConfigResource::topic(MOVING)], &MARKS).await, BTreeSet::new());
 }

@@ -9,13 +9,12 @@ mod trio;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use local::{client, free_addresses};
+use local::{client, free_addresses, scrape};
 use node::{Client, NOWHERE, Start, eventually};
 use strandline_client::admin::Admin;
 use strandline_types::ErrorCode;
@@ -162,14 +161,6 @@ fn each_serves_what_its_role_serves() {
     }
     let data = home.path().join("node101/data");
     assert!(!data.join("here-0").exists(), "a controller holds no partitions");
-}
-
-fn scrape(address: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
 
 /// Kafka's way: every node's directories are formatted before its first start.

@@ -1,10 +1,11 @@
-//! Addresses on this machine, a client that is quick to ask again, and the tool.
+//! Addresses on this machine, a client that is quick to ask again, the tool, and what metrics say.
 
 // Each test program uses a part of this.
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,6 +59,22 @@ pub fn cluster_tool(bootstrap: &str, line: &str) -> Command {
     command.arg("cluster").args(line.split(' ')).args(["--bootstrap", bootstrap]);
     command.stdin(Stdio::null());
     command
+}
+
+/// What a node tells Prometheus.
+pub fn scrape(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The first value there of that name.
+pub fn metric(address: SocketAddr, name: &str) -> u64 {
+    let text = scrape(address);
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
 fn world() -> World {

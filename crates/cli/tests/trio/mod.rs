@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)]
 
 pub mod readers;
+pub mod tool;
 pub mod wires;
 
 use std::collections::BTreeMap;
