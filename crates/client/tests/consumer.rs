@@ -473,7 +473,7 @@ fn a_member_that_waits_for_others_can_leave() {
         second.subscribe([&topic]);
         let admin = Admin::new(client.clone());
         let members = async || {
-            let described = admin.describe_groups(&[group.clone()]).await.unwrap();
+            let described = admin.describe_groups(std::slice::from_ref(&group)).await.unwrap();
             described[0].1.as_ref().map_or(0, |group| group.members.len())
         };
         eventually(async || {
