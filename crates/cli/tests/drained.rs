@@ -6,7 +6,7 @@ mod local;
 mod node;
 mod trio;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

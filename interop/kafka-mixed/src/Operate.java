@@ -2,6 +2,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Properties;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kafka.admin.ConfigCommand;
@@ -28,7 +29,8 @@ final class Operate {
 
     /**
      * `all TOPIC` while every broker is up, `without ID TOPIC` after one of them has gone, `without-both TOPIC` after 4 and
-     * 5 have.
+     * 5 have; `add-voter PROPERTIES IDS` and `remove-voter PROPERTIES IDS` of the node with these settings, which leaves
+     * these voters.
      */
     public static void main(String[] arguments) {
         int code = 0;
@@ -37,6 +39,8 @@ final class Operate {
                 case "all" -> all(arguments[1]);
                 case "without" -> without(arguments[1], arguments[2]);
                 case "without-both" -> withoutBoth(arguments[1]);
+                case "add-voter" -> addVoter(arguments[1], arguments[2]);
+                case "remove-voter" -> removeVoter(arguments[1], arguments[2]);
                 default -> throw new IllegalArgumentException(arguments[0]);
             }
         } catch (Throwable failure) {
@@ -142,5 +146,31 @@ final class Operate {
         Shell.runAsGiven(ClusterTool.class, endpoints).shows("^4\\s.*fenced", "^5\\s.*fenced");
         Shell.runAsGiven(ClusterTool.class, "unregister", "--id", "5", "--bootstrap-server", Shell.BOOTSTRAP).shows("Broker 5 is no longer registered");
         Shell.eventually(() -> Shell.runAsGiven(ClusterTool.class, endpoints).hides("^5\\s"));
+    }
+
+    private static void addVoter(String properties, String voters) {
+        Shell.eventually(() -> Shell.run(MetadataQuorumCommand.class, "--command-config", properties, "add-controller").shows("Added controller"));
+        voters(voters);
+    }
+
+    private static void removeVoter(String properties, String voters) throws Exception {
+        var settings = load(Path.of(properties));
+        var identity = load(Path.of(settings.getProperty("log.dirs"), "meta.properties"));
+        Shell.run(MetadataQuorumCommand.class, "remove-controller", "--controller-id", settings.getProperty("node.id"),
+                "--controller-directory-id", identity.getProperty("directory.id")).shows("Removed\\s+KRaft controller");
+        voters(voters);
+    }
+
+    private static void voters(String ids) {
+        var listed = Stream.of(ids.split(",")).map(id -> "\\{\"id\": " + id + ",[^{]*").collect(Collectors.joining());
+        Shell.eventually(() -> Shell.run(MetadataQuorumCommand.class, "describe", "--status").shows("CurrentVoters:\\s+\\[" + listed + "\\]"));
+    }
+
+    private static Properties load(Path file) throws Exception {
+        var properties = new Properties();
+        try (var reader = Files.newBufferedReader(file)) {
+            properties.load(reader);
+        }
+        return properties;
     }
 }

@@ -89,7 +89,8 @@ fn address(bytes: &Bytes) -> Option<IpAddr> {
 }
 
 /// Puts an answer into its envelope. One that the active controller must give is left out: the
-/// broker, which keeps the client waiting, shall ask that one.
+/// broker, which keeps the client waiting, shall ask that one. Those about the quorum say in another
+/// code that it leads; a broker that is told so only inside would ask here for ever.
 fn seal<M>(
     (api, version, correlation_id): (ApiKey, i16, i32),
     response: &M,
@@ -97,7 +98,8 @@ fn seal<M>(
 where
     M: Message + ControllerAnswer,
 {
-    if response.first_error() == ErrorCode::NOT_CONTROLLER {
+    let not_here = [ErrorCode::NOT_CONTROLLER, ErrorCode::NOT_LEADER_OR_FOLLOWER];
+    if not_here.contains(&response.first_error()) {
         return Ok(refused(ErrorCode::NOT_CONTROLLER));
     }
     let framed = frame::response(api, version, correlation_id, response)
@@ -115,7 +117,8 @@ fn refused(error_code: ErrorCode) -> EnvelopeResponse {
 
 #[cfg(test)]
 mod tests {
-    use strandline_wire::messages::UpdateFeaturesResponse;
+    use strandline_wire::messages::describe_quorum_response::{PartitionData, TopicData};
+    use strandline_wire::messages::{DescribeQuorumResponse, UpdateFeaturesResponse};
 
     use super::*;
 
@@ -125,12 +128,17 @@ mod tests {
             let response = UpdateFeaturesResponse { error_code, ..Default::default() };
             seal((ApiKey::UpdateFeatures, 2, 7), &response).expect("a version that carries it")
         };
-        assert_eq!(
-            seal_with(ErrorCode::NOT_CONTROLLER),
-            EnvelopeResponse { error_code: ErrorCode::NOT_CONTROLLER, ..Default::default() }
-        );
-        let refused = seal_with(ErrorCode::FEATURE_UPDATE_FAILED);
-        assert_eq!(refused.error_code, ErrorCode::NONE);
-        assert!(refused.response_data.is_some());
+        for elsewhere in [ErrorCode::NOT_CONTROLLER, ErrorCode::NOT_LEADER_OR_FOLLOWER] {
+            assert_eq!(seal_with(elsewhere), refused(ErrorCode::NOT_CONTROLLER));
+        }
+        let error_code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+        let partitions = vec![PartitionData { error_code, ..Default::default() }];
+        let topics = vec![TopicData { partitions, ..Default::default() }];
+        let of_quorum = DescribeQuorumResponse { topics, ..Default::default() };
+        let sealed = seal((ApiKey::DescribeQuorum, 2, 7), &of_quorum);
+        assert_eq!(sealed.expect("no answer to encode"), refused(ErrorCode::NOT_CONTROLLER));
+        let answered = seal_with(ErrorCode::FEATURE_UPDATE_FAILED);
+        assert_eq!(answered.error_code, ErrorCode::NONE);
+        assert!(answered.response_data.is_some());
     }
 }

@@ -246,6 +246,7 @@ impl Membership {
     ) -> Result<Option<R::Response>, ClientError> {
         let within = self.config.max_poll_interval + JOIN_GRACE;
         tokio::select! {
+            biased;
             answer = self.call(request, within) => answer.map(Some),
             () = self.leaving() => Ok(None),
         }

@@ -32,6 +32,19 @@ pub(super) enum Roles {
     Controller,
 }
 
+/// How its directory becomes part of a cluster.
+#[derive(Clone, Copy, PartialEq)]
+enum Founding {
+    /// The only node there will be.
+    Alone,
+    /// The voters are in the settings of all.
+    FixedVoters,
+    /// The first voter of a quorum that is to grow.
+    FirstVoter,
+    /// Of a quorum that is there.
+    Joins,
+}
+
 /// A data directory with the settings file of the node that owns it.
 ///
 /// The ports are part of it: a quorum knows its voters by their addresses.
@@ -41,8 +54,7 @@ pub(super) struct Home {
     roles: Roles,
     /// Where it listens: for clients, unless it is a controller alone.
     address: String,
-    /// A quorum of one voter says so when it is formatted; fixed voters are in the settings.
-    is_alone: bool,
+    founding: Founding,
 }
 
 impl Home {
@@ -51,7 +63,7 @@ impl Home {
         let (broker, controller) = free_ports(1)?[0];
         let quorum = format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}");
         let lines = [both_listeners(broker, controller), quorum, replicas(1)];
-        Home::create(folder, (1, Roles::BrokerAndController), broker, &lines, true)
+        Home::create(folder, (1, Roles::BrokerAndController), broker, &lines, Founding::Alone)
     }
 
     /// Empty ones below `folder` for the nodes 1, 2 and so on. The controllers are fixed voters.
@@ -63,16 +75,39 @@ impl Home {
             .map(|(id, (_, (_, controller)))| format!("{id}@127.0.0.1:{controller}"))
             .collect();
         let quorum = format!("controller.quorum.voters={}", voters.join(","));
+        Home::several(folder, roles, &ports, &quorum, |_| Founding::FixedVoters)
+    }
+
+    /// Empty ones below `folder` for the nodes 1, 2 and so on, brokers and controllers all. The
+    /// first is the only voter until others are added.
+    pub(super) fn growing<const N: usize>(folder: &Path) -> Result<[Home; N]> {
+        let ports = free_ports(N)?;
+        let known: Vec<String> =
+            ports.iter().map(|(_, controller)| format!("127.0.0.1:{controller}")).collect();
+        let quorum = format!("controller.quorum.bootstrap.servers={}", known.join(","));
+        Home::several(folder, [Roles::BrokerAndController; N], &ports, &quorum, |id| match id {
+            1 => Founding::FirstVoter,
+            _ => Founding::Joins,
+        })
+    }
+
+    fn several<const N: usize>(
+        folder: &Path,
+        roles: [Roles; N],
+        ports: &[(u16, u16)],
+        quorum: &str,
+        founding: impl Fn(usize) -> Founding,
+    ) -> Result<[Home; N]> {
         let mut homes = Vec::new();
-        for (id, (roles, (broker, controller))) in (1..).zip(roles.into_iter().zip(ports)) {
+        for (id, (roles, &(broker, controller))) in (1..).zip(roles.into_iter().zip(ports)) {
             let (listeners, port) = match roles {
                 Roles::BrokerAndController => (both_listeners(broker, controller), broker),
                 Roles::Broker => (broker_listener(broker), broker),
                 Roles::Controller => (controller_listener(controller), controller),
             };
-            let lines = [listeners, quorum.clone(), replicas(3), FORGETS.to_owned()];
+            let lines = [listeners, quorum.to_owned(), replicas(3), FORGETS.to_owned()];
             let folder = folder.join(format!("node-{id}"));
-            homes.push(Home::create(&folder, (id, roles), port, &lines, false)?);
+            homes.push(Home::create(&folder, (id, roles), port, &lines, founding(id))?);
         }
         homes.try_into().ok().context("as many homes as roles")
     }
@@ -82,7 +117,7 @@ impl Home {
         (id, roles): (usize, Roles),
         port: u16,
         lines: &[String],
-        is_alone: bool,
+        founding: Founding,
     ) -> Result<Home> {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
@@ -103,7 +138,7 @@ impl Home {
             data.display()
         );
         fs::write(&properties, text).with_context(|| format!("write {}", properties.display()))?;
-        Ok(Home { data, properties, roles, address: format!("127.0.0.1:{port}"), is_alone })
+        Ok(Home { data, properties, roles, address: format!("127.0.0.1:{port}"), founding })
     }
 
     pub(super) fn data(&self) -> &Path {
@@ -116,7 +151,7 @@ impl Home {
 
     /// Whether its cluster is this node.
     pub(super) fn is_alone(&self) -> bool {
-        self.is_alone
+        self.founding == Founding::Alone
     }
 
     /// Where it listens: for clients, if it is a broker.
@@ -146,17 +181,23 @@ impl Home {
 
     /// Makes the data directory a node's own, by the tool of whoever is to start on it.
     pub(super) fn format(&self, place: &Place, by: &Against) -> Result<()> {
+        let flag = match self.founding {
+            Founding::Alone | Founding::FirstVoter => Some("--standalone"),
+            Founding::Joins => Some("--no-initial-controllers"),
+            Founding::FixedVoters => None,
+        };
         let mut command = match by {
             Against::Kafka => {
                 let mut command = java(&place.fetch_kafka(FETCH_TIMEOUT)?);
                 command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]);
-                command.args(self.is_alone.then_some("--standalone"));
+                command.args(flag);
                 command.args(FEATURES_OFF.iter().flat_map(|feature| ["--feature", feature]));
                 command
             }
             Against::Strandline => {
                 let mut command = Command::new(place.strandline()?);
                 command.args(["storage", "format", "-t", CLUSTER_ID]);
+                command.args(flag);
                 command
             }
             Against::Address(_) => bail!("a running broker has its directories"),

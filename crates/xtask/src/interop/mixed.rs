@@ -24,6 +24,7 @@ pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<(
     place.fetch(client, FETCH_TIMEOUT)?;
     controllers_of_kafka(place, client, against).context("controllers of Kafka")?;
     brokers_of_kafka(place, client, against).context("brokers of Kafka")?;
+    growing_quorum(place, client, against).context("a quorum that grows")?;
     node_by_node(place, client, against).context("node by node")
 }
 
@@ -109,6 +110,35 @@ fn replaced(cluster: &mut Cluster<'_>, load: &mut Load, id: usize, kind: &Agains
         }
         ensure!(Instant::now() < deadline, "node {id} is never given a snapshot");
     }
+}
+
+/// Kafka's tool adds voters of both kinds to a quorum of one, the first fails, and goes.
+fn growing_quorum(place: &Place, client: &Client, against: &Against) -> Result<()> {
+    let folder = place.cache().join("mixed").join("growing");
+    let homes = Home::growing::<4>(&folder)?;
+    let kafka = &Against::Kafka;
+    let mut cluster = Cluster::start(place, &homes, &[against, kafka, against, kafka])?;
+    let [first, second, third, _] = &homes;
+    let mut load = Load::start(place, client, &cluster)?;
+    load.whole()?;
+    for (home, voters) in [(second, "1,2"), (third, "1,2,3")] {
+        let properties = home.properties().display();
+        operate(place, client, first, &format!("add-voter {properties} {voters}"))?;
+    }
+    cluster.kill(1)?;
+    load.progress()?;
+    cluster.begin(1, against)?;
+    load.whole()?;
+    // Brokers of Kafka go on asking the first, and must be told that it does not lead any more.
+    load.leader()?;
+    let properties = first.properties().display();
+    operate(place, client, third, &format!("remove-voter {properties} 2,3"))?;
+    load.progress()?;
+    cluster.stop(1)?;
+    load.progress()?;
+    load.finish()?;
+    cluster.stop(3)?;
+    dump(place, third)
 }
 
 /// A cluster of Kafka is replaced by the kind to be tested, node by node on its own directories,

@@ -54,13 +54,20 @@ answers! {
     CreatePartitionsResponse: results;
     CreateTopicsResponse: topics;
     DeleteTopicsResponse: responses;
-    DescribeQuorumResponse:;
     ElectLeadersResponse:;
     IncrementalAlterConfigsResponse: responses;
     ListPartitionReassignmentsResponse:;
     RemoveRaftVoterResponse:;
     UnregisterBrokerResponse:;
     UpdateFeaturesResponse:;
+}
+
+impl ControllerAnswer for messages::DescribeQuorumResponse {
+    fn first_error(&self) -> ErrorCode {
+        let of_log = self.topics.first().and_then(|topic| topic.partitions.first());
+        let of_log = of_log.map_or(ErrorCode::NONE, |partition| partition.error_code);
+        if self.error_code.is_none() { of_log } else { self.error_code }
+    }
 }
 
 /// What the rest of the node holds of the controller.
