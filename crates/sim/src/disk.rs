@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -147,7 +148,8 @@ impl State {
     }
 
     fn below<'a>(&'a self, dir: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a Entry)> {
-        self.names.iter().filter(move |(path, _)| path.starts_with(dir) && *path != dir)
+        let behind = self.names.range::<Path, _>((Bound::Excluded(dir), Bound::Unbounded));
+        behind.take_while(move |(path, _)| path.starts_with(dir))
     }
 }
 

@@ -54,6 +54,7 @@ struct Shared {
     /// Pairs of nodes between which nothing arrives, in that direction.
     cut: BTreeSet<(NodeId, NodeId)>,
     streams: Vec<Arc<Mutex<Stream>>>,
+    sent_bytes: u64,
 }
 
 struct Backlog {
@@ -114,12 +115,18 @@ impl Network {
             listeners: BTreeMap::new(),
             cut: BTreeSet::new(),
             streams: Vec::new(),
+            sent_bytes: 0,
         };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
     pub fn set_faults(&self, faults: NetFaults) {
         lock(&self.shared).faults = faults;
+    }
+
+    /// All that was ever sent by anybody.
+    pub fn sent_bytes(&self) -> u64 {
+        lock(&self.shared).sent_bytes
     }
 
     /// Stops what flows from one node to another, until [`Network::heal`].
@@ -317,6 +324,7 @@ impl SimConn {
     /// Puts bytes on the wire; they arrive later, behind those sent before.
     fn send(&self, bytes: BytesMut) {
         let delay = self.network.delay(&self.sim);
+        lock(&self.network.shared).sent_bytes += bytes.len() as u64;
         let (side, stream) = (self.side, Arc::clone(&self.stream));
         let (at, from, to) = {
             let mut stream = lock(&self.stream);

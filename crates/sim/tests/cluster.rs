@@ -1,6 +1,7 @@
 //! Clusters by their seeds: as `seeds`, with several brokers.
 
 mod seeded;
+mod trio;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,9 @@ use std::time::Duration;
 use seeded::Played;
 use strandline_sim::cluster::{self, Fault};
 use strandline_sim::{
-    BrokerProcess, Client, Crash, DiskFaults, NetFaults, Network, Node, NodeId, Sim, Status,
+    BrokerProcess, Crash, DiskFaults, NetFaults, Network, Node, NodeId, Sim, Status,
 };
-use strandline_wire::messages::CreateTopicsRequest;
-use strandline_wire::messages::create_topics_request::CreatableTopic;
+use trio::{create, three_brokers};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -26,20 +26,6 @@ const CLUSTER: Played<Fault> = Played {
 #[test]
 fn seeds_keep_every_invariant() {
     CLUSTER.play_all();
-}
-
-/// A cluster of three, started.
-async fn three_brokers(sim: &Sim, network: &Network) -> Vec<Arc<BrokerProcess>> {
-    let brokers = cluster::brokers(sim, network, 3, &[]);
-    for broker in &brokers {
-        broker.format(cluster::CLUSTER_ID).await;
-        broker.start();
-    }
-    for broker in &brokers {
-        let status = broker.settled().await;
-        assert!(matches!(status, Status::Serving(_)), "{status:?}");
-    }
-    brokers
 }
 
 #[test]
@@ -75,25 +61,10 @@ fn leaderships(brokers: &[Arc<BrokerProcess>]) -> String {
     format!("{:?} {:?}", newest.quorum(), partitions.collect::<Vec<_>>())
 }
 
-/// Creates a topic by way of the broker at `port`.
-async fn create(home: &Node, port: u16, name: &str) {
-    let mut client = Client::new(home.world(), port, "admin");
-    let topic = CreatableTopic {
-        name: name.into(),
-        num_partitions: 6,
-        replication_factor: 3,
-        ..Default::default()
-    };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
-    let answer = client.ask(&request, 7).await.expect("an answer");
-    assert!(answer.topics[0].error_code.is_none(), "{answer:?}");
-}
-
 async fn with_a_topic(sim: &Sim, network: &Network) -> (Arc<Node>, Vec<Arc<BrokerProcess>>) {
     let brokers = three_brokers(sim, network).await;
     let home = Arc::new(Node::new(sim, network, NodeId(1000)));
-    create(&home, cluster::port(0), "topic").await;
+    create(&home, cluster::port(0), "topic", 6).await;
     (home, brokers)
 }
 
@@ -156,7 +127,7 @@ fn a_leader_of_the_quorum_whose_disk_stands_still_is_replaced() {
             clock.sleep(Duration::from_millis(100)).await;
             assert!(clock.now().instant < began + Duration::from_secs(10), "{old} leads on");
         }
-        create(&home, cluster::port(other as u16), "another").await;
+        create(&home, cluster::port(other as u16), "another", 6).await;
         assert!(clock.now().instant < began + MINUTE, "the disk has come back before");
     });
 }
