@@ -13,7 +13,9 @@ use strandline_ports::Clock;
 use strandline_sim::{BrokerProcess, Crash, NetFaults, Network, Node, NodeId, Sim, cluster};
 use trio::{create, three_brokers};
 
-/// So long nothing happens; the first time of it things come to rest.
+/// Longer than `log.initial.task.delay.ms`: after that, retention has looked at every partition.
+const SETTLES: Duration = Duration::from_secs(35);
+/// So long nothing happens.
 const IDLE: Duration = Duration::from_secs(20);
 const AT_MOST: Duration = Duration::from_secs(3_600);
 /// Of one topic.
@@ -77,7 +79,7 @@ fn costs_of(count: usize) -> Costs {
         until(&*clock, &brokers, count, is_whole).await;
         let made = clock.now().instant.since(began);
 
-        clock.sleep(IDLE).await;
+        clock.sleep(SETTLES).await;
         let (steps, sent_bytes) = (in_it.steps(), network.sent_bytes());
         clock.sleep(IDLE).await;
         let (steps, sent_bytes) = (in_it.steps() - steps, network.sent_bytes() - sent_bytes);
