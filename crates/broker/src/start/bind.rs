@@ -84,7 +84,7 @@ impl Bound {
     }
 }
 
-/// What every connection is served with. Dropping it cuts all of them off.
+/// What every connection is served with. Dropping it cuts off all but those to the metrics.
 pub(super) struct Serving {
     world: World,
     config: Arc<BrokerConfig>,
