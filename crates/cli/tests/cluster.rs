@@ -7,16 +7,16 @@ mod local;
 mod node;
 mod trio;
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use local::free_addresses;
+use local::{free_addresses, metric};
 use node::eventually;
 use rustix::process::{Pid, Signal, kill_process};
-use strandline_client::admin::Admin;
+use strandline_client::admin::{Admin, NewTopic};
 use trio::readers::Readers;
 use trio::{
     Acked, Cluster, Ports, all_have_ends, all_in_sync, check, create_topic, patiently, produce,
@@ -54,6 +54,29 @@ async fn any_broker_may_be_killed_or_stopped() {
     producing.await.unwrap();
     readers.end(&admin).await;
     check(cluster.client(), &acked).await;
+}
+
+/// A follower's fetch costs what has changed, not what it follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_change_is_hardly_ever_read() {
+    const PARTITIONS: i32 = 60;
+    let home = tempfile::tempdir().unwrap();
+    let metrics: [SocketAddr; 3] = free_addresses();
+    let cluster = Cluster::start_with(home.path(), |index, start| {
+        start.set("strandline.metrics.listener", &metrics[index].to_string())
+    });
+    let admin = Admin::new(cluster.client());
+    admin.create_topics(&[NewTopic::new("quiet", PARTITIONS, 3)], false).await.unwrap();
+    let total = |name: &str| metrics.iter().map(|at| metric(*at, name)).sum::<u64>();
+    let fetches = || total("kafka_network_requestmetrics_localtimems_count{request=\"Fetch\"}");
+    let reads = || total("kafka_server_brokertopicmetrics_totalfetchrequests_total");
+    // Every follower is told what it follows, and asks for all of it once more.
+    let all = PARTITIONS as u64 * 2;
+    eventually("everything is followed", || reads() >= 2 * all);
+    let (fetches_before, reads_before) = (fetches(), reads());
+    eventually("followers go on", || fetches() >= fetches_before + 60);
+    let read = reads() - reads_before;
+    assert!(read < 3 * all, "60 fetches of 20 partitions each have read {read}");
 }
 
 /// The cluster id in a node's `meta.properties`.

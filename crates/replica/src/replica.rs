@@ -71,6 +71,7 @@ impl Replica {
             log_end: self.log.written_end(),
             admitted_end: self.log.log_end(),
             epoch_start: self.leader.as_ref().map_or(Offset(-1), |leader| leader.epoch_start),
+            partition_epoch: self.partition_epoch,
         }
     }
 

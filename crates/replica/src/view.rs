@@ -19,6 +19,8 @@ pub struct View {
     pub admitted_end: Offset,
     /// Where the current leader's epoch begins.
     pub epoch_start: Offset,
+    /// Changes with whoever is in sync.
+    pub partition_epoch: i32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

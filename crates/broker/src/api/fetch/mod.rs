@@ -33,17 +33,21 @@ use strandline_wire::messages::fetch_response::{
 use strandline_wire::messages::{FetchRequest, FetchResponse, Records};
 
 pub(crate) use session::FetchSessions;
-use session::{Planned, Told, Wanted};
+use session::{Plan, Planned, Told, Wanted};
 
 use crate::cx::{Cx, ListenerRole};
 use crate::deadline::Deadline;
 use crate::driver::partition::{
     FetchRead, FetchRefusal, FetchWaiter, FollowerFetch, Partition, ReadAt, Subscription,
 };
+use crate::driver::replicas::lag_time_max;
 use crate::leader_hints::LeaderHints;
 use crate::partitions::find;
 use crate::session::Hangup;
 
+/// A partition of which a follower has all is read so often in `replica.lag.time.max.ms`, so that it
+/// counts as seen when something comes.
+const LOOKS_PER_LAG_TIME: u32 = 4;
 /// Since then a consumer understands that another replica than the leader answers it.
 const ROAMING_VERSION_MIN: i16 = 11;
 
@@ -64,13 +68,19 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
     };
     let asker = Asker { follower, is_counted: true, rack: rack_of(cx, &request) };
     let mut read = read_all(cx, &plan.partitions, limits, asker).await;
-    if request.max_wait_ms > 0 && !read.is_enough(limits) {
+    if follower.is_some() {
+        rest(cx, &plan, &read);
+    }
+    if request.max_wait_ms > 0 && plan.is_about_something() && !read.is_enough(limits) {
         let mut deadline = Deadline::after(cx, request.max_wait_ms);
         for (planned, one) in plan.partitions.iter_mut().zip(&read.partitions) {
             planned.told.get_or_insert(Told::by(&one.answer));
         }
         loop {
-            let waiter = FetchWaiter::new(limits.min_bytes - read.bytes);
+            let waiter = match (&plan.waiter, follower) {
+                (Some(waiter), Some(_)) => Arc::clone(waiter),
+                _ => FetchWaiter::new(limits.min_bytes - read.bytes),
+            };
             let subscriptions = read.subscribe(&waiter, limits.reader);
             // A follower that has more to ask for is not kept waiting.
             let has_more = AtomicBool::new(false);
@@ -92,7 +102,13 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
                 break;
             }
             let asker = Asker { is_counted: false, ..asker };
+            if follower.is_some() {
+                sessions.plan_again(cx.handles.clock.now().instant, &mut plan);
+            }
             read = read_all(cx, &plan.partitions, limits, asker).await;
+            if follower.is_some() {
+                rest(cx, &plan, &read);
+            }
             if woken.is_err() || read.is_enough(limits) {
                 break;
             }
@@ -102,6 +118,14 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
     let answers = read.partitions.into_iter().map(|it| (it.wanted, it.answer)).collect();
     let (session_id, answers) = sessions.conclude(cx.now.instant, cx.version, plan, answers);
     Ok(respond(cx, session_id, answers))
+}
+
+/// Leaves alone what a follower has all of, until something happens.
+fn rest(cx: &Cx, plan: &Plan, read: &ReadAll) {
+    let until = cx.now.instant + lag_time_max(&cx.handles.config) / LOOKS_PER_LAG_TIME;
+    let read = read.partitions.iter();
+    let read = read.map(|one| (&one.wanted, one.partition.as_ref().filter(|_| one.may_rest)));
+    cx.handles.fetch_sessions.rest(plan, until, read);
 }
 
 /// The follower that asks, and its incarnation; `None` for consumers.
@@ -181,18 +205,27 @@ struct ReadOne {
     partition: Option<(Arc<Partition>, View)>,
     is_urgent: bool,
     throttled_until: Option<Instant>,
+    /// It is a follower's that is in sync and has all.
+    may_rest: bool,
 }
 
 impl ReadOne {
     /// There is nothing to wait for.
     fn at_once(wanted: Wanted, answer: PartitionData) -> Self {
-        Self { wanted, answer, partition: None, is_urgent: true, throttled_until: None }
+        Self {
+            wanted,
+            answer,
+            partition: None,
+            is_urgent: true,
+            throttled_until: None,
+            may_rest: false,
+        }
     }
 }
 
 impl ReadAll {
     fn is_enough(&self, limits: Limits) -> bool {
-        self.is_urgent || self.bytes >= limits.min_bytes || self.partitions.is_empty()
+        self.is_urgent || self.bytes >= limits.min_bytes
     }
 
     /// Counts what is given away.
@@ -214,8 +247,9 @@ impl ReadAll {
     }
 
     fn subscribe(&self, waiter: &Arc<FetchWaiter>, reader: Reader) -> Vec<Subscription> {
-        // What gives nothing has nothing to wake anybody for.
-        let open = self.partitions.iter().filter(|it| it.throttled_until.is_none());
+        // What gives nothing has nothing to wake anybody for, and what rests wakes its session.
+        let open =
+            self.partitions.iter().filter(|it| it.throttled_until.is_none() && !it.may_rest);
         let partitions = open.filter_map(|it| it.partition.as_ref());
         partitions.map(|(partition, seen)| partition.subscribe(waiter, reader, seen)).collect()
     }
@@ -317,8 +351,12 @@ async fn read_one(
                 diverging_epoch: diverging_epoch.unwrap_or_default(),
                 ..lies(index, &view)
             };
+            let may_rest = diverging.is_none()
+                && throttled_until.is_none()
+                && at.from == seen
+                && asker.follower.is_some_and(|(follower, _)| partition.is_in_sync(follower));
             let partition = Some((partition, view));
-            ReadOne { wanted, answer, partition, is_urgent, throttled_until }
+            ReadOne { wanted, answer, partition, is_urgent, throttled_until, may_rest }
         }
         Err(refusal) => {
             let error_code = refusal.code();

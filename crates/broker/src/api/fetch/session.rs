@@ -2,15 +2,23 @@
 //! only changes, and answers only partitions that have news.
 //!
 //! A session is soft state: it may be evicted at any time, and the client then opens a new one.
+//!
+//! What a follower in sync has all of rests until something happens to the log, or to the ISR, which
+//! tells the session: of thousands of partitions a few are busy, and a request costs what is due. Now
+//! and then each is read all the same, so that the leader knows when the follower was last seen to
+//! have all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use strandline_ports::Entropy;
+use strandline_replica::View;
 use strandline_types::{ErrorCode, Instant, Uuid};
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchRequest};
 use strandline_wire::messages::fetch_response::PartitionData;
+
+use crate::driver::partition::{FetchWaiter, Partition, Subscription};
 
 /// Epoch of a request that opens a session.
 const OPENING_EPOCH: i32 = 0;
@@ -44,6 +52,12 @@ struct Session {
     /// `max_bytes` the busy ones do not starve the rest.
     by_turn: BTreeMap<u64, Wanted>,
     partitions: BTreeMap<Wanted, Cached>,
+    /// Turns of the partitions that do not rest.
+    due: BTreeSet<u64>,
+    /// When to look after a turn that may rest too long by then, one for each.
+    looks: BTreeSet<(Instant, u64)>,
+    /// Hangs at the partitions that rest, and is told their turns.
+    waiter: Arc<FetchWaiter>,
 }
 
 struct Cached {
@@ -51,6 +65,15 @@ struct Cached {
     wants: FetchPartition,
     /// What the client was told last; `None` until the first answer.
     told: Option<Told>,
+    rest: Option<Rest>,
+    /// Whether its turn is among the session's `looks`.
+    is_looked_after: bool,
+}
+
+/// A partition that is not read until something happens to it, or until some time.
+struct Rest {
+    until: Instant,
+    _subscription: Subscription,
 }
 
 /// How a log lies, as a client was told.
@@ -78,6 +101,19 @@ pub(crate) struct Plan {
     /// In the order in which to serve them.
     pub(crate) partitions: Vec<Planned>,
     kind: Kind,
+    /// Wakes a request of a session when something happens to what rests.
+    pub(crate) waiter: Option<Arc<FetchWaiter>>,
+}
+
+impl Plan {
+    fn new(partitions: Vec<Planned>, kind: Kind) -> Self {
+        Self { partitions, kind, waiter: None }
+    }
+
+    /// Whether there is anything that more could be waited for.
+    pub(crate) fn is_about_something(&self) -> bool {
+        !self.partitions.is_empty() || matches!(self.kind, Kind::Incremental { .. })
+    }
 }
 
 /// One partition to be read.
@@ -116,7 +152,7 @@ impl FetchSessions {
             self.lock().remove(&session_id);
             let opening = epoch == OPENING_EPOCH && !asked.is_empty();
             let kind = if opening { Kind::Opening } else { Kind::Sessionless };
-            return Ok(Plan { partitions: asked, kind });
+            return Ok(Plan::new(asked, kind));
         }
         let mut sessions = self.lock();
         let session = sessions.get_mut(&session_id).ok_or(ErrorCode::FETCH_SESSION_ID_NOT_FOUND)?;
@@ -140,12 +176,40 @@ impl FetchSessions {
                 });
             }
         }
-        let partitions = session.in_turn();
-        if partitions.is_empty() {
+        if session.partitions.is_empty() {
             sessions.remove(&session_id);
-            return Ok(Plan { partitions, kind: Kind::Sessionless });
+            return Ok(Plan::new(Vec::new(), Kind::Sessionless));
         }
-        Ok(Plan { partitions, kind: Kind::Incremental { session_id } })
+        let kind = Kind::Incremental { session_id };
+        let waiter = Some(Arc::clone(&session.waiter));
+        Ok(Plan { partitions: session.due(now), kind, waiter })
+    }
+
+    /// What is to be read now, some time after the plan was made.
+    pub(crate) fn plan_again(&self, now: Instant, plan: &mut Plan) {
+        let Kind::Incremental { session_id } = plan.kind else { return };
+        // Of one that was evicted meanwhile the plan goes on with what it has.
+        if let Some(session) = self.lock().get_mut(&session_id) {
+            plan.partitions = session.due(now);
+        }
+    }
+
+    /// Of what was read, leaves alone until then what is given with how it looked.
+    pub(crate) fn rest<'a>(
+        &self,
+        plan: &Plan,
+        until: Instant,
+        read: impl Iterator<Item = (&'a Wanted, Option<&'a (Arc<Partition>, View)>)>,
+    ) {
+        let Kind::Incremental { session_id } = plan.kind else { return };
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(&session_id) else { return };
+        for (wanted, looked) in read {
+            match looked {
+                Some((partition, seen)) => session.rest(wanted, partition, seen, until),
+                None => session.end_rest(wanted),
+            }
+        }
     }
 
     /// Turns what was read into what is answered: the session id, and the partitions to keep in
@@ -206,6 +270,9 @@ impl FetchSessions {
             next_turn: 0,
             by_turn: BTreeMap::new(),
             partitions: BTreeMap::new(),
+            due: BTreeSet::new(),
+            looks: BTreeSet::new(),
+            waiter: FetchWaiter::new(0),
         };
         for Planned { wanted, wants, .. } in partitions {
             session.want(wanted, wants);
@@ -232,16 +299,64 @@ impl Session {
     fn want(&mut self, wanted: Wanted, wants: FetchPartition) {
         if let Some(cached) = self.partitions.get_mut(&wanted) {
             cached.wants = wants;
-            return;
+            return self.end_rest(&wanted);
         }
         let turn = self.take_turn();
         self.by_turn.insert(turn, wanted.clone());
-        self.partitions.insert(wanted, Cached { turn, wants, told: None });
+        self.due.insert(turn);
+        let cached = Cached { turn, wants, told: None, rest: None, is_looked_after: false };
+        self.partitions.insert(wanted, cached);
     }
 
     fn forget(&mut self, wanted: &Wanted) {
         if let Some(cached) = self.partitions.remove(wanted) {
             self.by_turn.remove(&cached.turn);
+            self.due.remove(&cached.turn);
+        }
+    }
+
+    fn rest(&mut self, wanted: &Wanted, partition: &Partition, seen: &View, until: Instant) {
+        let Some(cached) = self.partitions.get_mut(wanted) else { return };
+        let turn = cached.turn;
+        // A waiter hangs at a partition once.
+        cached.rest = None;
+        let _subscription = partition.rest(&self.waiter, turn, seen);
+        cached.rest = Some(Rest { until, _subscription });
+        self.due.remove(&turn);
+        if !std::mem::replace(&mut cached.is_looked_after, true) {
+            self.looks.insert((until, turn));
+        }
+    }
+
+    fn end_rest(&mut self, wanted: &Wanted) {
+        if let Some(cached) = self.partitions.get_mut(wanted) {
+            cached.rest = None;
+            self.due.insert(cached.turn);
+        }
+    }
+
+    /// Ends the rest of what has stirred, and of what has rested for long enough.
+    fn end_rests(&mut self, now: Instant) {
+        for turn in self.waiter.take_stirred() {
+            // It may have been forgotten, or served since.
+            if let Some(wanted) = self.by_turn.get(&turn).cloned() {
+                self.end_rest(&wanted);
+            }
+        }
+        while let Some((at, turn)) = self.looks.pop_first() {
+            if at > now {
+                self.looks.insert((at, turn));
+                break;
+            }
+            let Some(wanted) = self.by_turn.get(&turn).cloned() else { continue };
+            let Some(cached) = self.partitions.get_mut(&wanted) else { continue };
+            match cached.rest.as_ref().map(|rest| rest.until) {
+                Some(until) if until > now => drop(self.looks.insert((until, turn))),
+                _ => {
+                    cached.is_looked_after = false;
+                    self.end_rest(&wanted);
+                }
+            }
         }
     }
 
@@ -250,8 +365,11 @@ impl Session {
         self.next_turn
     }
 
-    fn in_turn(&self) -> Vec<Planned> {
-        let planned = |wanted: &Wanted| {
+    /// What does not rest, in turn.
+    fn due(&mut self, now: Instant) -> Vec<Planned> {
+        self.end_rests(now);
+        let planned = |turn: &u64| {
+            let wanted = &self.by_turn[turn];
             let cached = &self.partitions[wanted];
             Planned {
                 wanted: wanted.clone(),
@@ -259,7 +377,7 @@ impl Session {
                 told: Some(cached.told.unwrap_or(Told::NOTHING)),
             }
         };
-        self.by_turn.values().map(planned).collect()
+        self.due.iter().map(planned).collect()
     }
 
     /// Whether the client must be told, and remembers that it was.
@@ -274,8 +392,11 @@ impl Session {
         }
         if !data.records.is_empty() {
             self.by_turn.remove(&cached.turn);
-            cached.turn = next_turn;
+            self.due.remove(&cached.turn);
+            (cached.turn, cached.is_looked_after) = (next_turn, false);
             self.by_turn.insert(next_turn, wanted.clone());
+            // Whoever was given records does not rest.
+            self.due.insert(next_turn);
         }
         let diverged = data.diverging_epoch.epoch >= 0;
         let elsewhere = data.preferred_read_replica >= 0;

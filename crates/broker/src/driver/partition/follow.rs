@@ -122,6 +122,11 @@ impl Partition {
         true
     }
 
+    /// Whether this node leads, and the follower holds everything committed.
+    pub(crate) fn is_in_sync(&self, follower: NodeId) -> bool {
+        self.core().replica.in_sync().contains(&follower)
+    }
+
     /// What the metadata say of the broker of a follower.
     pub(crate) fn follower_changed(&self, change: FollowerChange) {
         self.step(Event::FollowerChanged(change));

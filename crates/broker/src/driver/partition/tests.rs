@@ -230,6 +230,40 @@ async fn a_waiting_fetch_counts_down_and_is_woken_once() {
 }
 
 #[tokio::test]
+async fn a_session_is_told_once_of_what_happens_to_a_partition_that_rests() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(home.path(), small()).await;
+    let partition = node.create().await;
+    let waiter = FetchWaiter::new(0);
+    let rests = partition.rest(&waiter, 5, &partition.view());
+    assert_eq!(waiter.take_stirred(), Vec::<u64>::new());
+    node.put(&partition, &["one"]).await.unwrap();
+    node.put(&partition, &["two"]).await.unwrap();
+    assert_eq!(waiter.take_stirred(), [5]);
+    drop(rests);
+
+    // What came between the read and the rest is not missed.
+    let earlier = View { log_end: Offset(1), ..partition.view() };
+    let rests = partition.rest(&waiter, 6, &earlier);
+    assert_eq!(waiter.take_stirred(), [6]);
+    drop(rests);
+
+    let rests = partition.rest(&waiter, 7, &partition.view());
+    drop(rests);
+    node.put(&partition, &["three"]).await.unwrap();
+    assert_eq!(waiter.take_stirred(), Vec::<u64>::new(), "it has been called off");
+
+    // Somebody has joined the ISR or left it.
+    let earlier = View { partition_epoch: -7, ..partition.view() };
+    let _rests = partition.rest(&waiter, 8, &earlier);
+    assert_eq!(waiter.take_stirred(), [8]);
+
+    let _rests = partition.rest(&waiter, 9, &partition.view());
+    drop(partition);
+    assert_eq!(waiter.take_stirred(), [9], "a partition that is gone is looked for again");
+}
+
+#[tokio::test]
 async fn lookups_by_time_and_epoch() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::open(home.path(), small()).await;

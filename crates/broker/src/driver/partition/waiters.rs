@@ -1,5 +1,7 @@
 //! Fetches that wait for records. A waiter belongs to a request, not to a partition: it is hung up
-//! at each partition it asked for, counts down the bytes it still misses, and is woken once.
+//! at each partition it asked for, counts down the bytes it still misses, and is woken once. That of
+//! a follower's session hangs at partitions from one request to the next, and is told which of them
+//! have stirred: only those need be looked at.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,17 +12,32 @@ use tokio::sync::Notify;
 
 use super::Partition;
 
-/// One waiting request.
+/// One waiting request, or a session whose requests wait one after the other.
 #[derive(Debug)]
 pub(crate) struct FetchWaiter {
     missing_bytes: AtomicI64,
+    /// Keys of the partitions that have stirred since they were last taken.
+    stirred: Mutex<Vec<u64>>,
     ready: Notify,
 }
 
 impl FetchWaiter {
     /// `missing_bytes` is what the answer lacks to its minimum.
     pub(crate) fn new(missing_bytes: i64) -> Arc<Self> {
-        Arc::new(Self { missing_bytes: AtomicI64::new(missing_bytes), ready: Notify::new() })
+        Arc::new(Self {
+            missing_bytes: AtomicI64::new(missing_bytes),
+            stirred: Mutex::default(),
+            ready: Notify::new(),
+        })
+    }
+
+    /// What has stirred since this was last asked, by the keys of [`Partition::rest`].
+    pub(crate) fn take_stirred(&self) -> Vec<u64> {
+        std::mem::take(&mut self.stirred())
+    }
+
+    fn stirred(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.stirred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Completes when enough was gained, or when something happened that must be told at once.
@@ -37,6 +54,11 @@ impl FetchWaiter {
 
     fn wake(&self) {
         self.ready.notify_one();
+    }
+
+    fn stir(&self, key: u64) {
+        self.stirred().push(key);
+        self.wake();
     }
 }
 
@@ -65,6 +87,8 @@ pub(super) struct Waiters(Mutex<Vec<Subscriber>>);
 struct Subscriber {
     waiter: Arc<FetchWaiter>,
     reader: Reader,
+    /// Of a session's waiter, which is taken down once it has been told.
+    key: Option<u64>,
 }
 
 /// What a step brought for readers.
@@ -72,7 +96,8 @@ struct Subscriber {
 pub(super) struct Gained {
     committed_bytes: i64,
     /// What a follower must hear: records, of which it waits for one byte, so it does not matter
-    /// how many; and how far the log is committed or was deleted.
+    /// how many; and how far the log is committed or was deleted. Or somebody has left the ISR or
+    /// joined it, such as this follower, who counts by its fetches.
     log_moved: bool,
     /// A new leader, a fault: answers change even without records.
     everybody: bool,
@@ -81,7 +106,8 @@ pub(super) struct Gained {
 impl Gained {
     pub(super) fn between(before: &View, after: &View, committed_bytes: i64) -> Self {
         let roles = |view: &View| (view.is_leader, view.is_offline, view.leader_epoch);
-        let bounds = |view: &View| (view.log_start, view.high_watermark, view.log_end);
+        let bounds =
+            |view: &View| (view.log_start, view.high_watermark, view.log_end, view.partition_epoch);
         Self {
             committed_bytes,
             log_moved: bounds(before) != bounds(after),
@@ -99,13 +125,32 @@ impl Waiters {
         if gained.committed_bytes == 0 && !gained.log_moved && !gained.everybody {
             return;
         }
-        for Subscriber { waiter, reader } in &*self.lock() {
+        self.lock().retain(|Subscriber { waiter, reader, key }| {
+            if let Some(key) = key {
+                let stirs = gained.everybody || gained.log_moved;
+                if stirs {
+                    waiter.stir(*key);
+                }
+                return !stirs;
+            }
             match reader {
                 _ if gained.everybody => waiter.wake(),
                 Reader::Consumer(_) | Reader::Roaming(_) if planted(Bug::FetchSleepsOn) => {}
                 Reader::Consumer(_) | Reader::Roaming(_) => waiter.gained(gained.committed_bytes),
                 Reader::Follower if gained.log_moved => waiter.wake(),
                 Reader::Follower => {}
+            }
+            true
+        });
+    }
+}
+
+/// A partition that goes has nothing to say any more, and another may take its place.
+impl Drop for Waiters {
+    fn drop(&mut self) {
+        for Subscriber { waiter, key, .. } in &*self.lock() {
+            if let Some(key) = key {
+                waiter.stir(*key);
             }
         }
     }
@@ -120,7 +165,7 @@ impl Partition {
         reader: Reader,
         seen: &View,
     ) -> Subscription {
-        self.waiters.lock().push(Subscriber { waiter: Arc::clone(waiter), reader });
+        self.waiters.lock().push(Subscriber { waiter: Arc::clone(waiter), reader, key: None });
         let view = self.view();
         let gained = Gained::between(seen, &view, 0);
         let has_news = match reader {
@@ -130,6 +175,17 @@ impl Partition {
         if view.check_reader(reader, seen.leader_epoch).is_err() || has_news {
             waiter.wake();
         }
+        Subscription { partition: Weak::clone(&self.me), waiter: Arc::clone(waiter) }
+    }
+
+    /// Hangs up the waiter of a follower's session, which is told `key` when the partition does not
+    /// look like `seen` any more, once.
+    pub(crate) fn rest(&self, waiter: &Arc<FetchWaiter>, key: u64, seen: &View) -> Subscription {
+        let subscriber =
+            Subscriber { waiter: Arc::clone(waiter), reader: Reader::Follower, key: Some(key) };
+        self.waiters.lock().push(subscriber);
+        // What has happened meanwhile may have been told to nobody.
+        self.waiters.wake(&Gained::between(seen, &self.view(), 0));
         Subscription { partition: Weak::clone(&self.me), waiter: Arc::clone(waiter) }
     }
 }
