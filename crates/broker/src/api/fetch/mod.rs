@@ -67,52 +67,10 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
         reader: reader(cx.version, &request),
     };
     let asker = Asker { follower, is_counted: true, rack: rack_of(cx, &request) };
-    let mut read = read_all(cx, &plan.partitions, limits, asker).await;
-    if follower.is_some() {
-        rest(cx, &plan, &read);
-    }
+    let mut read = read_due(cx, &plan, limits, asker).await;
     if request.max_wait_ms > 0 && plan.is_about_something() && !read.is_enough(limits) {
-        let mut deadline = Deadline::after(cx, request.max_wait_ms);
-        for (planned, one) in plan.partitions.iter_mut().zip(&read.partitions) {
-            planned.told.get_or_insert(Told::by(&one.answer));
-        }
-        loop {
-            let waiter = match (&plan.waiter, follower) {
-                (Some(waiter), Some(_)) => Arc::clone(waiter),
-                _ => FetchWaiter::new(limits.min_bytes - read.bytes),
-            };
-            let subscriptions = read.subscribe(&waiter, limits.reader);
-            // A follower that has more to ask for is not kept waiting.
-            let has_more = AtomicBool::new(false);
-            let ready = async {
-                tokio::select! {
-                    biased;
-                    () = waiter.ready() => {}
-                    () = cx.session.queue.has_next(), if follower.is_some() => {
-                        has_more.store(true, Ordering::Relaxed);
-                    }
-                    () = pause(cx, read.throttled_until) => {}
-                }
-            };
-            let woken = deadline.wait(ready).await;
-            drop(subscriptions);
-            let has_more = has_more.into_inner();
-            if follower.is_some() && (woken.is_err() || has_more) {
-                // Whatever happens to a log wakes its followers: this pass still holds.
-                break;
-            }
-            let asker = Asker { is_counted: false, ..asker };
-            if follower.is_some() {
-                sessions.plan_again(cx.handles.clock.now().instant, &mut plan);
-            }
-            read = read_all(cx, &plan.partitions, limits, asker).await;
-            if follower.is_some() {
-                rest(cx, &plan, &read);
-            }
-            if woken.is_err() || read.is_enough(limits) {
-                break;
-            }
-        }
+        let deadline = Deadline::after(cx, request.max_wait_ms);
+        read = wait(cx, &mut plan, read, limits, asker, deadline).await;
     }
     read.count(cx, follower.map(|(follower, _)| follower));
     let answers = read.partitions.into_iter().map(|it| (it.wanted, it.answer)).collect();
@@ -120,12 +78,64 @@ pub(crate) async fn handle(cx: &Cx, mut request: FetchRequest) -> Result<FetchRe
     Ok(respond(cx, session_id, answers))
 }
 
-/// Leaves alone what a follower has all of, until something happens.
-fn rest(cx: &Cx, plan: &Plan, read: &ReadAll) {
-    let until = cx.now.instant + lag_time_max(&cx.handles.config) / LOOKS_PER_LAG_TIME;
-    let read = read.partitions.iter();
-    let read = read.map(|one| (&one.wanted, one.partition.as_ref().filter(|_| one.may_rest)));
-    cx.handles.fetch_sessions.rest(plan, until, read);
+/// Reads again and again until there is enough, or nothing to wait for.
+async fn wait(
+    cx: &Cx,
+    plan: &mut Plan,
+    mut read: ReadAll,
+    limits: Limits,
+    asker: Asker<'_>,
+    mut deadline: Deadline,
+) -> ReadAll {
+    let is_follower = asker.follower.is_some();
+    for (planned, one) in plan.partitions.iter_mut().zip(&read.partitions) {
+        planned.told.get_or_insert(Told::by(&one.answer));
+    }
+    loop {
+        let waiter = match &plan.waiter {
+            Some(waiter) if is_follower => Arc::clone(waiter),
+            _ => FetchWaiter::new(limits.min_bytes - read.bytes),
+        };
+        let subscriptions = read.subscribe(&waiter, limits.reader);
+        // A follower that has more to ask for is not kept waiting.
+        let has_more = AtomicBool::new(false);
+        let ready = async {
+            tokio::select! {
+                biased;
+                () = waiter.ready() => {}
+                () = cx.session.queue.has_next(), if is_follower => {
+                    has_more.store(true, Ordering::Relaxed);
+                }
+                () = pause(cx, read.throttled_until) => {}
+            }
+        };
+        let woken = deadline.wait(ready).await;
+        drop(subscriptions);
+        if is_follower && (woken.is_err() || has_more.into_inner()) {
+            // Whatever happens to a log wakes its followers: this pass still holds.
+            return read;
+        }
+        if is_follower {
+            cx.handles.fetch_sessions.plan_again(cx.handles.clock.now().instant, plan);
+        }
+        let asker = Asker { is_counted: false, ..asker };
+        read = read_due(cx, plan, limits, asker).await;
+        if woken.is_err() || read.is_enough(limits) {
+            return read;
+        }
+    }
+}
+
+/// Reads what is planned, and leaves alone what a follower has all of until something happens.
+async fn read_due(cx: &Cx, plan: &Plan, limits: Limits, asker: Asker<'_>) -> ReadAll {
+    let read = read_all(cx, &plan.partitions, limits, asker).await;
+    if asker.follower.is_some() {
+        let until = cx.now.instant + lag_time_max(&cx.handles.config) / LOOKS_PER_LAG_TIME;
+        let looked = read.partitions.iter();
+        let looked = looked.map(|one| (&one.wanted, one.partition.as_ref().filter(|_| one.may_rest)));
+        cx.handles.fetch_sessions.rest(plan, until, looked);
+    }
+    read
 }
 
 /// The follower that asks, and its incarnation; `None` for consumers.
