@@ -41,14 +41,35 @@ pub(crate) struct SessionFacts {
     pub(crate) queue: RequestQueue,
 }
 
-/// Whether a request has arrived behind those that are being served.
+/// Whether a request has arrived behind those that are being served, and whether it must wait.
 #[derive(Debug, Default)]
 pub(crate) struct RequestQueue {
     has_next: AtomicBool,
     changed: Notify,
+    is_held: AtomicBool,
+}
+
+/// Keeps the next request from being started, until dropped.
+#[must_use = "dropped, it holds nothing"]
+pub(crate) struct Hold<'a>(&'a RequestQueue);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.is_held.store(false, Ordering::Release);
+    }
 }
 
 impl RequestQueue {
+    /// For a Produce that does not have its place in the log yet.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        self.is_held.store(true, Ordering::Release);
+        Hold(self)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
+    }
+
     pub(crate) fn set_has_next(&self, has_next: bool) {
         if self.has_next.swap(has_next, Ordering::AcqRel) != has_next && has_next {
             self.changed.notify_one();

@@ -42,6 +42,10 @@ impl Serve for Dispatcher {
         self.session.queue.set_has_next(waits);
     }
 
+    fn is_held(&self) -> bool {
+        self.session.queue.is_held()
+    }
+
     fn serve(&mut self, frame: Bytes) -> Result<Answering, Hangup> {
         let now = self.handles.clock.now();
         self.activity.touch(now.instant);

@@ -14,6 +14,7 @@ use crate::driver::controller::ControllerHandle;
 use crate::driver::groups::Groups;
 use crate::driver::moves::Moves;
 use crate::driver::quorum::QuorumHandle;
+use crate::driver::verifier::Verifier;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -32,6 +33,7 @@ pub(crate) struct Handles {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) groups: Groups,
+    pub(crate) verifier: Verifier,
     pub(crate) metrics: Arc<Metrics>,
     /// What clients may know: published once this node has done its part of it, so that a
     /// partition that metadata name is there to be written to.

@@ -108,7 +108,7 @@ const LISTENERS_AND_CONNECTIONS: &[Setting] = &[
         .doc("Requests that may wait for a handler."),
     long("queued.max.request.bytes").default("-1").honoured()
         .doc("Budget for all request bytes in flight; where not above 0, strandline.request.memory.max.bytes holds."),
-    int("request.timeout.ms").default("30000").no_effect(reason::BETWEEN_BROKERS)
+    int("request.timeout.ms").default("30000").at_least(0).honoured()
         .doc("How long a request to another node waits for its answer."),
     int("num.network.threads").default("3").at_least(1).cluster_wide().no_effect(reason::RUNTIME)
         .doc("Threads that read and write sockets, per listener."),
@@ -559,7 +559,7 @@ const PRODUCERS_AND_TRANSACTIONS: &[Setting] = &[
         .doc("Time between two searches for expired producers."),
     int("transaction.max.timeout.ms").default("900000").at_least(1).no_effect(reason::TRANSACTIONS)
         .doc("Longest timeout a transactional producer may ask for."),
-    boolean("transaction.partition.verification.enable").default("true").cluster_wide().no_effect(reason::TRANSACTIONS)
+    boolean("transaction.partition.verification.enable").default("true").cluster_wide().honoured()
         .doc("Whether a partition checks with the coordinator that it belongs to the transaction."),
     boolean("transaction.two.phase.commit.enable").default("false").no_effect(reason::TRANSACTIONS)
         .doc("Whether a transaction may be prepared first and committed by an outer coordinator."),
@@ -579,9 +579,9 @@ const PRODUCERS_AND_TRANSACTIONS: &[Setting] = &[
         .doc("Segment size of the transaction topic."),
     int("transaction.state.log.load.buffer.size").default("5242880").at_least(1).no_effect(reason::TRANSACTIONS)
         .doc("Bytes read at once when transactions are loaded."),
-    int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1).honoured()
         .doc("First pause before a failed verification of a transaction is tried again."),
-    int("add.partitions.to.txn.retry.backoff.max.ms").default("100").at_least(0).no_effect(reason::TRANSACTIONS)
+    int("add.partitions.to.txn.retry.backoff.max.ms").default("100").at_least(0).honoured()
         .doc("Longest time that a verification of a transaction is tried again."),
 ];
 

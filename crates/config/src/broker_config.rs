@@ -120,6 +120,8 @@ pub struct NetworkSettings {
     pub fetch_session_slots: i32,
     /// Most partitions in one answer to DescribeTopicPartitions.
     pub max_partitions_per_answer: i32,
+    /// `request.timeout.ms`: how long one broker waits for another.
+    pub request_timeout_ms: i32,
 }
 
 /// How topics come and go.
@@ -226,6 +228,10 @@ pub struct OffsetsTopicSettings {
 pub struct ProducerSettings {
     pub expiration_ms: i32,
     pub expiration_check_interval_ms: i32,
+    /// `transaction.partition.verification.enable`
+    pub verifies_transactions: bool,
+    pub verification_retry_ms: i32,
+    pub verification_retry_max_ms: i32,
 }
 
 /// `strandline.*`
@@ -347,6 +353,7 @@ impl NetworkSettings {
             fetch_max_bytes: values.int("fetch.max.bytes"),
             fetch_session_slots: values.int("max.incremental.fetch.session.cache.slots"),
             max_partitions_per_answer: values.int("max.request.partition.size.limit"),
+            request_timeout_ms: values.int("request.timeout.ms"),
         }
     }
 }
@@ -449,6 +456,9 @@ impl ProducerSettings {
         Self {
             expiration_ms: values.int("producer.id.expiration.ms"),
             expiration_check_interval_ms: values.int("producer.id.expiration.check.interval.ms"),
+            verifies_transactions: values.boolean("transaction.partition.verification.enable"),
+            verification_retry_ms: values.int("add.partitions.to.txn.retry.backoff.ms"),
+            verification_retry_max_ms: values.int("add.partitions.to.txn.retry.backoff.max.ms"),
         }
     }
 }

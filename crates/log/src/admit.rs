@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use strandline_types::{
-    BatchFacts, ErrorCode, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, Timestamp,
-    TimestampType,
+    BatchFacts, ControlType, ErrorCode, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId,
+    Timestamp, TimestampType,
 };
 use thiserror::Error;
 
@@ -44,6 +44,10 @@ pub enum AdmitRefusal {
     OutOfOrderSequence { producer_id: ProducerId, expected: i32, found: i32 },
     #[error("the batch does not belong to an ongoing transaction")]
     TransactionState,
+    #[error(
+        "a coordinator of epoch {current} has ended transactions of this producer, not {found}"
+    )]
+    CoordinatorFenced { current: i32, found: i32 },
     #[error("offset {found} follows {expected}")]
     OffsetOutOfOrder { expected: Offset, found: Offset },
     #[error("leader epoch {found} follows {latest}")]
@@ -70,6 +74,7 @@ impl AdmitRefusal {
             Self::ProducerFenced { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             Self::TransactionState => ErrorCode::INVALID_TXN_STATE,
+            Self::CoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
             Self::OffsetOutOfOrder { .. }
             | Self::EpochOutOfOrder { .. }
             | Self::OffsetsExhausted => ErrorCode::UNKNOWN_SERVER_ERROR,
@@ -95,14 +100,21 @@ impl Log {
             return Err(AdmitRefusal::NotOneBatch { found: 0 });
         }
         match origin {
-            Origin::Leader => {
+            Origin::Leader | Origin::Verified(_) => {
                 check_client_batch(&self.config, now.timestamp, batches)?;
                 if let Some(duplicate) = self.duplicate_of(&batches[0]) {
                     return Ok(Admitted::Duplicate(duplicate));
                 }
-                self.check_producer(&batches[0])?;
+                self.check_producer(&batches[0], origin)?;
             }
-            Origin::Coordinator => check_own_batches(&self.config, batches)?,
+            Origin::Coordinator => {
+                check_own_batches(&self.config, batches)?;
+                self.check_markers(batches, false)?;
+            }
+            Origin::Marker { bumps_epoch } => {
+                check_own_batches(&self.config, batches)?;
+                self.check_markers(batches, bumps_epoch)?;
+            }
             Origin::Follower => self.check_copied_batches(batches)?,
         }
         let log_end = self.end_after(batches, origin)?;
@@ -122,11 +134,37 @@ impl Log {
         })
     }
 
-    fn check_producer(&self, batch: &BatchFacts) -> Result<(), AdmitRefusal> {
-        if batch.is_transactional {
-            return Err(AdmitRefusal::TransactionState);
+    fn check_producer(&self, batch: &BatchFacts, origin: Origin) -> Result<(), AdmitRefusal> {
+        if !batch.is_idempotent() {
+            // A transaction is its producer's.
+            return if batch.is_transactional {
+                Err(AdmitRefusal::TransactionState)
+            } else {
+                Ok(())
+            };
         }
-        if batch.is_idempotent() { self.producers.check(batch) } else { Ok(()) }
+        self.producers.check(batch)?;
+        if !batch.is_transactional {
+            return Ok(());
+        }
+        let guard = match origin {
+            Origin::Verified(guard) => Some(guard),
+            _ => None,
+        };
+        self.check_verified(batch, guard)
+    }
+
+    fn check_markers(&self, batches: &[BatchFacts], bumps_epoch: bool) -> Result<(), AdmitRefusal> {
+        for batch in batches {
+            if let Some(
+                ControlType::Abort { coordinator_epoch }
+                | ControlType::Commit { coordinator_epoch },
+            ) = batch.control
+            {
+                self.producers.check_marker(batch, coordinator_epoch, bumps_epoch)?;
+            }
+        }
+        Ok(())
     }
 
     /// A leader's batches come as they are; sizes are the leader's business, order is not.
@@ -182,7 +220,7 @@ impl Log {
             .unwrap_or(Timestamp::NONE);
         let first_offset = match origin {
             Origin::Follower => batches.first().map_or(self.log_end, |batch| batch.base_offset),
-            Origin::Leader | Origin::Coordinator => self.log_end,
+            _ => self.log_end,
         };
         let roll = self
             .roll_reason(now.timestamp, size_bytes, max_timestamp, log_end - 1)
@@ -196,6 +234,7 @@ impl Log {
             stamps: Vec::new(),
             index_entries: Vec::new(),
             time_index_entries: Vec::new(),
+            aborted: Vec::new(),
             epochs: None,
         };
         self.place_all(now.timestamp, batches, origin, leader_epoch, &mut admission);
@@ -217,7 +256,7 @@ impl Log {
         for batch in batches {
             let (base_offset, epoch) = match origin {
                 Origin::Follower => (batch.base_offset, batch.leader_epoch),
-                Origin::Leader | Origin::Coordinator => (next_offset, leader_epoch),
+                _ => (next_offset, leader_epoch),
             };
             let max_timestamp = log_append_time.unwrap_or(batch.max_timestamp);
             let last_offset = base_offset + i64::from(batch.last_offset_delta);
@@ -225,12 +264,19 @@ impl Log {
                 admission.stamps.push(Stamp { base_offset, leader_epoch, log_append_time });
             }
             new_epoch |= self.epochs.assign(epoch, base_offset);
-            self.producers.apply(batch, base_offset, max_timestamp);
+            let aborted = self.producers.apply(batch, base_offset, max_timestamp);
+            if batch.control.is_some() {
+                self.verifications.end(batch.producer_id);
+            }
             let placed = Placed { last_offset, max_timestamp, size_bytes: batch.size_bytes };
             let active = self.segments.last_mut().expect("LOG-2: there is an active segment");
             let (index_entry, time_index_entry) = active.append(&self.config, placed);
             admission.index_entries.extend(index_entry);
             admission.time_index_entries.extend(time_index_entry);
+            if let Some(aborted) = aborted {
+                active.aborted(&aborted);
+                admission.aborted.push(aborted);
+            }
             next_offset = last_offset + 1;
         }
         assert_eq!(next_offset, admission.appended.next_offset, "LOG-1: offsets are dense");

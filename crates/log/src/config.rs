@@ -39,6 +39,9 @@ pub struct LogConfig {
     pub deletes: bool,
     /// `producer.id.expiration.ms`: an idle producer's state is forgotten after this.
     pub producer_id_expiration_ms: i64,
+    /// `transaction.partition.verification.enable`: a transaction begins here only when its
+    /// coordinator has confirmed it.
+    pub verifies_transactions: bool,
 }
 
 impl Default for LogConfig {
@@ -61,6 +64,7 @@ impl Default for LogConfig {
             compacts: false,
             deletes: true,
             producer_id_expiration_ms: 86_400_000,
+            verifies_transactions: true,
         }
     }
 }

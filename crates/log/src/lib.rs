@@ -23,20 +23,22 @@ mod retain;
 mod segment;
 mod sync;
 mod truncate;
+mod verify;
 
 pub use admit::AdmitRefusal;
 pub use config::LogConfig;
 pub use epochs::{EpochCache, EpochEnd, EpochStart};
 pub use log::{Log, LogImage};
 pub use plan::{
-    Admission, Admitted, Appended, ClosePlan, CloseSegment, Deletion, Duplicate, IndexEntry,
-    Origin, Roll, RollReason, Stamp, SyncPlan, TimeIndexEntry,
+    AbortedTransaction, Admission, Admitted, Appended, ClosePlan, CloseSegment, Deletion,
+    Duplicate, IndexEntry, Origin, Roll, RollReason, Stamp, SyncPlan, TimeIndexEntry,
 };
-pub use producers::{ProducerSnapshot, ProducerStates};
+pub use producers::{DecidedTransaction, ProducerSnapshot, ProducerStates};
 pub use recover::{
     IndexListing, Listing, RebuiltIndexes, Recovered, Recovery, RecoveryFault, RecoveryStep,
-    Repair, ScanRange, SegmentListing,
+    Repair, ScanRange, SegmentListing, TransactionListing,
 };
 pub use retain::{DeleteRecordsRefusal, LogStart};
 pub use segment::Segment;
 pub use truncate::StartOver;
+pub use verify::VerificationGuard;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use strandline_types::{LeaderEpoch, Offset, Timestamp};
 
+use crate::verify::Verifications;
 use crate::{EpochCache, EpochEnd, LogConfig, ProducerStates, Segment};
 
 /// One partition's log. Offsets run `log_start ≤ recovery_point ≤ written_end ≤ log_end`, save that
@@ -28,6 +29,7 @@ pub struct Log {
     /// The last epoch has no records yet and is not in the checkpoint.
     pub(crate) epochs_unsaved: bool,
     pub(crate) producers: ProducerStates,
+    pub(crate) verifications: Verifications,
     pub(crate) faulted: bool,
 }
 
@@ -91,6 +93,7 @@ impl Log {
             epochs: image.epochs,
             epochs_unsaved: false,
             producers: image.producers,
+            verifications: Verifications::default(),
             faulted: false,
         };
         log.assert_invariants();
@@ -156,6 +159,17 @@ impl Log {
     /// Forgets silent producers (see [`ProducerStates::expire`]).
     pub fn expire_producers(&mut self, now: Timestamp) {
         self.producers.expire(now, self.config.producer_id_expiration_ms);
+        self.verifications.expire(now, self.config.producer_id_expiration_ms);
+    }
+
+    /// Everything before `high_watermark` is committed: what markers there decided is stable.
+    pub fn committed(&mut self, high_watermark: Offset) {
+        self.producers.committed(high_watermark);
+    }
+
+    /// Where the earliest transaction begins that is open, or whose marker is not committed.
+    pub fn first_unstable(&self) -> Option<Offset> {
+        self.producers.first_unstable()
     }
 
     /// Ascending; the last one is active.

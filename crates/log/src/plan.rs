@@ -2,15 +2,20 @@
 
 use alloc::vec::Vec;
 
-use strandline_types::{LeaderEpoch, Offset, Timestamp};
+use strandline_types::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
-use crate::{EpochStart, ProducerSnapshot};
+use crate::{EpochStart, ProducerSnapshot, VerificationGuard};
 
 /// Where batches come from decides which checks apply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
     /// A client's Produce: every check.
     Leader,
+    /// The same, in a transaction that its coordinator has confirmed.
+    Verified(VerificationGuard),
+    /// The end of a transaction, as its coordinator says. Whether it bumps the producer's epoch with
+    /// each transaction (KIP-890) decides which epoch the marker must have.
+    Marker { bumps_epoch: bool },
     /// Copied from a leader: offsets and epochs as they are, only their order is checked.
     Follower,
     /// The broker's own coordinators: control batches and several batches at once are allowed,
@@ -55,8 +60,22 @@ pub struct Admission {
     pub stamps: Vec<Stamp>,
     pub index_entries: Vec<IndexEntry>,
     pub time_index_entries: Vec<TimeIndexEntry>,
+    /// New entries of the segment's `.txnindex`.
+    pub aborted: Vec<AbortedTransaction>,
     /// New content of `leader-epoch-checkpoint`, when an epoch begins with this append.
     pub epochs: Option<Vec<EpochStart>>,
+}
+
+/// One entry of a `.txnindex` file: a transaction that a marker in this segment aborted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AbortedTransaction {
+    pub producer_id: ProducerId,
+    pub first_offset: Offset,
+    /// The marker's.
+    pub last_offset: Offset,
+    /// Before this nothing was open when the marker was written: who reads no further need not look
+    /// at later entries.
+    pub last_stable_offset: Offset,
 }
 
 /// What the leader writes into a batch's header.

@@ -2,14 +2,14 @@
 //! batch with its first offset, to refuse a gap, and to fence an older incarnation.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use strandline_types::{
     BatchFacts, Bug, ControlType, Offset, ProducerEpoch, ProducerId, Timestamp, planted,
 };
 
-use crate::AdmitRefusal;
+use crate::{AbortedTransaction, AdmitRefusal};
 
 /// A producer may have this many requests in flight, so as many may come again.
 const REMEMBERED_BATCHES: usize = 5;
@@ -117,12 +117,24 @@ impl Producer {
     }
 }
 
-/// All producers a partition knows.
+/// All producers a partition knows, and their transactions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ProducerStates(
+pub struct ProducerStates {
     // Boxed: a node of the map holds eleven entries, most partitions have one producer or none.
-    BTreeMap<ProducerId, Box<Producer>>,
-);
+    by_id: BTreeMap<ProducerId, Box<Producer>>,
+    /// First offsets of the open transactions.
+    open: BTreeSet<(Offset, ProducerId)>,
+    /// Transactions whose marker may not be committed yet, in the order of the markers. One that
+    /// began before an earlier one hides it: it is waited for longer.
+    decided: VecDeque<DecidedTransaction>,
+}
+
+/// A transaction whose marker is in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DecidedTransaction {
+    pub first_offset: Offset,
+    pub marker: Offset,
+}
 
 impl ProducerStates {
     /// Entries that have expired by `now` are left out.
@@ -147,7 +159,10 @@ impl ProducerStates {
                     timestamp: entry.timestamp,
                 });
             }
-            states.0.insert(entry.producer_id, Box::new(producer));
+            if let Some(first) = producer.transaction_first_offset {
+                states.open.insert((first, entry.producer_id));
+            }
+            states.by_id.insert(entry.producer_id, Box::new(producer));
         }
         states.expire(now, expiration_ms);
         states
@@ -171,21 +186,21 @@ impl ProducerStates {
                 transaction_first_offset: producer.transaction_first_offset.unwrap_or(Offset(-1)),
             }
         };
-        self.0.iter().map(|(&id, producer)| entry(id, producer)).collect()
+        self.by_id.iter().map(|(&id, producer)| entry(id, producer)).collect()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.by_id.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_id.is_empty()
     }
 
     /// Forgets producers that have been silent for longer than `expiration_ms` and have no open
     /// transaction. Silence is measured in the time their records carry, as Kafka measures it.
     pub fn expire(&mut self, now: Timestamp, expiration_ms: i64) {
-        self.0.retain(|_, producer| {
+        self.by_id.retain(|_, producer| {
             producer.transaction_first_offset.is_some()
                 || now.millis_since(producer.last_timestamp) <= expiration_ms
         });
@@ -193,7 +208,7 @@ impl ProducerStates {
 
     /// Offsets (first, last) and timestamp of the remembered batch that `batch` repeats.
     pub(crate) fn repeated(&self, batch: &BatchFacts) -> Option<(Offset, Offset, Timestamp)> {
-        let producer = self.0.get(&batch.producer_id)?;
+        let producer = self.by_id.get(&batch.producer_id)?;
         if producer.epoch != batch.producer_epoch {
             return None;
         }
@@ -208,7 +223,7 @@ impl ProducerStates {
     /// Whether a client's batch may follow what is known of its producer.
     pub(crate) fn check(&self, batch: &BatchFacts) -> Result<(), AdmitRefusal> {
         // Without state (expired, or deleted with its records) any sequence may come.
-        let Some(producer) = self.0.get(&batch.producer_id) else { return Ok(()) };
+        let Some(producer) = self.by_id.get(&batch.producer_id) else { return Ok(()) };
         if batch.producer_epoch < producer.epoch {
             return Err(AdmitRefusal::ProducerFenced {
                 producer_id: batch.producer_id,
@@ -223,18 +238,90 @@ impl ProducerStates {
         Ok(())
     }
 
-    /// Takes in a batch as it stands in the log.
+    /// Whether the producer has a transaction open in this epoch.
+    pub(crate) fn has_open_transaction(&self, id: ProducerId, epoch: ProducerEpoch) -> bool {
+        self.by_id.get(&id).is_some_and(|producer| {
+            producer.transaction_first_offset.is_some() && producer.epoch == epoch
+        })
+    }
+
+    /// Whether a batch may begin its producer's memory: nothing is known that it could contradict.
+    pub(crate) fn is_new(&self, id: ProducerId) -> bool {
+        self.by_id.get(&id).is_none_or(|producer| producer.remembered == 0)
+    }
+
+    /// Whether a transaction's marker may be appended. Where the coordinator bumps the epoch with each
+    /// transaction (KIP-890), only a marker that comes again carries the epoch of records.
+    pub(crate) fn check_marker(
+        &self,
+        batch: &BatchFacts,
+        coordinator_epoch: i32,
+        bumps_epoch: bool,
+    ) -> Result<(), AdmitRefusal> {
+        let Some(producer) = self.by_id.get(&batch.producer_id) else { return Ok(()) };
+        let found = batch.producer_epoch;
+        let is_late = found < producer.epoch
+            || (bumps_epoch
+                && found == producer.epoch
+                && producer.transaction_first_offset.is_some());
+        if is_late {
+            return Err(AdmitRefusal::ProducerFenced {
+                producer_id: batch.producer_id,
+                current: producer.epoch,
+                found,
+            });
+        }
+        if coordinator_epoch < producer.coordinator_epoch {
+            return Err(AdmitRefusal::CoordinatorFenced {
+                current: producer.coordinator_epoch,
+                found: coordinator_epoch,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the earliest transaction begins that is open, or whose marker is not committed.
+    pub(crate) fn first_unstable(&self) -> Option<Offset> {
+        let open = self.open.first().map(|(first, _)| *first);
+        let decided = self.decided.front().map(|decided| decided.first_offset);
+        open.into_iter().chain(decided).min()
+    }
+
+    /// Everything before `high_watermark` is committed, markers included.
+    pub(crate) fn committed(&mut self, high_watermark: Offset) {
+        while self.decided.front().is_some_and(|decided| decided.marker < high_watermark) {
+            self.decided.pop_front();
+        }
+        if self.decided.is_empty() {
+            self.decided = VecDeque::new();
+        }
+    }
+
+    /// Transactions whose markers may not be committed, as far as they matter.
+    pub fn decided(&self) -> impl Iterator<Item = DecidedTransaction> + use<'_> {
+        self.decided.iter().copied()
+    }
+
+    /// Waits for a marker to be committed. To be called in the order of the markers.
+    pub fn decide(&mut self, transaction: DecidedTransaction) {
+        while self.decided.back().is_some_and(|it| it.first_offset >= transaction.first_offset) {
+            self.decided.pop_back();
+        }
+        self.decided.push_back(transaction);
+    }
+
+    /// Takes in a batch as it stands in the log. Gives the transaction that it aborted.
     pub(crate) fn apply(
         &mut self,
         batch: &BatchFacts,
         base_offset: Offset,
         max_timestamp: Timestamp,
-    ) {
+    ) -> Option<AbortedTransaction> {
         if !batch.is_idempotent() {
-            return;
+            return None;
         }
         let producer = self
-            .0
+            .by_id
             .entry(batch.producer_id)
             .or_insert_with(|| Box::new(Producer::new(batch.producer_epoch)));
         producer.enter_epoch(batch.producer_epoch);
@@ -249,16 +336,33 @@ impl ProducerStates {
                 });
                 if batch.is_transactional && producer.transaction_first_offset.is_none() {
                     producer.transaction_first_offset = Some(base_offset);
+                    self.open.insert((base_offset, batch.producer_id));
                 }
+                None
             }
             Some(
-                ControlType::Abort { coordinator_epoch }
-                | ControlType::Commit { coordinator_epoch },
+                control @ (ControlType::Abort { coordinator_epoch }
+                | ControlType::Commit { coordinator_epoch }),
             ) => {
                 producer.coordinator_epoch = coordinator_epoch;
-                producer.transaction_first_offset = None;
+                let first_offset = producer.transaction_first_offset.take()?;
+                self.open.remove(&(first_offset, batch.producer_id));
+                self.decide(DecidedTransaction { first_offset, marker: base_offset });
+                let is_abort = matches!(control, ControlType::Abort { .. });
+                is_abort.then(|| self.aborted(batch.producer_id, first_offset, base_offset))
             }
-            Some(_) => {}
+            Some(_) => None,
         }
+    }
+
+    fn aborted(
+        &self,
+        producer_id: ProducerId,
+        first_offset: Offset,
+        marker: Offset,
+    ) -> AbortedTransaction {
+        let next_open = self.open.first().map(|(first, _)| *first);
+        let last_stable_offset = next_open.unwrap_or(marker + 1);
+        AbortedTransaction { producer_id, first_offset, last_offset: marker, last_stable_offset }
     }
 }

@@ -2,7 +2,7 @@
 
 use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
 
-use crate::{CloseSegment, IndexEntry, LogConfig, TimeIndexEntry};
+use crate::{AbortedTransaction, CloseSegment, IndexEntry, LogConfig, TimeIndexEntry};
 
 pub(crate) const INDEX_ENTRY_BYTES: u32 = 8;
 pub(crate) const TIME_INDEX_ENTRY_BYTES: u32 = 12;
@@ -29,6 +29,9 @@ pub struct Segment {
     pub offset_of_largest: Offset,
     /// Timestamp of the last time index entry; −1 while there is none.
     pub last_time_index_timestamp: Timestamp,
+    /// Entries of the `.txnindex`, and the last one's marker; 0 and −1 mostly.
+    pub aborted_transactions: u32,
+    pub last_aborted: Offset,
 }
 
 impl Segment {
@@ -45,6 +48,8 @@ impl Segment {
             largest_timestamp: Timestamp::NONE,
             offset_of_largest: base_offset,
             last_time_index_timestamp: Timestamp::NONE,
+            aborted_transactions: 0,
+            last_aborted: Offset(-1),
         }
     }
 
@@ -90,6 +95,12 @@ impl Segment {
         self.size_bytes += batch.size_bytes;
         self.bytes_since_index_entry += batch.size_bytes;
         entries
+    }
+
+    /// A transaction was aborted by a marker in this segment.
+    pub(crate) fn aborted(&mut self, transaction: &AbortedTransaction) {
+        self.aborted_transactions += 1;
+        self.last_aborted = transaction.last_offset;
     }
 
     /// What must be written when no more records will come.

@@ -11,7 +11,7 @@ use strandline_types::{Offset, Timestamp};
 
 use crate::{
     EpochCache, EpochStart, IndexListing, Listing, Log, LogImage, ProducerStates, Recovery,
-    Segment, SegmentListing,
+    Segment, SegmentListing, TransactionListing,
 };
 
 /// All files of a log are to be replaced by one empty segment.
@@ -49,6 +49,14 @@ impl Log {
                 }
             } else {
                 IndexListing::Missing
+            },
+            transactions: if index < cut || segment.aborted_transactions == 0 {
+                TransactionListing::Sound {
+                    entries: segment.aborted_transactions,
+                    last_aborted: segment.last_aborted,
+                }
+            } else {
+                TransactionListing::Damaged
             },
         };
         let listing = Listing {

@@ -3,15 +3,23 @@
 
 mod files;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use files::{Files, batch, from_producer, now};
+use files::{Files, batch, from_producer, marker, now};
 use proptest::prelude::*;
-use strandline_log::{AdmitRefusal, Admitted, Log, LogConfig, ProducerStates};
-use strandline_types::{BatchFacts, Offset, ProducerId};
+use strandline_log::{
+    AbortedTransaction, AdmitRefusal, Admitted, Log, LogConfig, Origin, ProducerStates,
+};
+use strandline_types::{BatchFacts, ControlType, Offset, ProducerId};
 
 fn small() -> Arc<LogConfig> {
-    Arc::new(LogConfig { segment_bytes: 1500, index_interval_bytes: 300, ..LogConfig::default() })
+    Arc::new(LogConfig {
+        segment_bytes: 1500,
+        index_interval_bytes: 300,
+        verifies_transactions: false,
+        ..LogConfig::default()
+    })
 }
 
 #[derive(Clone, Debug)]
@@ -24,15 +32,37 @@ enum Op {
         back: usize,
         skip: bool,
     },
+    /// In a transaction, by a producer that writes nothing else.
+    Transact {
+        producer: i64,
+        count: i32,
+    },
+    /// Whether there is a transaction or not.
+    End {
+        producer: i64,
+        commits: bool,
+    },
+    /// Everything but so many batches is committed.
+    Commit {
+        behind: usize,
+    },
     Sync,
     NewLeader,
     Tick,
 }
 
+/// Producers of transactions are numbered behind the others.
+const TRANSACTIONAL: i64 = 4;
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0..4_i64, 1..5_i32, prop_oneof![4 => Just(0_usize), 1 => 1..8_usize], prop::bool::weighted(0.1))
             .prop_map(|(producer, count, back, skip)| Op::Produce { producer, count, back, skip }),
+        4 => (0..3_i64, 1..4_i32)
+            .prop_map(|(producer, count)| Op::Transact { producer, count }),
+        3 => (0..3_i64, prop::bool::ANY)
+            .prop_map(|(producer, commits)| Op::End { producer, commits }),
+        2 => (0..6_usize).prop_map(|behind| Op::Commit { behind }),
         1 => Just(Op::Sync),
         1 => Just(Op::NewLeader),
         2 => Just(Op::Tick),
@@ -46,8 +76,9 @@ struct World {
     log: Log,
     epoch: i32,
     now: i64,
-    sent: [Vec<(BatchFacts, Offset)>; 4],
+    sent: [Vec<(BatchFacts, Offset)>; 7],
     stored: Vec<(Offset, i32)>,
+    committed: Offset,
 }
 
 impl World {
@@ -61,6 +92,7 @@ impl World {
             now: 1000,
             sent: Default::default(),
             stored: Vec::new(),
+            committed: Offset(0),
         }
     }
 
@@ -68,6 +100,25 @@ impl World {
         match *op {
             Op::Produce { producer, count, back, skip } => {
                 self.produce(producer, count, back, skip);
+            }
+            Op::Transact { producer, count } => {
+                let producer = TRANSACTIONAL + producer;
+                let last = self.sent[producer as usize].last();
+                let next = last.map_or(0, |(last, _)| last.last_sequence() + 1);
+                let mut batch = from_producer(batch(count, self.now), producer, 0, next);
+                batch.is_transactional = true;
+                self.expect_append(batch, producer as usize);
+            }
+            Op::End { producer, commits } => {
+                let marker = marker(TRANSACTIONAL + producer, 0, commits, 0);
+                self.expect_append(marker, 0);
+            }
+            Op::Commit { behind } => {
+                let batches = self.files.batches();
+                let upto = batches.len().saturating_sub(behind);
+                let end = batches.get(upto).map_or(self.log.written_end(), |it| it.base_offset);
+                self.committed = self.committed.max(end);
+                self.log.committed(self.committed);
             }
             Op::Sync => {
                 if let Some(plan) = self.log.plan_sync(self.log.written_end()) {
@@ -77,6 +128,8 @@ impl World {
             Op::NewLeader => self.epoch += 1,
             Op::Tick => self.now += 7,
         }
+        let (_, unstable) = transactions(&self.files.batches(), self.committed);
+        assert_eq!(self.log.first_unstable(), unstable);
     }
 
     fn produce(&mut self, producer: i64, count: i32, back: usize, skip: bool) {
@@ -111,7 +164,12 @@ impl World {
     fn expect_append(&mut self, batch: BatchFacts, producer: usize) {
         let end = self.stored.last().map_or(Offset(0), |&(first, count)| first + i64::from(count));
         let batches = [batch];
-        match self.files.append(&mut self.log, now(self.now), &batches, self.epoch) {
+        let origin = match batches[0].control {
+            Some(_) => Origin::Marker { bumps_epoch: false },
+            None => Origin::Leader,
+        };
+        let now = now(self.now);
+        match self.files.append_from(&mut self.log, now, &batches, self.epoch, origin) {
             Ok(Admitted::Append(admission)) => {
                 assert_eq!(admission.appended.base_offset, end, "offsets are dense");
                 assert_eq!(self.log.log_end(), end + i64::from(batches[0].record_count));
@@ -126,24 +184,65 @@ impl World {
     }
 }
 
+/// By looking at everything: the aborted transactions, and where the first one begins that is open or
+/// whose marker is not committed.
+fn transactions(
+    batches: &[BatchFacts],
+    committed: Offset,
+) -> (Vec<AbortedTransaction>, Option<Offset>) {
+    let mut open: BTreeMap<ProducerId, Offset> = BTreeMap::new();
+    let mut decided = Vec::new();
+    let mut aborted = Vec::new();
+    for batch in batches.iter().filter(|batch| batch.is_transactional) {
+        let Some(control) = batch.control else {
+            open.entry(batch.producer_id).or_insert(batch.base_offset);
+            continue;
+        };
+        let Some(first_offset) = open.remove(&batch.producer_id) else { continue };
+        let last_offset = batch.base_offset;
+        decided.push((first_offset, last_offset));
+        if matches!(control, ControlType::Abort { .. }) {
+            let last_stable_offset = open.values().min().copied().unwrap_or(last_offset + 1);
+            let producer_id = batch.producer_id;
+            aborted.push(AbortedTransaction {
+                producer_id,
+                first_offset,
+                last_offset,
+                last_stable_offset,
+            });
+        }
+    }
+    let waiting = decided.into_iter().filter(|(_, marker)| *marker >= committed);
+    let unstable = open.into_values().chain(waiting.map(|(first, _)| first)).min();
+    (aborted, unstable)
+}
+
 /// Replays batches from nothing.
 fn replayed(batches: &[BatchFacts]) -> ProducerStates {
-    let mut newest: std::collections::BTreeMap<ProducerId, strandline_log::ProducerSnapshot> =
-        std::collections::BTreeMap::new();
+    let mut newest: BTreeMap<ProducerId, strandline_log::ProducerSnapshot> = BTreeMap::new();
     for batch in batches.iter().filter(|batch| batch.is_idempotent()) {
-        newest.insert(
-            batch.producer_id,
-            strandline_log::ProducerSnapshot {
-                producer_id: batch.producer_id,
-                epoch: batch.producer_epoch,
-                last_sequence: batch.last_sequence(),
-                last_offset: batch.last_offset(),
-                offset_delta: batch.last_offset_delta,
-                timestamp: batch.max_timestamp,
-                coordinator_epoch: -1,
-                transaction_first_offset: Offset(-1),
-            },
-        );
+        let entry = newest.entry(batch.producer_id).or_insert(strandline_log::ProducerSnapshot {
+            producer_id: batch.producer_id,
+            epoch: batch.producer_epoch,
+            last_sequence: -1,
+            last_offset: Offset(-1),
+            offset_delta: 0,
+            timestamp: batch.max_timestamp,
+            coordinator_epoch: -1,
+            transaction_first_offset: Offset(-1),
+        });
+        entry.timestamp = batch.max_timestamp;
+        if batch.control.is_some() {
+            entry.coordinator_epoch = 0;
+            entry.transaction_first_offset = Offset(-1);
+            continue;
+        }
+        entry.last_sequence = batch.last_sequence();
+        entry.last_offset = batch.last_offset();
+        entry.offset_delta = batch.last_offset_delta;
+        if batch.is_transactional && entry.transaction_first_offset == Offset(-1) {
+            entry.transaction_first_offset = batch.base_offset;
+        }
     }
     let entries: Vec<_> = newest.into_values().collect();
     ProducerStates::from_snapshot(&entries, now(1000).timestamp, i64::MAX)
@@ -155,6 +254,9 @@ fn assert_recovered(before: &[BatchFacts], after: &Files, log: &Log) {
     let end = left.last().map_or(Offset(0), BatchFacts::next_offset);
     assert_eq!(log.log_end(), end, "the log ends with its last batch");
     assert_eq!(log.producers().snapshot(), replayed(&left).snapshot(), "as if replayed from zero");
+    let (aborted, _) = transactions(&left, end);
+    let stored = after.segments.values().flat_map(|file| &file.aborted);
+    assert_eq!(stored.copied().collect::<Vec<_>>(), aborted, "every abort is remembered");
     for batch in &left {
         assert_eq!(log.epoch_of(batch.base_offset), Some(batch.leader_epoch));
     }
@@ -162,6 +264,7 @@ fn assert_recovered(before: &[BatchFacts], after: &Files, log: &Log) {
         assert_eq!(file.size_bytes(), segment.size_bytes, "LOG-5: positions are sums of sizes");
         assert_eq!(file.index.len() as u32, segment.index_entries);
         assert_eq!(file.time_index.len() as u32, segment.time_index_entries);
+        assert_eq!(file.aborted.len() as u32, segment.aborted_transactions);
     }
     assert_eq!(after.segments.len(), log.segments().len());
 }
@@ -206,6 +309,9 @@ proptest! {
                 file.batches.truncate(kept);
                 file.torn_bytes = if tears { 40 } else { 0 };
                 file.has_indexes = !tears;
+                if tears {
+                    file.aborted.pop();
+                }
             }
         }
         let mut lost = lost_snapshots.iter();
@@ -223,6 +329,8 @@ proptest! {
         assert_recovered(&before, &world.files, &again.log);
 
         world.log = again.log;
+        world.committed = world.log.log_end();
+        world.log.committed(world.committed);
         world.stored = world.files.batches().iter().map(|b| (b.base_offset, b.record_count)).collect();
         for sent in &mut world.sent {
             let end = world.log.log_end();

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
-use files::{Files, batch, from_producer, now};
-use strandline_log::{Admitted, Log, LogConfig, Origin, RollReason};
+use files::{Files, batch, from_producer, marker, now};
+use strandline_log::{Admitted, Log, LogConfig, Origin, RollReason, VerificationGuard};
 use strandline_types::{BatchFacts, LeaderEpoch, Offset, TimestampType};
 
 struct Story {
@@ -37,7 +37,12 @@ impl Story {
     }
 
     fn append(&mut self, what: &str, batch: BatchFacts) {
-        let answer = self.files.append(&mut self.log, now(self.now), &[batch], self.epoch);
+        self.append_from(what, batch, Origin::Leader);
+    }
+
+    fn append_from(&mut self, what: &str, batch: BatchFacts, origin: Origin) {
+        let (log, now) = (&mut self.log, now(self.now));
+        let answer = self.files.append_from(log, now, &[batch], self.epoch, origin);
         let line = match answer {
             Ok(Admitted::Append(admission)) => {
                 let mut line = format!(
@@ -61,6 +66,18 @@ impl Story {
             Err(refusal) => format!("{what}: {} ({refusal})", refusal.code().name().unwrap_or("?")),
         };
         self.say(line);
+    }
+
+    fn verify(&mut self, what: &str, batch: &BatchFacts, bumps: bool) -> Option<VerificationGuard> {
+        let guard = self.log.begin_verification(now(self.now).timestamp, batch, bumps);
+        self.say(format!("{what}: {}", if guard.is_some() { "to be asked" } else { "known" }));
+        guard
+    }
+
+    fn stable(&mut self, high_watermark: i64) {
+        self.log.committed(Offset(high_watermark));
+        let unstable = self.log.first_unstable().map(|offset| offset.0);
+        self.say(format!("committed up to {high_watermark}, unstable from {unstable:?}"));
     }
 
     fn sync(&mut self) {
@@ -577,5 +594,126 @@ fn a_coordinator_writes_markers_and_several_batches_at_once() {
           0.log [0-1e4 2-4e4 5-5e4] index [+5@500] timeindex [1001→+4]
           snapshots [] epochs [4@0]
         [ProducerSnapshot { producer_id: 7, epoch: 2, last_sequence: -1, last_offset: -1, offset_delta: 0, timestamp: 1000, coordinator_epoch: 3, transaction_first_offset: -1 }]
+    "#]]);
+}
+
+fn in_transaction(count: i32, producer: i64, epoch: i16, sequence: i32) -> BatchFacts {
+    let mut batch = from_producer(batch(count, 1000), producer, epoch, sequence);
+    batch.is_transactional = true;
+    batch
+}
+
+#[test]
+fn a_transaction_begins_only_with_its_coordinators_consent() {
+    let mut story = Story::new(LogConfig::default());
+    let first = in_transaction(1, 7, 0, 0);
+    story.append("unasked", first.clone());
+    let guard = story.verify("first", &first, false).expect("it is new");
+    story.append_from("confirmed", first.clone(), Origin::Verified(guard));
+    let second = in_transaction(2, 7, 0, 1);
+    story.verify("second", &second, false);
+    story.append("second", second);
+    story.append("outside of its transaction", from_producer(batch(1, 1000), 7, 0, 3));
+    story.append_from("commit", marker(7, 0, true, 0), Origin::Marker { bumps_epoch: false });
+    story.append_from("after the marker", in_transaction(1, 7, 0, 3), Origin::Verified(guard));
+
+    // What is asked before a marker is not confirmed by an answer behind it.
+    let late = in_transaction(1, 7, 0, 3);
+    let guard = story.verify("late", &late, false).expect("the transaction is over");
+    story.append_from("time-out", marker(7, 1, false, 0), Origin::Marker { bumps_epoch: false });
+    story.append_from("late", late, Origin::Verified(guard));
+
+    // The question about the first batch failed, the one about the second did not.
+    let (lost, next) = (in_transaction(1, 8, 0, 0), in_transaction(1, 8, 0, 1));
+    story.verify("lost", &lost, false);
+    let guard = story.verify("overtaking", &next, false).expect("nothing is open");
+    story.append_from("overtaking", next, Origin::Verified(guard));
+    story.append_from("lost, again", lost, Origin::Verified(guard));
+
+    // Where each transaction has an epoch of its own it begins at 0, whatever has been forgotten.
+    let middle = in_transaction(1, 9, 4, 5);
+    let guard = story.verify("in the middle", &middle, true).expect("nothing is open");
+    story.append_from("in the middle", middle, Origin::Verified(guard));
+    story.ends(expect![[r#"
+        unasked: INVALID_TXN_STATE (the batch does not belong to an ongoing transaction)
+        first: to be asked
+        confirmed: offsets 0-0 in 0.log at 0
+        second: known
+        second: offsets 1-2 in 0.log at 100
+        outside of its transaction: INVALID_TXN_STATE (the batch does not belong to an ongoing transaction)
+        commit: offsets 3-3 in 0.log at 300
+        after the marker: INVALID_TXN_STATE (the batch does not belong to an ongoing transaction)
+        late: to be asked
+        time-out: offsets 4-4 in 0.log at 400
+        late: INVALID_PRODUCER_EPOCH (producer 7 with epoch 0 is fenced by epoch 1)
+        lost: to be asked
+        overtaking: to be asked
+        overtaking: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 8 sent sequence 1, expected 0)
+        lost, again: offsets 5-5 in 0.log at 500
+        in the middle: to be asked
+        in the middle: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 9 sent sequence 5, expected 0)
+    "#]]);
+}
+
+#[test]
+fn markers_of_the_past_are_fenced() {
+    let mut story = Story::new(LogConfig { verifies_transactions: false, ..LogConfig::default() });
+    let bumped = Origin::Marker { bumps_epoch: true };
+    story.append("data", in_transaction(1, 7, 3, 0));
+    story.append_from("epoch of the records", marker(7, 3, true, 5), bumped);
+    story.append_from("next epoch", marker(7, 4, true, 5), bumped);
+    story.append_from("again", marker(7, 4, true, 5), bumped);
+    story.append_from("deposed coordinator", marker(7, 5, false, 4), bumped);
+    story.append_from("older epoch", marker(7, 3, false, 6), bumped);
+    story.append("zombie", in_transaction(1, 7, 3, 1));
+    story.append("next transaction", in_transaction(1, 7, 4, 0));
+    story.append_from("of an unknown producer", marker(99, 0, false, 0), bumped);
+    story.ends(expect![[r#"
+        data: offsets 0-0 in 0.log at 0
+        epoch of the records: INVALID_PRODUCER_EPOCH (producer 7 with epoch 3 is fenced by epoch 3)
+        next epoch: offsets 1-1 in 0.log at 100
+        again: offsets 2-2 in 0.log at 200
+        deposed coordinator: TRANSACTION_COORDINATOR_FENCED (a coordinator of epoch 5 has ended transactions of this producer, not 4)
+        older epoch: INVALID_PRODUCER_EPOCH (producer 7 with epoch 3 is fenced by epoch 4)
+        zombie: INVALID_PRODUCER_EPOCH (producer 7 with epoch 3 is fenced by epoch 4)
+        next transaction: offsets 3-3 in 0.log at 300
+        of an unknown producer: offsets 4-4 in 0.log at 400
+    "#]]);
+}
+
+#[test]
+fn readers_of_committed_records_wait_for_the_earliest_open_transaction() {
+    let mut story = Story::new(LogConfig { verifies_transactions: false, ..LogConfig::default() });
+    let ends = Origin::Marker { bumps_epoch: false };
+    story.append("plain", batch(2, 1000));
+    story.append("long", in_transaction(1, 1, 0, 0));
+    story.append("short", in_transaction(1, 2, 0, 0));
+    story.stable(4);
+    story.append_from("short ends", marker(2, 0, false, 0), ends);
+    story.stable(5);
+    story.append_from("long ends", marker(1, 0, true, 0), ends);
+    story.stable(5);
+    story.append("third", in_transaction(1, 3, 0, 0));
+    story.stable(6);
+    story.append_from("third ends", marker(3, 0, true, 0), ends);
+    story.stable(7);
+    story.stable(8);
+    let aborted: Vec<_> = story.files.segments.values().flat_map(|it| it.aborted.clone()).collect();
+    story.say(format!("{aborted:?}"));
+    story.ends(expect![[r#"
+        plain: offsets 0-1 in 0.log at 0
+        long: offsets 2-2 in 0.log at 200
+        short: offsets 3-3 in 0.log at 300
+        committed up to 4, unstable from Some(2)
+        short ends: offsets 4-4 in 0.log at 400
+        committed up to 5, unstable from Some(2)
+        long ends: offsets 5-5 in 0.log at 500
+        committed up to 5, unstable from Some(2)
+        third: offsets 6-6 in 0.log at 600
+        committed up to 6, unstable from Some(6)
+        third ends: offsets 7-7 in 0.log at 700
+        committed up to 7, unstable from Some(6)
+        committed up to 8, unstable from None
+        [AbortedTransaction { producer_id: 2, first_offset: 3, last_offset: 4, last_stable_offset: 2 }]
     "#]]);
 }

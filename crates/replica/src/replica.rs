@@ -2,8 +2,12 @@
 
 use alloc::vec::Vec;
 
-use strandline_log::{Admission, Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin};
-use strandline_types::{BatchFacts, Bug, LeaderEpoch, NodeId, Now, Offset, planted};
+use strandline_log::{
+    Admission, Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin, VerificationGuard,
+};
+use strandline_types::{
+    BatchFacts, Bug, LeaderEpoch, NodeId, Now, Offset, ProducerId, Timestamp, planted,
+};
 
 use crate::following::{Cutting, Following};
 use crate::leader::Leader;
@@ -36,7 +40,9 @@ pub struct Replica {
 
 impl Replica {
     /// `high_watermark` is what was checkpointed; a log that was cut shorter bounds it.
-    pub fn new(node: NodeId, config: ReplicaConfig, log: Log, high_watermark: Offset) -> Self {
+    pub fn new(node: NodeId, config: ReplicaConfig, mut log: Log, high_watermark: Offset) -> Self {
+        let high_watermark = high_watermark.clamp(log.log_start(), log.written_end());
+        log.committed(high_watermark);
         Self {
             node,
             config,
@@ -44,7 +50,7 @@ impl Replica {
             following: None,
             leader_epoch: LeaderEpoch::NONE,
             partition_epoch: -1,
-            high_watermark: high_watermark.clamp(log.log_start(), log.written_end()),
+            high_watermark,
             suspended: false,
             cutting: None,
             is_syncing: false,
@@ -62,12 +68,16 @@ impl Replica {
     }
 
     pub fn view(&self) -> View {
+        let unstable = self.log.first_unstable().unwrap_or(self.high_watermark);
         View {
             is_leader: self.leader.is_some(),
             is_offline: self.log.is_faulted(),
             leader_epoch: self.leader_epoch,
             log_start: self.log.log_start(),
             high_watermark: self.high_watermark,
+            // Records that are deleted keep nobody waiting.
+            last_stable_offset: unstable
+                .clamp(self.log.log_start().min(self.high_watermark), self.high_watermark),
             log_end: self.log.written_end(),
             admitted_end: self.log.log_end(),
             epoch_start: self.leader.as_ref().map_or(Offset(-1), |leader| leader.epoch_start),
@@ -114,6 +124,22 @@ impl Replica {
             return Err(ReadRefusal::OffsetOutOfRange { asked: from, log_start, log_end });
         }
         Ok((ours.epoch < last_epoch || ours.end < from).then_some(ours))
+    }
+
+    /// See [`Log::begin_verification`]. Nobody but a leader need ask.
+    pub fn begin_verification(
+        &mut self,
+        now: Timestamp,
+        batch: &BatchFacts,
+        bumps_epoch: bool,
+    ) -> Option<VerificationGuard> {
+        self.leader.as_ref()?;
+        self.log.begin_verification(now, batch, bumps_epoch)
+    }
+
+    /// See [`Log::verification_refused`].
+    pub fn verification_refused(&mut self, producer: ProducerId, guard: VerificationGuard) {
+        self.log.verification_refused(producer, guard);
     }
 
     /// A clean stop: see [`Log::plan_close`]. No step may follow but [`Event::Synced`].
@@ -176,6 +202,7 @@ impl Replica {
             log.raise_log_start(self.log.log_start());
         }
         log.reconfigure(self.log.config().clone());
+        log.committed(self.high_watermark);
         if let Some(leader) = &mut self.leader {
             log.begin_epoch(self.leader_epoch);
             leader.epoch_start = leader.epoch_start.min(log.log_end());
@@ -234,6 +261,9 @@ impl Replica {
             }
             Event::CheckFlush => self.start_sync(self.log.flush_is_due(now.timestamp), effects),
             Event::ExpireProducers => self.log.expire_producers(now.timestamp),
+        }
+        if before != self.high_watermark {
+            self.log.committed(self.high_watermark);
         }
         assert!(
             before <= self.high_watermark || may_fall,

@@ -12,6 +12,9 @@ pub struct View {
     pub leader_epoch: LeaderEpoch,
     pub log_start: Offset,
     pub high_watermark: Offset,
+    /// End of what readers of committed records may have: before it every transaction is decided, and
+    /// the decisions are committed.
+    pub last_stable_offset: Offset,
     /// End of what is written.
     pub log_end: Offset,
     /// End of what has its place in the log and may still be on its way to the disk. A replica that
@@ -38,6 +41,16 @@ pub enum Reader {
     Roaming(Isolation),
     /// Replicas read what is not committed yet: by reading it they commit it.
     Follower,
+}
+
+impl Reader {
+    /// `None` for replicas.
+    pub fn isolation(self) -> Option<Isolation> {
+        match self {
+            Self::Consumer(isolation) | Self::Roaming(isolation) => Some(isolation),
+            Self::Follower => None,
+        }
+    }
 }
 
 /// Offsets a reader may have now. Empty when it has them all.
@@ -91,18 +104,13 @@ impl View {
         Ok(self.end_for(reader))
     }
 
-    /// While no transaction can be open, the last stable offset is the high watermark.
-    pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark
-    }
-
     pub fn end_for(&self, reader: Reader) -> Offset {
         match reader {
             Reader::Follower => self.log_end,
             _ if planted(Bug::UncommittedServed) => self.log_end,
             Reader::Consumer(isolation) | Reader::Roaming(isolation) => match isolation {
                 Isolation::ReadUncommitted => self.high_watermark,
-                Isolation::ReadCommitted => self.last_stable_offset(),
+                Isolation::ReadCommitted => self.last_stable_offset,
             },
         }
     }

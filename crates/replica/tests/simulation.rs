@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
-use strandline_log::{IndexListing, Listing, Log, LogConfig, Origin, Recovery, SegmentListing};
+use strandline_log::{
+    IndexListing, Listing, Log, LogConfig, Origin, Recovery, SegmentListing, TransactionListing,
+};
 use strandline_replica::{
     Cut, Effect, Event, FetchAnswer, FetchPosition, Fetched, FollowerChange, Followership,
     IsrAnswer, IsrMember, Leadership, NextFetch, Reader, Replica, ReplicaConfig, RequiredAcks,
@@ -587,6 +589,7 @@ impl Node {
                     modified_at: Timestamp(0),
                     first_timestamp: Timestamp::NONE,
                     indexes: IndexListing::Missing,
+                    transactions: TransactionListing::EMPTY,
                 }),
             }
         }

@@ -22,6 +22,7 @@ use crate::io::{Io, emptied};
 use crate::open_files::{FileKey, OpenFiles, Use};
 use crate::tail_cache::TailCache;
 
+mod aborted;
 mod append;
 mod close;
 mod leftovers;
@@ -93,6 +94,9 @@ struct StoredSegment {
     /// In the file.
     index_entries: u32,
     time_index_entries: u32,
+    /// Entries of the `.txnindex`, and the last one's marker.
+    aborted_transactions: u32,
+    last_aborted: Offset,
 }
 
 #[derive(Default)]
@@ -440,6 +444,8 @@ impl From<&Segment> for StoredSegment {
             size_bytes: segment.size_bytes,
             index_entries: segment.index_entries,
             time_index_entries: segment.time_index_entries,
+            aborted_transactions: segment.aborted_transactions,
+            last_aborted: segment.last_aborted,
         }
     }
 }

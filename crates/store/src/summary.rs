@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use strandline_log::{EpochCache, EpochStart, LogImage, ProducerSnapshot, ProducerStates, Segment};
+use strandline_log::{
+    DecidedTransaction, EpochCache, EpochStart, LogImage, ProducerSnapshot, ProducerStates, Segment,
+};
 use strandline_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use crate::fault::Result;
@@ -18,7 +20,7 @@ use crate::io::Io;
 use crate::log_dir::Checkpoint;
 
 pub(crate) const FILE_NAME: &str = ".strandline-summary";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Default)]
 pub(crate) struct Summary(BTreeMap<String, Remembered>);
@@ -44,9 +46,11 @@ struct Remembered {
     log_start: i64,
     recovery_point: i64,
     log_end: i64,
-    segments: Vec<[i64; 11]>,
+    segments: Vec<[i64; 13]>,
     epochs: Vec<(i32, i64)>,
     producers: Vec<[i64; 8]>,
+    /// First offsets and markers.
+    decided: Vec<(i64, i64)>,
 }
 
 impl Summary {
@@ -124,6 +128,11 @@ impl Remembered {
                 .map(|entry| (entry.epoch.get(), entry.start.get()))
                 .collect(),
             producers: image.producers.snapshot().iter().map(producer_numbers).collect(),
+            decided: image
+                .producers
+                .decided()
+                .map(|it| (it.first_offset.get(), it.marker.get()))
+                .collect(),
         }
     }
 
@@ -137,19 +146,24 @@ impl Remembered {
             .iter()
             .map(|&(epoch, start)| EpochStart { epoch: LeaderEpoch(epoch), start: Offset(start) });
         let segments = segments.filter(|segments| !segments.is_empty())?;
+        let mut producers = ProducerStates::from_snapshot(&producers?, Timestamp(0), i64::MAX);
+        for &(first_offset, marker) in &self.decided {
+            let (first_offset, marker) = (Offset(first_offset), Offset(marker));
+            producers.decide(DecidedTransaction { first_offset, marker });
+        }
         let image = LogImage {
             segments,
             log_start: Offset(self.log_start),
             recovery_point: Offset(self.recovery_point),
             log_end: Offset(self.log_end),
             epochs: EpochCache::from_checkpoint(epochs),
-            producers: ProducerStates::from_snapshot(&producers?, Timestamp(0), i64::MAX),
+            producers,
         };
         Some(image).filter(LogImage::is_sound)
     }
 }
 
-fn segment_numbers(segment: &Segment) -> [i64; 11] {
+fn segment_numbers(segment: &Segment) -> [i64; 13] {
     [
         segment.base_offset.get(),
         segment.size_bytes.into(),
@@ -162,12 +176,14 @@ fn segment_numbers(segment: &Segment) -> [i64; 11] {
         segment.largest_timestamp.as_millis(),
         segment.offset_of_largest.get(),
         segment.last_time_index_timestamp.as_millis(),
+        segment.aborted_transactions.into(),
+        segment.last_aborted.get(),
     ]
 }
 
-fn segment_of(numbers: &[i64; 11]) -> Option<Segment> {
-    let &[base, size, index, time_index, since, first, created, modified, largest, at, last] =
-        numbers;
+fn segment_of(numbers: &[i64; 13]) -> Option<Segment> {
+    let &[base, size, index, time_index, since, ..] = numbers;
+    let &[.., first, created, modified, largest, at, last, aborted, last_aborted] = numbers;
     Some(Segment {
         base_offset: Offset(base),
         size_bytes: u32::try_from(size).ok()?,
@@ -180,6 +196,8 @@ fn segment_of(numbers: &[i64; 11]) -> Option<Segment> {
         largest_timestamp: Timestamp(largest),
         offset_of_largest: Offset(at),
         last_time_index_timestamp: Timestamp(last),
+        aborted_transactions: u32::try_from(aborted).ok()?,
+        last_aborted: Offset(last_aborted),
     })
 }
 

@@ -2,12 +2,12 @@
 //! say of files that are not what they should be.
 
 use proptest::prelude::*;
+use strandline_log::AbortedTransaction;
 use strandline_log::{EpochStart, IndexEntry, ProducerSnapshot, TimeIndexEntry};
 use strandline_store::format::names::{
     FileKind, FileState, OffsetFile, PartitionDir, SnapshotId, deleted_dir_name,
 };
 use strandline_store::format::quorum_state::{QuorumState, QuorumStateFormat};
-use strandline_store::format::transaction_index::AbortedTransaction;
 use strandline_store::format::{
     FormatError, clean_shutdown, leader_epochs, meta_properties::MetaProperties, offset_checkpoint,
     offset_index, partition_metadata, producer_snapshot, time_index, transaction_index,

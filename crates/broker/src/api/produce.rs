@@ -1,7 +1,11 @@
 //! Produce: inspects each batch, admits it to its partition's log, answers when it is safe.
 //!
 //! Everything before the first await is the ordered stage: once this future has been polled, the
-//! batches have their offsets, and the session may start the Produce behind it.
+//! batches have their offsets, and the session may start the Produce behind it. Only where a
+//! transaction begins on a partition must its coordinator be asked before (KIP-890); the session is
+//! told to wait for that.
+
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,18 +43,23 @@ pub(crate) async fn handle(
     if planted(Bug::LeaderAcksOvertaken) && acks == 1 && cx.correlation_id % 2 == 1 {
         cx.handles.clock.sleep(Duration::from_millis(1)).await;
     }
-    let mut ordered = Vec::with_capacity(request.topic_data.len());
+    let mut checked = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
-        ordered.push(order_topic(cx, acks, topic));
+        checked.push(check_topic(cx, acks, topic));
     }
+    if let Some(transactional_id) = request.transactional_id {
+        verify::verify(cx, transactional_id, &mut checked).await;
+    }
+    checked.iter_mut().flat_map(|topic| &mut topic.partitions).for_each(|it| it.order(cx));
     let mut deadline = Deadline::after(cx, request.timeout_ms);
     let mut hints = LeaderHints::new(cx);
     let mut response = ProduceResponse::default();
-    for OrderedTopic { mut answer, partitions } in ordered {
-        for OrderedPartition { index, batch_bytes, partition: held, outcome } in partitions {
-            let outcome = match outcome {
-                Ok(ordered) => in_time(deadline.wait(ordered.answered()).await),
-                Err(refusal) => Err(refusal),
+    for Topic { mut answer, partitions } in checked {
+        for Batch { index, batch_bytes, partition: held, stage } in partitions {
+            let outcome = match stage {
+                Stage::Ordered(ordered) => in_time(deadline.wait(ordered.answered()).await),
+                Stage::Refused(refusal) => Err(refusal),
+                Stage::Checked(_) => unreachable!("every batch that was checked is ordered"),
             };
             let mut partition = match outcome {
                 Ok(appended) => accepted(index, &appended),
@@ -76,18 +85,45 @@ pub(crate) async fn handle(
     Ok(Some(response))
 }
 
-/// One topic of the request whose batches have their places in the logs.
-struct OrderedTopic {
+/// One topic of the request.
+struct Topic {
     answer: TopicProduceResponse,
-    partitions: Vec<OrderedPartition>,
+    partitions: Vec<Batch>,
 }
 
-struct OrderedPartition {
+/// One partition's batch on its way into the log.
+struct Batch {
     index: i32,
     batch_bytes: usize,
     /// `None` when there is none here.
     partition: Option<Arc<Partition>>,
-    outcome: Result<Ordered, Refusal>,
+    stage: Stage,
+}
+
+#[expect(clippy::large_enum_variant, reason = "checked is what most are: a box each would cost")]
+enum Stage {
+    Checked(Checked),
+    /// It has its place in the log.
+    Ordered(Ordered),
+    Refused(Refusal),
+}
+
+struct Checked {
+    batch: InspectedBatch,
+    required_acks: RequiredAcks,
+    origin: Origin,
+}
+
+impl Batch {
+    fn order(&mut self, cx: &Cx) {
+        let Some(partition) = &self.partition else { return };
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Refused(Refusal::TimedOut)) {
+            Stage::Checked(Checked { batch, required_acks, origin }) => {
+                Stage::Ordered(partition.produce(cx.now, vec![batch], required_acks, origin))
+            }
+            stage => stage,
+        };
+    }
 }
 
 /// Why a partition's batch was not taken.
@@ -99,8 +135,10 @@ enum Refusal {
     InternalTopic,
     #[error("zstd needs a client that speaks Produce {FIRST_VERSION_WITH_ZSTD}")]
     ZstdTooEarly,
-    #[error("transactions are not served")]
-    Transactional,
+    #[error("the records of one request belong to several producers")]
+    SeveralProducers,
+    #[error("the transaction's coordinator does not let it begin here: {0}")]
+    Unverified(ErrorCode),
     #[error("the records were not replicated in time; they stay in the log")]
     TimedOut,
     #[error(transparent)]
@@ -117,7 +155,8 @@ impl Refusal {
             Self::BadAcks => ErrorCode::INVALID_REQUIRED_ACKS,
             Self::InternalTopic => ErrorCode::INVALID_TOPIC_EXCEPTION,
             Self::ZstdTooEarly => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
-            Self::Transactional => ErrorCode::INVALID_TXN_STATE,
+            Self::SeveralProducers => ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+            Self::Unverified(code) => *code,
             Self::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
             Self::Lookup(refusal) => refusal.code(),
             Self::Batch(refusal) => refusal.code(),
@@ -126,7 +165,7 @@ impl Refusal {
     }
 }
 
-fn order_topic(cx: &Cx, acks: i16, topic: TopicProduceData) -> OrderedTopic {
+fn check_topic(cx: &Cx, acks: i16, topic: TopicProduceData) -> Topic {
     let TopicProduceData { name, topic_id, partition_data, .. } = topic;
     let partitions = partition_data
         .into_iter()
@@ -134,20 +173,23 @@ fn order_topic(cx: &Cx, acks: i16, topic: TopicProduceData) -> OrderedTopic {
             let held = find(cx, &name, topic_id, index);
             let partition = held.as_ref().ok().map(|held| Arc::clone(&held.partition));
             let batch_bytes = records.len();
-            let outcome = order(cx, acks, held, records);
-            OrderedPartition { index, batch_bytes, partition, outcome }
+            let stage = match check(cx, acks, held, records) {
+                Ok(checked) => Stage::Checked(checked),
+                Err(refusal) => Stage::Refused(refusal),
+            };
+            Batch { index, batch_bytes, partition, stage }
         })
         .collect();
-    OrderedTopic { answer: TopicProduceResponse { name, topic_id, ..Default::default() }, partitions }
+    Topic { answer: TopicProduceResponse { name, topic_id, ..Default::default() }, partitions }
 }
 
-/// Checks one partition's batch and gives it its place in the log.
-fn order(
+/// Whether one partition's batch may be given a place in the log.
+fn check(
     cx: &Cx,
     acks: i16,
     held: Result<Held, LookupRefusal>,
     records: Records,
-) -> Result<Ordered, Refusal> {
+) -> Result<Checked, Refusal> {
     let required_acks = match acks {
         0 => RequiredAcks::None,
         1 => RequiredAcks::Leader,
@@ -161,7 +203,7 @@ fn order(
         return Err(Refusal::InternalTopic);
     }
     let batch = checked(cx, &config, records)?;
-    Ok(partition.produce(cx.now, vec![batch], required_acks, Origin::Leader))
+    Ok(Checked { batch, required_acks, origin: Origin::Leader })
 }
 
 /// Inspects the bytes, before any lock, and gives them the codec that the topic demands.
@@ -172,9 +214,6 @@ fn checked(cx: &Cx, config: &TopicConfig, records: Records) -> Result<InspectedB
     let codec = batch.facts.compression;
     if codec == Compression::Zstd && cx.version < FIRST_VERSION_WITH_ZSTD {
         return Err(Refusal::ZstdTooEarly);
-    }
-    if batch.facts.is_transactional {
-        return Err(Refusal::Transactional);
     }
     let stored = config.stored_compression(codec);
     let renumber = !batch.offsets_are_dense && codec != Compression::None;

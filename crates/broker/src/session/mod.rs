@@ -47,7 +47,10 @@ pub(crate) trait Serve: Send {
     fn is_produce(&self, frame: &Bytes) -> bool;
     /// Whether a request has to wait for those before it.
     fn request_waits(&self, waits: bool);
-    /// A Produce is ordered once the future has been polled for the first time.
+    /// Whether the last request is a Produce that is not ordered yet.
+    fn is_held(&self) -> bool;
+    /// A Produce is ordered once the future has been polled for the first time, unless it holds the
+    /// next one back.
     fn serve(&mut self, frame: Bytes) -> Result<Answering, Hangup>;
 }
 
@@ -112,9 +115,17 @@ impl<S: Serve + Unpin> Session<S> {
             if let Poll::Ready(Err(end)) = started {
                 return Poll::Ready(end);
             }
+            let was_held = self.server.is_held();
+            let ordered = self.poll_held(cx);
+            if let Err(hangup) = ordered {
+                return Poll::Ready(SessionEnd::Hangup(hangup));
+            }
             let answered = self.collect_answers(cx);
             if let Poll::Ready(Err(hangup)) = answered {
                 return Poll::Ready(SessionEnd::Hangup(hangup));
+            }
+            if was_held && !self.server.is_held() {
+                continue;
             }
             let had_output = self.outbox.queued_bytes() > 0;
             match self.outbox.poll_flush(cx, &*self.conn) {
@@ -171,6 +182,20 @@ impl<S: Serve + Unpin> Session<S> {
         Ok(())
     }
 
+    /// Goes on with a Produce that is not ordered yet, whatever those before it wait for.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Result<(), Hangup> {
+        if !self.server.is_held() {
+            return Ok(());
+        }
+        let Some(Unanswered { stage, .. }) = self.unanswered.back_mut() else { return Ok(()) };
+        if let Stage::Answering(answering) = stage
+            && let Poll::Ready(answer) = answering.as_mut().poll(cx)
+        {
+            *stage = Stage::Answered(answer?);
+        }
+        Ok(())
+    }
+
     /// Moves answers that are ready to the outbox, in order. A client that does not read its
     /// answers gets no further ones made: its session holds about one answer, not a backlog.
     fn collect_answers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Hangup>> {
@@ -193,7 +218,10 @@ fn may_start(server: &impl Serve, unanswered: &VecDeque<Unanswered>, frame: &Fra
     match unanswered.back() {
         None => true,
         Some(last) => {
-            last.is_produce && unanswered.len() < UNANSWERED_MAX && server.is_produce(&frame.bytes)
+            last.is_produce
+                && unanswered.len() < UNANSWERED_MAX
+                && server.is_produce(&frame.bytes)
+                && !server.is_held()
         }
     }
 }

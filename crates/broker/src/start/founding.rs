@@ -259,6 +259,10 @@ impl Serve for Founder {
 
     fn request_waits(&self, _: bool) {}
 
+    fn is_held(&self) -> bool {
+        false
+    }
+
     fn serve(&mut self, frame: Bytes) -> Result<Answering, Hangup> {
         let incoming = Incoming::parse(&frame).map_err(|error| Hangup(error.to_string()))?;
         let answer = match incoming.api {

@@ -14,6 +14,8 @@ use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
 use crate::driver::groups::Groups;
 use crate::driver::moves::Moves;
+use crate::driver::peers::Peers;
+use crate::driver::verifier::Verifier;
 use crate::handles::{Handles, Identity};
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -59,6 +61,9 @@ impl Node {
         let fetch_sessions_max = self.config.network.fetch_session_slots.max(0) as usize;
         let entropy = Arc::clone(&self.world.entropy);
         let Served { partitions, moves, groups, producer_ids, image } = served;
+        let peers = Peers::new(&self.world, &self.config, image.clone(), "verifier");
+        let clock = Arc::clone(&self.world.clock);
+        let verifier = Verifier::new(peers, clock, &self.config.producers);
         Arc::new(Handles {
             clock: Arc::clone(&self.world.clock),
             entropy: Arc::clone(&entropy),
@@ -72,6 +77,7 @@ impl Node {
             fetch_sessions: FetchSessions::new(fetch_sessions_max, entropy),
             producer_ids,
             groups,
+            verifier,
             metrics: Arc::clone(&self.metrics),
             image,
         })

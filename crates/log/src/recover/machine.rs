@@ -10,7 +10,7 @@ use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
 use super::scan::{Purpose, Scan, Verdict};
 use super::{
     IndexListing, Listing, RebuiltIndexes, Recovered, RecoveryFault, RecoveryStep, Repair,
-    ScanRange,
+    ScanRange, TransactionListing,
 };
 use crate::{Log, LogConfig, LogImage, ProducerSnapshot, ProducerStates, Segment};
 
@@ -90,8 +90,9 @@ impl Recovery {
     pub(crate) fn with_limit(mut self, limit: Offset, dropped: Vec<Offset>) -> Self {
         self.limit = Some(limit);
         self.dropped = dropped;
+        let trusted = self.snapshots_trusted_upto().min(limit);
         (self.snapshots, self.strays) =
-            self.listing.snapshots.iter().partition(|&&offset| offset <= limit);
+            self.listing.snapshots.iter().partition(|&&offset| offset <= trusted);
         self.choose_snapshot();
         self
     }
@@ -108,12 +109,15 @@ impl Recovery {
         (0..segments.len()).find(|&index| reaches_past(index)).unwrap_or(segments.len())
     }
 
-    /// A snapshot of a time that may have been lost must not be used.
+    /// A snapshot of a time that may have been lost must not be used. Nor one from behind a damaged
+    /// `.txnindex`: which transactions were open there only a replay can tell.
     fn snapshots_trusted_upto(&self) -> Offset {
-        match self.listing.segments.get(self.first_damaged) {
-            Some(damaged) => damaged.base_offset,
-            None => Offset(i64::MAX),
-        }
+        let segments = &self.listing.segments;
+        let is_damaged =
+            |it: &&super::SegmentListing| it.transactions == TransactionListing::Damaged;
+        let damaged = segments.get(self.first_damaged).into_iter();
+        let damaged = damaged.chain(segments.iter().find(is_damaged));
+        damaged.map(|segment| segment.base_offset).min().unwrap_or(Offset(i64::MAX))
     }
 
     fn choose_snapshot(&mut self) {
@@ -129,7 +133,7 @@ impl Recovery {
             if index < self.listing.segments.len() && self.end.is_none() {
                 self.begin_segment(index);
             } else if self.snapshot_lies_beyond() {
-                self.begin_again();
+                self.begin_again(self.next_offset);
                 return self.next_step();
             } else {
                 return RecoveryStep::Done;
@@ -172,11 +176,12 @@ impl Recovery {
         !self.segments.is_empty() && self.replay_from() > self.next_offset
     }
 
-    /// The snapshot knows records that the files do not have: start from an older one.
-    fn begin_again(&mut self) {
-        let log_end = self.next_offset;
-        self.strays.push(self.replay_from());
-        self.strays.extend(self.snapshots.extract_if(.., |offset| *offset > log_end));
+    /// The snapshot knows too much: start from one that ends at `upto` or before.
+    fn begin_again(&mut self, upto: Offset) {
+        if let Some(Snapshot::Loaded(offset)) = self.snapshot {
+            self.snapshots.push(offset);
+        }
+        self.strays.extend(self.snapshots.extract_if(.., |offset| *offset > upto));
         self.epochs = self.listing.epochs.clone();
         self.producers = ProducerStates::default();
         self.segments.clear();
@@ -190,7 +195,10 @@ impl Recovery {
         let listing = self.listing.segments[index];
         match self.purpose_of(index) {
             Some(purpose) => {
-                self.scan = Some(Scan::new(&listing, purpose, self.next_offset, self.now));
+                let rebuilds =
+                    purpose == Purpose::Verify && listing.base_offset >= self.replay_from();
+                self.scan =
+                    Some(Scan::new(&listing, purpose, self.next_offset, rebuilds, self.now));
             }
             None => {
                 self.segments.push(listing.describe(self.now));
@@ -208,7 +216,8 @@ impl Recovery {
         // Thousands of partitions may hold nothing: then there is nothing to verify or to rebuild.
         // Another one may lie behind an empty segment that has lost its records.
         let is_empty = listing.size_bytes == 0 && next.is_none();
-        if index >= self.first_damaged && !is_empty {
+        let is_damaged = listing.transactions == TransactionListing::Damaged;
+        if (index >= self.first_damaged || is_damaged) && !is_empty {
             return Some(Purpose::Verify);
         }
         let Some(next) = next else {
@@ -233,8 +242,11 @@ impl Recovery {
         if scan.batch(&self.config, facts, position) == Verdict::Contradicts {
             return false;
         }
-        if facts.base_offset >= replay_from {
-            self.producers.apply(facts, facts.base_offset, facts.max_timestamp);
+        if facts.base_offset >= replay_from
+            && let Some(aborted) =
+                self.producers.apply(facts, facts.base_offset, facts.max_timestamp)
+        {
+            scan.aborted(aborted);
         }
         if scan.purpose == Purpose::Verify
             && self.epochs.latest().is_none_or(|latest| latest.epoch < facts.leader_epoch)
@@ -264,6 +276,14 @@ impl Recovery {
                     recovery_point: self.listing.recovery_point,
                 });
             }
+        }
+        if scan.aborted.is_none() && scan.segment.last_aborted >= scan.next_offset {
+            // Its entry was written, and the marker was not.
+            let listing = &mut self.listing.segments[index];
+            listing.transactions = TransactionListing::Damaged;
+            let upto = listing.base_offset;
+            self.begin_again(upto);
+            return Ok(None);
         }
         self.next_offset = scan.next_offset;
         let torn = stopped_early || self.hole_follows(index, scan.next_offset);
@@ -302,6 +322,7 @@ impl Recovery {
             segment: scan.segment.base_offset,
             index_entries: mem::take(&mut scan.index_entries),
             time_index_entries: mem::take(&mut scan.time_index_entries),
+            aborted: mem::take(&mut scan.aborted),
             snapshot,
         }
     }

@@ -13,7 +13,9 @@ use alloc::vec::Vec;
 use strandline_types::{Offset, Timestamp};
 use thiserror::Error;
 
-use crate::{EpochCache, EpochStart, IndexEntry, Log, ProducerSnapshot, TimeIndexEntry};
+use crate::{
+    AbortedTransaction, EpochCache, EpochStart, IndexEntry, Log, ProducerSnapshot, TimeIndexEntry,
+};
 
 mod machine;
 mod scan;
@@ -45,6 +47,7 @@ pub struct SegmentListing {
     /// do for the others.
     pub first_timestamp: Timestamp,
     pub indexes: IndexListing,
+    pub transactions: TransactionListing,
 }
 
 /// The state of a segment's offset and time index.
@@ -66,6 +69,20 @@ impl IndexListing {
     /// Of a segment with nothing that is worth an entry.
     pub const EMPTY: Self =
         Self::Sound { index_entries: 0, last_indexed: None, time_index_entries: 0, largest: None };
+}
+
+/// The state of a segment's `.txnindex`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransactionListing {
+    /// It makes no sense, or must be cut: it is rebuilt.
+    Damaged,
+    /// The count of its entries and the offset of the last one's marker. Most segments have no such
+    /// file: 0 and −1.
+    Sound { entries: u32, last_aborted: Offset },
+}
+
+impl TransactionListing {
+    pub const EMPTY: Self = Self::Sound { entries: 0, last_aborted: Offset(-1) };
 }
 
 /// What to do next.
@@ -100,6 +117,8 @@ pub struct RebuiltIndexes {
     pub segment: Offset,
     pub index_entries: Vec<IndexEntry>,
     pub time_index_entries: Vec<TimeIndexEntry>,
+    /// `None` leaves the `.txnindex` as it is; without any there is to be none.
+    pub aborted: Option<Vec<AbortedTransaction>>,
     /// Content for the `.snapshot` of the segment that follows.
     pub snapshot: Option<(Offset, Vec<ProducerSnapshot>)>,
 }

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use strandline_types::{BatchFacts, Offset, Timestamp};
 
-use super::{IndexListing, SegmentListing};
+use super::{IndexListing, SegmentListing, TransactionListing};
 use crate::segment::Placed;
-use crate::{IndexEntry, LogConfig, Segment, TimeIndexEntry};
+use crate::{AbortedTransaction, IndexEntry, LogConfig, Segment, TimeIndexEntry};
 
 /// Segments are at most this large: positions are signed in Kafka's index.
 const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
@@ -35,6 +35,8 @@ pub(super) struct Scan {
     pub(super) first_expected: Option<Offset>,
     pub(super) index_entries: Vec<IndexEntry>,
     pub(super) time_index_entries: Vec<TimeIndexEntry>,
+    /// The `.txnindex` to be; `None` while the one that is there is believed.
+    pub(super) aborted: Option<Vec<AbortedTransaction>>,
 }
 
 /// What one batch means for the scan.
@@ -65,6 +67,9 @@ impl SegmentListing {
                 segment.offset_of_largest = offset;
             }
         }
+        if let TransactionListing::Sound { entries, last_aborted } = self.transactions {
+            (segment.aborted_transactions, segment.last_aborted) = (entries, last_aborted);
+        }
         segment
     }
 }
@@ -74,9 +79,11 @@ impl Scan {
         listing: &SegmentListing,
         purpose: Purpose,
         next_offset: Offset,
+        rebuilds_transactions: bool,
         now: Timestamp,
     ) -> Self {
-        let mut segment = listing.describe(now);
+        let described = listing.describe(now);
+        let mut segment = described;
         let (mut from, mut first_expected) = (0, None);
         match (purpose, listing.indexes) {
             (Purpose::Verify, _) => {
@@ -92,6 +99,12 @@ impl Scan {
             (Purpose::Tail, _) => segment.size_bytes = 0,
             (Purpose::Replay, _) => {}
         }
+        let aborted = if rebuilds_transactions {
+            (0, Offset(-1))
+        } else {
+            (described.aborted_transactions, described.last_aborted)
+        };
+        (segment.aborted_transactions, segment.last_aborted) = aborted;
         Self {
             purpose,
             segment,
@@ -102,6 +115,14 @@ impl Scan {
             first_expected,
             index_entries: Vec::new(),
             time_index_entries: Vec::new(),
+            aborted: rebuilds_transactions.then(Vec::new),
+        }
+    }
+
+    pub(super) fn aborted(&mut self, transaction: AbortedTransaction) {
+        if let Some(aborted) = &mut self.aborted {
+            self.segment.aborted(&transaction);
+            aborted.push(transaction);
         }
     }
 

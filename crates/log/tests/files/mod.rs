@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strandline_log::{
-    Admission, AdmitRefusal, Admitted, ClosePlan, CloseSegment, Deletion, EpochCache, IndexEntry,
-    IndexListing, Listing, Log, LogConfig, Origin, ProducerSnapshot, Recovered, Recovery,
-    RecoveryFault, RecoveryStep, Roll, SegmentListing, SyncPlan, TimeIndexEntry,
+    AbortedTransaction, Admission, AdmitRefusal, Admitted, ClosePlan, CloseSegment, Deletion,
+    EpochCache, IndexEntry, IndexListing, Listing, Log, LogConfig, Origin, ProducerSnapshot,
+    Recovered, Recovery, RecoveryFault, RecoveryStep, Roll, SegmentListing, SyncPlan,
+    TimeIndexEntry, TransactionListing,
 };
 use strandline_types::{
-    BatchFacts, Compression, Instant, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId,
-    Timestamp, TimestampType,
+    BatchFacts, Compression, ControlType, Instant, LeaderEpoch, Now, Offset, ProducerEpoch,
+    ProducerId, Timestamp, TimestampType,
 };
 
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -24,6 +25,7 @@ pub struct SegmentFile {
     pub index: Vec<IndexEntry>,
     pub time_index: Vec<TimeIndexEntry>,
     pub has_indexes: bool,
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 impl SegmentFile {
@@ -78,6 +80,17 @@ pub fn from_producer(mut batch: BatchFacts, id: i64, epoch: i16, sequence: i32) 
     batch
 }
 
+/// The end of a producer's transaction.
+pub fn marker(id: i64, epoch: i16, commits: bool, coordinator_epoch: i32) -> BatchFacts {
+    let mut marker = from_producer(batch(1, 1000), id, epoch, -1);
+    marker.is_transactional = true;
+    marker.control = Some(match commits {
+        true => ControlType::Commit { coordinator_epoch },
+        false => ControlType::Abort { coordinator_epoch },
+    });
+    marker
+}
+
 impl Files {
     pub fn create(start: Offset) -> Self {
         let mut files = Self { recovery_point: start, log_start: start, ..Self::default() };
@@ -98,7 +111,18 @@ impl Files {
         batches: &[BatchFacts],
         epoch: i32,
     ) -> Result<Admitted, AdmitRefusal> {
-        let admitted = log.admit(now, batches, Origin::Leader, LeaderEpoch(epoch))?;
+        self.append_from(log, now, batches, epoch, Origin::Leader)
+    }
+
+    pub fn append_from(
+        &mut self,
+        log: &mut Log,
+        now: Now,
+        batches: &[BatchFacts],
+        epoch: i32,
+        origin: Origin,
+    ) -> Result<Admitted, AdmitRefusal> {
+        let admitted = log.admit(now, batches, origin, LeaderEpoch(epoch))?;
         if let Admitted::Append(admission) = &admitted {
             self.write(admission, batches);
             log.written(admission.appended.next_offset);
@@ -126,6 +150,7 @@ impl Files {
         }
         file.index.extend(&admission.index_entries);
         file.time_index.extend(&admission.time_index_entries);
+        file.aborted.extend(&admission.aborted);
         if let Some(epochs) = &admission.epochs {
             self.epochs = EpochCache::from_checkpoint(epochs.iter().copied());
         }
@@ -216,6 +241,9 @@ impl Files {
                         file.index = rebuilt.index_entries;
                         file.time_index = rebuilt.time_index_entries;
                         file.has_indexes = true;
+                        if let Some(aborted) = rebuilt.aborted {
+                            file.aborted = aborted;
+                        }
                         self.snapshots.extend(rebuilt.snapshot);
                     }
                 }
@@ -327,5 +355,9 @@ fn listed(base: Offset, file: &SegmentFile) -> SegmentListing {
         modified_at: Timestamp(0),
         first_timestamp: file.batches.first().map_or(Timestamp::NONE, |first| first.max_timestamp),
         indexes,
+        transactions: TransactionListing::Sound {
+            entries: file.aborted.len() as u32,
+            last_aborted: file.aborted.last().map_or(Offset(-1), |last| last.last_offset),
+        },
     }
 }

@@ -1,21 +1,11 @@
 //! `.txnindex` of a segment: its aborted transactions, in the order of their markers. 34 bytes each.
 
+use strandline_log::AbortedTransaction;
 use strandline_types::{Offset, ProducerId};
 
 use super::{FormatError, be};
 
 pub const ENTRY_BYTES: usize = 34;
-
-/// One transaction that was aborted by a marker in this segment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AbortedTransaction {
-    pub producer_id: ProducerId,
-    pub first_offset: Offset,
-    /// The marker's.
-    pub last_offset: Offset,
-    /// The last stable offset when the marker was written.
-    pub last_stable_offset: Offset,
-}
 
 /// # Errors
 /// When the length is not a whole number of entries, or an entry's version is not 0.
@@ -24,7 +14,13 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, FormatError> {
     if !rest.is_empty() {
         return Err(FormatError::Malformed("the last entry is cut off"));
     }
-    let decode = |entry: &[u8; ENTRY_BYTES]| match be::i16(entry, 0) {
+    entries.iter().map(decode_entry).collect()
+}
+
+/// # Errors
+/// When the entry's version is not 0.
+pub fn decode_entry(entry: &[u8; ENTRY_BYTES]) -> Result<AbortedTransaction, FormatError> {
+    match be::i16(entry, 0) {
         0 => Ok(AbortedTransaction {
             producer_id: ProducerId(be::i64(entry, 2)),
             first_offset: Offset(be::i64(entry, 10)),
@@ -32,8 +28,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, FormatError> {
             last_stable_offset: Offset(be::i64(entry, 26)),
         }),
         found => Err(FormatError::UnknownVersion { found: found.into(), expected: "0" }),
-    };
-    entries.iter().map(decode).collect()
+    }
 }
 
 pub fn encode(transactions: &[AbortedTransaction]) -> Vec<u8> {

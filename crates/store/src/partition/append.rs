@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use strandline_log::{Admission, IndexEntry, TimeIndexEntry};
+use strandline_log::{AbortedTransaction, Admission, IndexEntry, TimeIndexEntry};
 use strandline_ports::File;
 use strandline_types::Offset;
 use strandline_wire::records::{BatchHeader, StampedBatch};
@@ -34,6 +34,7 @@ struct Run {
     pieces: Vec<Bytes>,
     index_entries: Vec<IndexEntry>,
     time_index_entries: Vec<TimeIndexEntry>,
+    aborted: Vec<AbortedTransaction>,
     tail: Vec<TailBatch>,
 }
 
@@ -73,6 +74,8 @@ impl PartitionStore {
         if self.preallocate_bytes > 0 {
             self.fill_ahead(&file, key, run.position, run.size_bytes).await?;
         }
+        // First: records may be read as soon as they are written, and must not look committed.
+        self.write_aborted(run.segment, &run.aborted).await?;
         let pieces = std::mem::take(&mut run.pieces);
         if let Err(error) = file.write_at(u64::from(run.position), pieces).await {
             let good_bytes = u64::from(run.position);
@@ -112,6 +115,10 @@ impl PartitionStore {
             state.end = run.next_offset;
             if let Some(active) = state.active() {
                 active.size_bytes += run.size_bytes;
+                if let Some(last) = run.aborted.last() {
+                    active.aborted_transactions += run.aborted.len() as u32;
+                    active.last_aborted = last.last_offset;
+                }
             }
             state.pending.offset.extend(run.index_entries);
             state.pending.time.extend(run.time_index_entries);
@@ -241,6 +248,7 @@ impl Run {
             pieces: Vec::with_capacity(2 * batches.len()),
             index_entries: Vec::new(),
             time_index_entries: Vec::new(),
+            aborted: Vec::new(),
             tail: Vec::with_capacity(batches.len()),
         };
         run.add(plan, batches);
@@ -269,5 +277,6 @@ impl Run {
         self.next_offset = plan.appended.next_offset;
         self.index_entries.extend(plan.index_entries);
         self.time_index_entries.extend(plan.time_index_entries);
+        self.aborted.extend(plan.aborted);
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_log::{
-    EpochCache, IndexListing, Listing, LogConfig, RebuiltIndexes, Recovered, Recovery,
-    RecoveryStep, Repair, ScanRange, SegmentListing,
+    AbortedTransaction, EpochCache, IndexListing, Listing, LogConfig, RebuiltIndexes, Recovered,
+    Recovery, RecoveryStep, Repair, ScanRange, SegmentListing, TransactionListing,
 };
 use strandline_ports::{DirEntry, Disk, File, OpenMode};
 use strandline_types::{Bug, Offset, Timestamp, planted};
@@ -20,7 +20,9 @@ use super::leftovers::tidy;
 use super::{FileKey, PartitionStore, Shared, log_of};
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::names::{FileKind, FileState, OffsetFile};
-use crate::format::{leader_epochs, offset_index, producer_snapshot, time_index};
+use crate::format::{
+    leader_epochs, offset_index, producer_snapshot, time_index, transaction_index,
+};
 use crate::io::read_whole;
 
 const SCAN_BYTES: usize = 1024 * 1024;
@@ -115,11 +117,23 @@ impl PartitionStore {
         if !planted(Bug::TimeIndexStaysStale) {
             self.swap_in((base_offset, FileKind::TimeIndex), time_index).await?;
         }
+        if let Some(aborted) = rebuilt.aborted {
+            self.replace_aborted(base_offset, &aborted).await?;
+        }
         self.state().unsynced_indexes.insert(base_offset);
         match rebuilt.snapshot {
             Some((offset, producers)) => self.write_snapshot(offset, &producers).await,
             None => Ok(()),
         }
+    }
+
+    async fn replace_aborted(&self, segment: Offset, aborted: &[AbortedTransaction]) -> Result<()> {
+        let key = (segment, FileKind::TransactionIndex);
+        if aborted.is_empty() {
+            let removed = self.io().remove_files(vec![self.file_path(key)]).await;
+            return self.judge(removed);
+        }
+        self.swap_in(key, transaction_index::encode(aborted)).await
     }
 
     /// Replaces a file that readers may be using. With a full disk the old one must still be
@@ -285,6 +299,7 @@ fn list_files(
                 modified_at: entry.modified_at,
                 first_timestamp: Timestamp::NONE,
                 indexes: list_indexes(disk, dir, offset, entry.len, entries)?,
+                transactions: list_transactions(disk, dir, offset, entry.len, entries)?,
             }),
             Some(OffsetFile { offset, kind: FileKind::ProducerSnapshot, .. }) => {
                 snapshots.push(offset);
@@ -293,6 +308,42 @@ fn list_files(
         }
     }
     Ok((segments, snapshots))
+}
+
+fn list_transactions(
+    disk: &dyn Disk,
+    dir: &Path,
+    base_offset: Offset,
+    log_bytes: u64,
+    entries: &[DirEntry],
+) -> io::Result<TransactionListing> {
+    let Some(entry) = find_index(entries, base_offset, FileKind::TransactionIndex) else {
+        return Ok(TransactionListing::EMPTY);
+    };
+    let entry_bytes = transaction_index::ENTRY_BYTES as u64;
+    let count = entry.len / entry_bytes;
+    if count == 0 && entry.len == 0 {
+        return Ok(TransactionListing::EMPTY);
+    }
+    // Each aborted transaction has a marker in the segment.
+    if entry.len % entry_bytes != 0 || count > log_bytes / HEADER_BYTES as u64 {
+        return Ok(TransactionListing::Damaged);
+    }
+    // The last one tells where all of them end; there may be millions.
+    let mut last = [0; transaction_index::ENTRY_BYTES];
+    let file = disk.open(&dir.join(&entry.name), OpenMode::Read)?;
+    let read = file.read_at((count - 1) * entry_bytes, &mut last)?;
+    let last = transaction_index::decode_entry(&last).ok().filter(|last| {
+        read == transaction_index::ENTRY_BYTES
+            && last.first_offset < last.last_offset
+            && last.last_offset >= base_offset
+    });
+    Ok(match last {
+        Some(last) => {
+            TransactionListing::Sound { entries: count as u32, last_aborted: last.last_offset }
+        }
+        None => TransactionListing::Damaged,
+    })
 }
 
 fn first_timestamp(disk: &dyn Disk, dir: &Path, segment: &SegmentListing) -> io::Result<Timestamp> {

@@ -30,9 +30,10 @@ impl DeletedFiles {
     }
 }
 
-/// The keys of a segment's index files.
-pub(super) fn indexes_of(base_offset: Offset) -> [FileKey; 2] {
-    [(base_offset, FileKind::OffsetIndex), (base_offset, FileKind::TimeIndex)]
+/// The keys of a segment's index files. Most segments have no index of transactions.
+pub(super) fn indexes_of(base_offset: Offset) -> [FileKey; 3] {
+    [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex]
+        .map(|kind| (base_offset, kind))
 }
 
 impl PartitionStore {
@@ -111,6 +112,8 @@ impl PartitionStore {
             size_bytes: 0,
             index_entries: 0,
             time_index_entries: 0,
+            aborted_transactions: 0,
+            last_aborted: Offset(-1),
         });
     }
 

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use strandline_config::ReplicaSelector;
+use strandline_log::AbortedTransaction;
 use strandline_metadata::Image;
 use strandline_replica::{Isolation, Reader, View};
 use strandline_store::Records as StoredRecords;
@@ -28,6 +29,7 @@ use strandline_types::{
 use strandline_wire::Chunk;
 use strandline_wire::messages::fetch_request::FetchPartition;
 use strandline_wire::messages::fetch_response::{
+    self, 
     EpochEndOffset, FetchableTopicResponse, PartitionData,
 };
 use strandline_wire::messages::{FetchRequest, FetchResponse, Records};
@@ -344,7 +346,7 @@ async fn read_one(
         None => partition.read(at).await.map_err(FetchRefusal::from),
     };
     match read {
-        Ok(FetchRead { view, records, next_offset, diverging }) => {
+        Ok(FetchRead { view, records, next_offset, diverging, aborted }) => {
             let seen = view.end_for(at.reader);
             // A read ends with its segment, or where the room does that others have left. What lies
             // behind it is there already: no high watermark will move to tell of it.
@@ -356,8 +358,10 @@ async fn read_one(
                 end_offset: end.end.get(),
                 ..Default::default()
             });
+            let reads_committed = at.reader.isolation() == Some(Isolation::ReadCommitted);
             let answer = PartitionData {
                 records: on_the_wire(cx, records),
+                aborted_transactions: reads_committed.then(|| told_aborted(aborted)),
                 diverging_epoch: diverging_epoch.unwrap_or_default(),
                 ..lies(index, &view)
             };
@@ -426,12 +430,21 @@ fn lies(index: i32, view: &View) -> PartitionData {
     PartitionData {
         partition_index: index,
         high_watermark: view.high_watermark.get(),
-        last_stable_offset: view.last_stable_offset().get(),
+        last_stable_offset: view.last_stable_offset.get(),
         log_start_offset: view.log_start.get(),
         aborted_transactions: None,
         records: Records::Bytes(Bytes::new()),
         ..Default::default()
     }
+}
+
+fn told_aborted(aborted: Vec<AbortedTransaction>) -> Vec<fetch_response::AbortedTransaction> {
+    let tell = |it: AbortedTransaction| fetch_response::AbortedTransaction {
+        producer_id: it.producer_id.get(),
+        first_offset: it.first_offset.get(),
+        ..Default::default()
+    };
+    aborted.into_iter().map(tell).collect()
 }
 
 fn failed(index: i32, error_code: ErrorCode) -> PartitionData {

@@ -39,11 +39,13 @@ use crate::driver::controller::ControllerHandle;
 use crate::driver::groups::Groups;
 use crate::driver::moves::Moves;
 use crate::driver::partition::{IsrProposal, PartitionContext};
+use crate::driver::peers::Peers;
 use crate::driver::quorum::{self, MetadataLogOptions, QuorumOptions};
 use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::testing::FailingDisk;
 use crate::driver::throttles::Throttles;
 use crate::driver::upkeep::Upkeep;
+use crate::driver::verifier::Verifier;
 use crate::features;
 use crate::format::format_dir;
 use crate::handles::{Handles, Identity};
@@ -166,6 +168,11 @@ impl TestNode {
             fetch_sessions: FetchSessions::new(10, Arc::clone(&world.entropy)),
             producer_ids: ProducerIds::new(NodeId(id), broker_epoch),
             groups: Groups::start(&world, &config, partitions.clone(), image.clone()),
+            verifier: Verifier::new(
+                Peers::new(&world, &config, image.clone(), "verifier"),
+                Arc::clone(&world.clock),
+                &config.producers,
+            ),
             metrics: Arc::clone(&metrics),
             image,
         };

@@ -6,12 +6,12 @@ use std::slice;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 
-use strandline_log::Origin;
+use strandline_log::{Origin, VerificationGuard};
 use strandline_replica::{
     DeleteRefusal, Event, ProduceAnswer, ProduceRefusal, RequiredAcks, Ticket,
 };
 use strandline_store::{Append, StoreFault};
-use strandline_types::{BatchFacts, Now, Offset};
+use strandline_types::{BatchFacts, Now, Offset, ProducerId};
 use strandline_wire::records::{InspectedBatch, StampedBatch};
 use tokio::sync::oneshot;
 
@@ -100,6 +100,21 @@ impl Partition {
         self.settle(after);
         let partition = Weak::clone(&self.me);
         Ordered(Waiting { partition, ticket, answer, is_answered: false })
+    }
+
+    /// What must be confirmed before a client's batch is admitted: `None` when nothing must.
+    pub(crate) fn begin_verification(
+        &self,
+        now: Now,
+        batch: &BatchFacts,
+        bumps_epoch: bool,
+    ) -> Option<VerificationGuard> {
+        self.core().replica.begin_verification(now.timestamp, batch, bumps_epoch)
+    }
+
+    /// The coordinator denies that the partition belongs to the producer's transaction.
+    pub(crate) fn verification_refused(&self, producer: ProducerId, guard: VerificationGuard) {
+        self.core().replica.verification_refused(producer, guard);
     }
 
     /// Raises the log start; −1 stands for the high watermark.

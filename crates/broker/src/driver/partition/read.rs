@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use strandline_log::EpochEnd;
-use strandline_replica::{ReadRefusal, Reader, View};
+use strandline_log::{AbortedTransaction, EpochEnd};
+use strandline_replica::{Isolation, ReadRefusal, Reader, View};
 use strandline_store::{PartitionStore, ReadRequest, Records, StoreFault, TimestampOffset};
 use strandline_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
@@ -57,11 +57,15 @@ pub(crate) struct FetchRead {
     pub(crate) next_offset: Offset,
     /// Where the client's copy of the log parts from this one; there are no records then.
     pub(crate) diverging: Option<EpochEnd>,
+    /// Transactions among the records that were aborted: who reads committed records leaves theirs
+    /// out.
+    pub(crate) aborted: Vec<AbortedTransaction>,
 }
 
 impl FetchRead {
     fn empty(view: View, from: Offset) -> Self {
-        Self { view, records: Records::Empty, next_offset: from, diverging: None }
+        let (records, aborted) = (Records::Empty, Vec::new());
+        Self { view, records, next_offset: from, diverging: None, aborted }
     }
 
     fn diverging(view: View, from: Offset, end: EpochEnd) -> Self {
@@ -112,7 +116,13 @@ impl Partition {
         match self.look_up(store, look).await? {
             Some(answer) => {
                 let (records, next_offset) = (answer.records, answer.next_offset);
-                Ok(FetchRead { view, records, next_offset, diverging: None })
+                let aborted = match read.reader.isolation() {
+                    Some(Isolation::ReadCommitted) if !records.is_empty() => {
+                        self.aborted(read.from, next_offset).await?
+                    }
+                    _ => Vec::new(),
+                };
+                Ok(FetchRead { view, records, next_offset, diverging: None, aborted })
             }
             // Retention was faster.
             None => {
@@ -120,6 +130,16 @@ impl Partition {
                 Err(ReadRefusal::OffsetOutOfRange { asked: read.from, log_start, log_end })
             }
         }
+    }
+
+    async fn aborted(
+        &self,
+        from: Offset,
+        upto: Offset,
+    ) -> Result<Vec<AbortedTransaction>, ReadRefusal> {
+        let look =
+            |store: Arc<PartitionStore>| async move { store.aborted(from, upto).await.map(Some) };
+        Ok(self.look_up(self.store(), look).await?.unwrap_or_default())
     }
 
     /// Looks something up in the files. Those of a partition that moves to another directory are

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use strandline_replica::{Reader, View};
+use strandline_replica::{Isolation, Reader, View};
 use strandline_types::{Bug, planted};
 use tokio::sync::Notify;
 
@@ -92,9 +92,12 @@ struct Subscriber {
 }
 
 /// What a step brought for readers.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Gained {
     committed_bytes: i64,
+    /// The same for whoever reads committed records only. `None`: a transaction has ended, and how
+    /// much that gives nobody has counted.
+    stable_bytes: Option<i64>,
     /// What a follower must hear: records, of which it waits for one byte, so it does not matter
     /// how many; and how far the log is committed or was deleted. Or somebody has left the ISR or
     /// joined it, such as this follower, who counts by its fetches.
@@ -103,15 +106,41 @@ pub(super) struct Gained {
     everybody: bool,
 }
 
+impl Default for Gained {
+    /// Nothing.
+    fn default() -> Self {
+        let stable_bytes = Some(0);
+        Self { committed_bytes: 0, stable_bytes, log_moved: false, everybody: false }
+    }
+}
+
 impl Gained {
     pub(super) fn between(before: &View, after: &View, committed_bytes: i64) -> Self {
         let roles = |view: &View| (view.is_leader, view.is_offline, view.leader_epoch);
         let bounds =
             |view: &View| (view.log_start, view.high_watermark, view.log_end, view.partition_epoch);
+        let all_is_stable = |view: &View| view.last_stable_offset == view.high_watermark;
+        let stable_bytes = if all_is_stable(before) && all_is_stable(after) {
+            Some(committed_bytes)
+        } else if before.last_stable_offset < after.last_stable_offset {
+            None
+        } else {
+            Some(0)
+        };
         Self {
             committed_bytes,
+            stable_bytes,
             log_moved: bounds(before) != bounds(after),
             everybody: roles(before) != roles(after),
+        }
+    }
+}
+
+impl Gained {
+    fn bytes_for(&self, isolation: Isolation) -> Option<i64> {
+        match isolation {
+            Isolation::ReadUncommitted => Some(self.committed_bytes),
+            Isolation::ReadCommitted => self.stable_bytes,
         }
     }
 }
@@ -136,7 +165,12 @@ impl Waiters {
             match reader {
                 _ if gained.everybody => waiter.wake(),
                 Reader::Consumer(_) | Reader::Roaming(_) if planted(Bug::FetchSleepsOn) => {}
-                Reader::Consumer(_) | Reader::Roaming(_) => waiter.gained(gained.committed_bytes),
+                Reader::Consumer(isolation) | Reader::Roaming(isolation) => {
+                    match gained.bytes_for(*isolation) {
+                        Some(bytes) => waiter.gained(bytes),
+                        None => waiter.wake(),
+                    }
+                }
                 Reader::Follower if gained.log_moved => waiter.wake(),
                 Reader::Follower => {}
             }

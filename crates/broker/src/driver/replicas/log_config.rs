@@ -1,9 +1,9 @@
 //! From a topic's settings to what its logs must know.
 
-use strandline_config::TopicConfig;
+use strandline_config::{ProducerSettings, TopicConfig};
 use strandline_log::LogConfig;
 
-pub(super) fn log_config(topic: &TopicConfig, producer_id_expiration_ms: i64) -> LogConfig {
+pub(super) fn log_config(topic: &TopicConfig, producers: &ProducerSettings) -> LogConfig {
     let unsigned = |value: i32| value.max(0) as u32;
     LogConfig {
         segment_bytes: unsigned(topic.segment_bytes),
@@ -21,6 +21,7 @@ pub(super) fn log_config(topic: &TopicConfig, producer_id_expiration_ms: i64) ->
         timestamp_after_max_ms: topic.timestamp_after_max_ms,
         compacts: topic.cleanup_policy.compact,
         deletes: topic.cleanup_policy.delete,
-        producer_id_expiration_ms,
+        producer_id_expiration_ms: producers.expiration_ms.into(),
+        verifies_transactions: producers.verifies_transactions,
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strandline_config::{BrokerConfig, ReplicationSettings, TopicConfig};
+use strandline_config::{BrokerConfig, ProducerSettings, ReplicationSettings, TopicConfig};
 use strandline_log::LogConfig;
 use strandline_metadata::image::{
     Cluster, ConfigResource, LeaderRecoveryState, Partition as PartitionImage, PartitionDelta,
@@ -43,7 +43,7 @@ const OPENING_MAX: usize = 16;
 pub(crate) struct ReplicaSettings {
     pub(crate) topic_defaults: Arc<TopicConfig>,
     pub(crate) lag_time_max: Duration,
-    pub(crate) producer_id_expiration_ms: i64,
+    pub(crate) producers: ProducerSettings,
     pub(crate) replication: ReplicationSettings,
 }
 
@@ -57,13 +57,13 @@ impl ReplicaSettings {
         Self {
             topic_defaults: Arc::clone(&config.topic_defaults),
             lag_time_max: lag_time_max(config),
-            producer_id_expiration_ms: i64::from(config.producers.expiration_ms),
+            producers: config.producers.clone(),
             replication: config.replication.clone(),
         }
     }
 
     fn default_log_config(&self) -> Arc<LogConfig> {
-        Arc::new(log_config(&self.topic_defaults, self.producer_id_expiration_ms))
+        Arc::new(log_config(&self.topic_defaults, &self.producers))
     }
 }
 
@@ -561,7 +561,7 @@ impl Replicas {
         let config = TopicConfig::resolve(overrides, defaults);
         let log_config = match Arc::ptr_eq(&config, defaults) {
             true => Arc::clone(&self.default_log_config),
-            false => Arc::new(log_config(&config, self.settings.producer_id_expiration_ms)),
+            false => Arc::new(log_config(&config, &self.settings.producers)),
         };
         (config, log_config)
     }
