@@ -9,7 +9,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use node::{ask, ask_as, connect, create_topic};
-use strandline_coordinator::{Record, encode};
+use strandline_coordinator::Core;
+use strandline_coordinator::groups::{Record, Shard};
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
@@ -27,7 +28,7 @@ const GROUP: &str = "readers";
 fn commit(topic: &str, topic_id: Uuid, offset: i64) -> Bytes {
     let key = OffsetCommitKey { group: GROUP.into(), topic: topic.into(), partition: 0 };
     let value = OffsetCommitValue { offset, topic_id, ..Default::default() };
-    let (key, value) = encode(&Record::OffsetCommit(key, Some(value))).unwrap();
+    let (key, value) = Shard::encode(&Record::OffsetCommit(key, Some(value))).unwrap();
     let mut batch = BatchBuilder::new(BatchOptions::default());
     batch
         .append(&NewRecord { key: Some(&key), value: value.as_deref(), ..Default::default() })

@@ -1,53 +1,70 @@
-//! What a shard is told, and what it asks for.
+//! What every kind of coordinator is told, and what it asks for.
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::fmt::Debug;
 
-use strandline_types::{ErrorCode, Now, Uuid};
-use strandline_wire::messages::describe_groups_response::DescribedGroup;
-use strandline_wire::messages::list_groups_response::ListedGroup;
-use strandline_wire::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
-};
+use bytes::Bytes;
+use strandline_types::{Instant, LeaderEpoch, Now, ProducerEpoch, ProducerId};
+use strandline_wire::{DecodeError, EncodeError};
 
-use crate::offsets::CommittedOffset;
+/// What one partition of a coordinator's topic decides. See the crate's text.
+pub trait Core: Sized {
+    /// What it knows from the node's configuration.
+    type Settings;
+    /// A key with its value, or a tombstone.
+    type Record: Debug;
+    type Request;
+    /// The answer to the request of the same name.
+    type Response: Debug;
+    /// Names what is waited for.
+    type Timer: Clone + Ord;
+    /// What happens elsewhere: nobody waits for what is decided about it.
+    type Event;
+    /// What others are made to do.
+    type Action;
 
-/// What a coordinator knows from the node's configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// `group.initial.rebalance.delay.ms`
-    pub initial_rebalance_delay: Duration,
-    /// `group.min.session.timeout.ms`
-    pub session_timeout_min_ms: i32,
-    /// `group.max.session.timeout.ms`
-    pub session_timeout_max_ms: i32,
-    /// `group.max.size`
-    pub group_size_max: usize,
-    /// `offset.metadata.max.bytes`: UTF-16 units, to be exact.
-    pub offset_metadata_max_units: usize,
-    /// `offsets.retention.minutes`
-    pub offsets_retention_ms: i64,
-    /// `offsets.retention.check.interval.ms`
-    pub retention_check_interval: Duration,
+    /// Of which nothing is known yet.
+    fn new(settings: Self::Settings) -> Self;
+
+    /// A record as its key and value say it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Self::Record, DecodeError>;
+
+    /// Key and value as Kafka writes them.
+    ///
+    /// # Errors
+    /// When a field is too long for its length prefix.
+    fn encode(record: &Self::Record) -> Result<(Bytes, Option<Bytes>), EncodeError>;
+
+    /// Takes in what comes next in the log.
+    ///
+    /// # Errors
+    /// When it cannot be understood: what would be answered could be outdated.
+    fn replay(&mut self, entry: Entry<Self::Record>) -> Result<(), Fault>;
+
+    /// The log has been replayed to its end, which need not have committed: deadlines begin, and
+    /// decisions may.
+    fn lead(
+        &mut self,
+        moment: Moment,
+        leader_epoch: LeaderEpoch,
+        effects: &mut Vec<EffectOf<Self>>,
+    ) -> Vec<Entry<Self::Record>>;
+
+    /// Decides one input. The entries count at once; append them in the order of the decisions.
+    fn decide(
+        &mut self,
+        moment: Moment,
+        input: InputOf<Self>,
+        effects: &mut Vec<EffectOf<Self>>,
+    ) -> Vec<Entry<Self::Record>>;
 }
 
-impl Default for Settings {
-    /// Kafka's defaults.
-    fn default() -> Self {
-        Self {
-            initial_rebalance_delay: Duration::from_secs(3),
-            session_timeout_min_ms: 6_000,
-            session_timeout_max_ms: 1_800_000,
-            group_size_max: i32::MAX as usize,
-            offset_metadata_max_units: 4096,
-            offsets_retention_ms: 7 * 24 * 3_600_000,
-            retention_check_interval: Duration::from_secs(600),
-        }
-    }
-}
+pub type InputOf<C> = Input<<C as Core>::Request, <C as Core>::Timer, <C as Core>::Event>;
+pub type EffectOf<C> = Effect<<C as Core>::Response, <C as Core>::Timer, <C as Core>::Action>;
 
 /// Names one request that waits for its answer. The driver chooses the numbers, and never twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -59,7 +76,7 @@ pub struct Moment {
     pub now: Now,
     /// Fresh randomness, for member ids.
     pub seed: u128,
-    /// `max.message.bytes` of `__consumer_offsets`, which may change at any time: no record may
+    /// `max.message.bytes` of the coordinator's topic, which may change at any time: no record may
     /// be larger.
     pub record_bytes_max: usize,
 }
@@ -75,117 +92,53 @@ pub struct Caller {
     pub version: i16,
 }
 
-/// What can be asked about groups. Where an API takes several groups, each is a request of its own,
-/// because each may live on another shard.
+/// What makes a core decide something.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Request {
-    JoinGroup(JoinGroupRequest),
-    SyncGroup(SyncGroupRequest),
-    Heartbeat(HeartbeatRequest),
-    LeaveGroup(LeaveGroupRequest),
-    /// Topics by name; a topic id that comes along is kept with the offset.
-    OffsetCommit(OffsetCommitRequest),
-    OffsetFetch(OffsetFetchGroup),
-    OffsetDelete(OffsetDeleteRequest),
-    DescribeGroup {
-        group_id: String,
-    },
-    DeleteGroup {
-        group_id: String,
-    },
-    ListGroups(GroupListing),
-}
-
-/// The offsets of one group: of these topics, or of all that it has.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct OffsetFetchGroup {
-    pub group_id: String,
-    pub topics: Option<Vec<(String, Vec<i32>)>>,
-}
-
-/// Filters of ListGroups; empty means any.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct GroupListing {
-    pub states: Vec<String>,
-    pub types: Vec<String>,
-}
-
-/// The offsets of one topic, in the order asked for; `None` where nothing is committed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TopicOffsets {
-    pub topic: String,
-    pub partitions: Vec<(i32, Option<CommittedOffset>)>,
-}
-
-/// The answer to the request of the same name.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Response {
-    JoinGroup(JoinGroupResponse),
-    SyncGroup(SyncGroupResponse),
-    Heartbeat(HeartbeatResponse),
-    LeaveGroup(LeaveGroupResponse),
-    OffsetCommit(OffsetCommitResponse),
-    OffsetFetch(Vec<TopicOffsets>),
-    OffsetDelete(OffsetDeleteResponse),
-    DescribeGroup(DescribedGroup),
-    DeleteGroup(ErrorCode),
-    ListGroups(Vec<ListedGroup>),
-}
-
-/// What makes a shard decide something.
-#[derive(Clone, PartialEq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once, into the decision")]
-pub enum Input {
+pub enum Input<Request, Timer, Event> {
     Request(Ticket, Caller, Request),
     Timer(Timer),
-    /// These topics are gone from the metadata; others may have their names by now.
-    TopicsDeleted(Vec<(String, Uuid)>),
-}
-
-/// What a shard waits for.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Timer {
-    /// The earliest thing that may happen in a group: a session, a join or a sync that runs out.
-    Group(String),
-    /// Offsets may have expired.
-    ExpireOffsets,
+    Event(Event),
 }
 
 /// What the driver does, in order.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Effect {
-    /// Answer once every record decided so far has committed, those of this decision included.
+pub enum Effect<Response, Timer, Action> {
+    /// Answer once everything decided so far has committed, what this decision writes included. An
+    /// answer may be lost where the commit takes too long.
     Reply(Ticket, Response),
+    /// Do this once everything that this decision writes has committed, however long that takes. A
+    /// decision that writes nothing has no such effect. What could not be written was never
+    /// decided: the action is forgotten with it.
+    AfterCommit(Action),
     /// Come back with the timer; it replaces one of the same name.
-    Arm(Timer, strandline_types::Instant),
+    Arm(Timer, Instant),
     Cancel(Timer),
 }
 
-macro_rules! answers {
-    ($($name:ident($response:ty),)*) => {
-        $(impl TryFrom<Response> for $response {
-            type Error = Response;
-
-            /// Gives the answer back when it is one to another request.
-            fn try_from(response: Response) -> Result<Self, Response> {
-                match response {
-                    Response::$name(response) => Ok(response),
-                    other => Err(other),
-                }
-            }
-        })*
-    };
+/// What a decision writes and a log holds, in this order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Entry<Record> {
+    /// It counts from here on.
+    Record(Record),
+    /// It counts when the producer's transaction is committed, and never when it is aborted.
+    InTransaction { producer_id: ProducerId, producer_epoch: ProducerEpoch, record: Record },
+    /// Ends the producer's transaction in this partition.
+    Marker {
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        /// Of the transaction's coordinator.
+        coordinator_epoch: i32,
+        is_commit: bool,
+    },
 }
 
-answers! {
-    JoinGroup(JoinGroupResponse),
-    SyncGroup(SyncGroupResponse),
-    Heartbeat(HeartbeatResponse),
-    LeaveGroup(LeaveGroupResponse),
-    OffsetCommit(OffsetCommitResponse),
-    OffsetFetch(Vec<TopicOffsets>),
-    OffsetDelete(OffsetDeleteResponse),
-    DescribeGroup(DescribedGroup),
-    DeleteGroup(ErrorCode),
-    ListGroups(Vec<ListedGroup>),
+/// The log says what this version cannot honour, so that serving it would serve wrong answers.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("a record cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("a record of key type {key_type} has a value of an unknown version")]
+    UnknownValue { key_type: i16 },
+    #[error("group {group} has two members with one id")]
+    AmbiguousMembers { group: String },
 }

@@ -1,36 +1,21 @@
-//! Group coordination as decisions: members, rebalances, committed offsets.
+//! Coordination as decisions: groups and their offsets.
 //!
-//! A [`Shard`] is what one partition of `__consumer_offsets` coordinates. [`Shard::decide`] takes a
-//! request or a timer and yields records and effects. *Durable* state (groups as persisted,
-//! offsets) is changed only by applying a record, the same way on a leader and when a log is
-//! replayed. *Volatile* state (who has joined so far, parked requests, session deadlines) belongs
-//! to the leader and dies with its leadership.
+//! A [`Core`] is what one partition of a coordinator's topic coordinates. [`Core::decide`] takes a
+//! request, a timer or an event, and yields entries of the log and effects. *Durable* state is
+//! changed only by applying an entry, the same way on a leader and when a log is replayed.
+//! *Volatile* state belongs to the leader and dies with its leadership.
 //!
-//! A driver is a loop: decide, append the records in the order of the decisions, release the
-//! replies once everything decided up to them has committed. When an append fails, the shard is
+//! A driver is a loop: decide, append the entries in the order of the decisions, release the
+//! replies once everything decided up to them has committed. When an append fails, the core is
 //! thrown away and loaded again: nobody has been told what is lost.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod classic;
 mod contract;
-mod group;
-mod group_id;
-mod invariants;
-mod members;
-mod offsets;
-mod records;
-mod refusal;
-mod shard;
+pub mod groups;
+mod key;
 
-pub use contract::{
-    Caller, Effect, GroupListing, Input, Moment, OffsetFetchGroup, Request, Response, Settings,
-    Ticket, Timer, TopicOffsets,
-};
-pub use group_id::partition_of;
-pub use offsets::{CommittedOffset, Offsets};
-pub use records::{Fault, Record, encode};
-pub use refusal::Refusal;
-pub use shard::{Durable, Shard};
+pub use contract::{Caller, Core, Effect, EffectOf, Entry, Fault, Input, InputOf, Moment, Ticket};
+pub use key::partition_of;

@@ -2,7 +2,7 @@
 
 mod world;
 
-use strandline_coordinator::{Input, Record, Request, Settings};
+use strandline_coordinator::groups::{Event, Input, Record, Request, Settings};
 use strandline_types::Uuid;
 use strandline_wire::messages::OffsetCommitRequest;
 use strandline_wire::messages::offset_commit_request::{
@@ -48,7 +48,7 @@ fn offsets_of_a_topic_created_anew_stay() {
     commit(&mut world, FORMER, &[(0, 40), (1, 41)]);
     commit(&mut world, NEW, &[(0, 3)]);
     // The shard hears of the former topic's end.
-    let outcome = world.decide(Input::TopicsDeleted(vec![("orders".into(), FORMER)]));
+    let outcome = world.decide(Input::Event(Event::TopicsDeleted(vec![("orders".into(), FORMER)])));
     assert_eq!(written(&outcome), [(1, None)]);
 }
 

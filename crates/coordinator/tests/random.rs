@@ -7,7 +7,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use strandline_coordinator::{OffsetFetchGroup, Request, Response, Settings, Ticket};
+use strandline_coordinator::Ticket;
+use strandline_coordinator::groups::{OffsetFetchGroup, Request, Response, Settings};
 use strandline_types::ErrorCode;
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use strandline_wire::messages::leave_group_request::MemberIdentity;

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use expect_test::{Expect, expect};
-use strandline_coordinator::{
-    GroupListing, Input, OffsetFetchGroup, Record, Request, Response, Settings, Ticket,
+use strandline_coordinator::Ticket;
+use strandline_coordinator::groups::{
+    Event, GroupListing, Input, OffsetFetchGroup, Record, Request, Response, Settings,
 };
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
@@ -747,7 +748,8 @@ fn a_new_leader_goes_on_with_what_is_in_the_log() {
     story.beat(&a);
     story.beat(&b);
     story.say("orders is deleted");
-    let outcome = story.world.decide(Input::TopicsDeleted(vec![("orders".into(), Uuid::ONE)]));
+    let outcome =
+        story.world.decide(Input::Event(Event::TopicsDeleted(vec![("orders".into(), Uuid::ONE)])));
     story.see(outcome);
     story.fetch();
     story.pass(15_000);

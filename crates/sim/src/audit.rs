@@ -7,7 +7,7 @@ use std::time::Duration;
 use strandline_client::admin::OffsetSpec;
 use strandline_client::consumer::{ConsumeError, Consumer, ConsumerConfig, Reset};
 use strandline_client::{Admin, Client, ClientConfig, ClientError};
-use strandline_coordinator::Record;
+use strandline_coordinator::groups::Record;
 use strandline_ports::World;
 use strandline_types::{PartitionId, TopicPartition};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_types::ErrorCode;
 use strandline_wire::messages::delete_groups_response::DeletableGroupResult;
 use strandline_wire::messages::{DeleteGroupsRequest, DeleteGroupsResponse};

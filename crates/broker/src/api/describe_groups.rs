@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_wire::messages::describe_groups_response::DescribedGroup;
 use strandline_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 

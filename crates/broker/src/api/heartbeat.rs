@@ -1,6 +1,6 @@
 //! Heartbeat: decided by the group's coordinator.
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 
 use crate::cx::Cx;

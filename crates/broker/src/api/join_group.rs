@@ -1,6 +1,6 @@
 //! JoinGroup: decided by the group's coordinator.
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_wire::messages::{JoinGroupRequest, JoinGroupResponse};
 
 use crate::cx::Cx;

@@ -1,7 +1,7 @@
 //! LeaveGroup: decided by the group's coordinator. Up to version 2 a request names one member, and
 //! its error is the whole answer.
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_wire::messages::leave_group_request::MemberIdentity;
 use strandline_wire::messages::{LeaveGroupRequest, LeaveGroupResponse};
 

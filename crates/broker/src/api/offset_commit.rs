@@ -1,6 +1,6 @@
 //! OffsetCommit: checked against the metadata here, decided by the group's coordinator.
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_metadata::Image;
 use strandline_types::{ErrorCode, PartitionId};
 use strandline_wire::messages::offset_commit_request::OffsetCommitRequestTopic;

@@ -1,6 +1,6 @@
 //! OffsetDelete: checked against the metadata here, decided by the group's coordinator.
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_types::{ErrorCode, PartitionId};
 use strandline_wire::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use strandline_coordinator::{OffsetFetchGroup, Request, TopicOffsets};
+use strandline_coordinator::groups::{CommittedOffset, OffsetFetchGroup, Request, TopicOffsets};
 use strandline_metadata::Image;
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
@@ -196,7 +196,7 @@ fn failed(group_id: String, error_code: ErrorCode) -> OffsetFetchResponseGroup {
     OffsetFetchResponseGroup { group_id, error_code, ..Default::default() }
 }
 
-type Found = Vec<(i32, Option<strandline_coordinator::CommittedOffset>)>;
+type Found = Vec<(i32, Option<CommittedOffset>)>;
 
 /// An offset that was never committed is −1, which is no error.
 fn partitions(found: Found) -> impl Iterator<Item = OffsetFetchResponsePartitions> {

@@ -1,6 +1,6 @@
 //! SyncGroup: decided by the group's coordinator.
 
-use strandline_coordinator::Request;
+use strandline_coordinator::groups::Request;
 use strandline_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 
 use crate::cx::Cx;

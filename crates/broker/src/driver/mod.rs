@@ -2,6 +2,7 @@
 
 pub(crate) mod assignments;
 pub(crate) mod controller;
+pub(crate) mod coordinators;
 pub(crate) mod fetchers;
 pub(crate) mod groups;
 pub(crate) mod images;

@@ -122,8 +122,10 @@ impl BrokerRole {
             },
             checkpoints_wanted,
         };
+        let groups = Groups::of(world, config, partitions.clone(), applied.clone());
+        groups.start();
         let role = Self {
-            groups: Groups::start(world, config, partitions.clone(), applied.clone()),
+            groups,
             lifecycle: Arc::new(Lifecycle {
                 clock: Arc::clone(&world.clock),
                 controller: control.controller.clone(),

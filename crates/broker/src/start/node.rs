@@ -100,7 +100,7 @@ impl Served {
         let (partitions, image) = (Partitions::default(), control.controller.watch_image());
         let (_, no_epoch) = watch::channel(BrokerEpoch::NONE);
         Self {
-            groups: Groups::new(&node.world, &node.config, partitions.clone(), image.clone()),
+            groups: Groups::of(&node.world, &node.config, partitions.clone(), image.clone()),
             producer_ids: ProducerIds::new(node.config.node_id, no_epoch),
             partitions,
             moves: Moves::default(),

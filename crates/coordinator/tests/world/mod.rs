@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use strandline_coordinator::{
-    Caller, Effect, Input, Moment, Record, Request, Response, Settings, Shard, Ticket, Timer,
-    encode,
+use strandline_coordinator::groups::{
+    Effect, Entry, Input, Record, Request, Response, Settings, Shard, Timer,
 };
-use strandline_types::{Instant, Now, Timestamp};
+use strandline_coordinator::{Caller, Core, Moment, Ticket};
+use strandline_types::{Instant, LeaderEpoch, Now, Timestamp};
 
 pub(crate) struct World {
     pub(crate) settings: Settings,
@@ -61,17 +61,17 @@ impl World {
         self.timers.clear();
         self.shard = self.replayed();
         let mut effects = Vec::new();
-        let records = self.shard.lead(self.moment(), &mut effects);
-        self.obey(effects, records)
+        let entries = self.shard.lead(self.moment(), LeaderEpoch(0), &mut effects);
+        self.obey(effects, entries)
     }
 
     /// A shard made from the log alone, through the bytes that would be on disk.
     pub(crate) fn replayed(&self) -> Shard {
         let mut shard = Shard::new(self.settings.clone());
         for record in &self.log {
-            let (key, value) = encode(record).expect("records are small");
-            let record = Record::decode(&key, value.as_ref()).expect("our own record");
-            shard.replay(record).expect("our own record");
+            let (key, value) = Shard::encode(record).expect("records are small");
+            let record = Shard::decode(&key, value.as_ref()).expect("our own record");
+            shard.replay(Entry::Record(record)).expect("our own record");
         }
         shard
     }
@@ -93,15 +93,20 @@ impl World {
         self.seed += 1;
         let moment = self.moment();
         let mut effects = Vec::new();
-        let records = self.shard.decide(moment, input, &mut effects);
-        self.obey(effects, records)
+        let entries = self.shard.decide(moment, input, &mut effects);
+        self.obey(effects, entries)
     }
 
     fn moment(&self) -> Moment {
         Moment { now: self.now(), seed: self.seed, record_bytes_max: 1_048_588 }
     }
 
-    fn obey(&mut self, effects: Vec<Effect>, records: Vec<Record>) -> Outcome {
+    fn obey(&mut self, effects: Vec<Effect>, entries: Vec<Entry>) -> Outcome {
+        let record = |entry| match entry {
+            Entry::Record(record) => record,
+            other => panic!("not decided here: {other:?}"),
+        };
+        let records: Vec<Record> = entries.into_iter().map(record).collect();
         let mut outcome = Outcome { replies: Vec::new(), records: records.clone() };
         self.log.extend(records);
         for effect in effects {
@@ -112,6 +117,7 @@ impl World {
                 }
                 Effect::Arm(timer, at) => drop(self.timers.insert(timer, at)),
                 Effect::Cancel(timer) => drop(self.timers.remove(&timer)),
+                Effect::AfterCommit(nothing) => match nothing {},
             }
         }
         outcome

@@ -167,7 +167,7 @@ impl TestNode {
             moves: Moves::default(),
             fetch_sessions: FetchSessions::new(10, Arc::clone(&world.entropy)),
             producer_ids: ProducerIds::new(NodeId(id), broker_epoch),
-            groups: Groups::start(&world, &config, partitions.clone(), image.clone()),
+            groups: Groups::of(&world, &config, partitions.clone(), image.clone()),
             verifier: Verifier::new(
                 Peers::new(&world, &config, image.clone(), "verifier"),
                 Arc::clone(&world.clock),

@@ -2,7 +2,8 @@
 //! which is no error. Without transactions every offset is stable.
 
 use super::context::Context;
-use crate::contract::{OffsetFetchGroup, Response, Ticket, TopicOffsets};
+use crate::contract::Ticket;
+use crate::groups::api::{OffsetFetchGroup, Response, TopicOffsets};
 
 pub(crate) fn decide(ctx: &mut Context<'_>, ticket: Ticket, request: OffsetFetchGroup) {
     let OffsetFetchGroup { group_id, topics } = request;

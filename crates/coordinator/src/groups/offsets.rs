@@ -95,7 +95,7 @@ impl Offsets {
 }
 
 /// The tombstone of one offset.
-pub(crate) fn tombstone(group: &str, topic: &str, partition: i32) -> crate::Record {
+pub(crate) fn tombstone(group: &str, topic: &str, partition: i32) -> crate::groups::Record {
     let key = OffsetCommitKey { group: group.to_owned(), topic: topic.to_owned(), partition };
-    crate::Record::OffsetCommit(key, None)
+    crate::groups::Record::OffsetCommit(key, None)
 }

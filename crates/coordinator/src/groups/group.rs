@@ -14,8 +14,8 @@ use strandline_wire::messages::{
     ConsumerProtocolSubscription, GroupMetadataKey, GroupMetadataValue, decode_forward,
 };
 
-use crate::Record;
-use crate::members::{Member, Members, millis};
+use crate::groups::members::{Member, Members, millis};
+use crate::groups::records::Record;
 
 /// What members that use Kafka's own consumer protocol call it.
 const CONSUMER: &str = "consumer";

@@ -3,20 +3,25 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::convert::Infallible;
 
-use strandline_types::{Bug, planted};
+use bytes::Bytes;
+use strandline_types::{Bug, LeaderEpoch, ProducerId, planted};
 use strandline_wire::messages::{GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
+use strandline_wire::{DecodeError, EncodeError};
 
-use crate::classic::context::Context;
-use crate::classic::{
+use crate::contract::{Caller, Core, Fault, Moment, Ticket};
+use crate::groups::api::{Effect, Entry, Event, Input, Request, Response, Settings, Timer};
+use crate::groups::classic::context::Context;
+use crate::groups::classic::{
     Groups, delete_group, describe_group, expire_offsets, heartbeat, join_group, leave_group,
     list_groups, offset_commit, offset_delete, offset_fetch, rebalance, sync_group, timers,
     topics_deleted,
 };
-use crate::contract::{Caller, Effect, Input, Moment, Request, Settings, Ticket, Timer};
-use crate::group::Group;
-use crate::offsets::Offsets;
-use crate::{Fault, Record, invariants};
+use crate::groups::group::Group;
+use crate::groups::invariants;
+use crate::groups::offsets::Offsets;
+use crate::groups::records::{self, Record};
 
 /// What the log says. Only [`Durable::apply`] changes it.
 ///
@@ -26,11 +31,28 @@ pub struct Durable {
     /// Groups that have been persisted, with their members.
     pub groups: BTreeMap<String, GroupMetadataValue>,
     pub offsets: Offsets,
+    /// What transactions have written that have not ended.
+    pub open: BTreeMap<ProducerId, Vec<Record>>,
 }
 
 impl Durable {
     /// The one way in which durable state changes, on a leader and on replay alike.
-    pub fn apply(&mut self, record: Record) {
+    pub fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Record(record) => self.apply_record(record),
+            Entry::InTransaction { producer_id, record, .. } => {
+                self.open.entry(producer_id).or_default().push(record);
+            }
+            Entry::Marker { producer_id, is_commit, .. } => {
+                let written = self.open.remove(&producer_id).unwrap_or_default();
+                if is_commit {
+                    written.into_iter().for_each(|record| self.apply_record(record));
+                }
+            }
+        }
+    }
+
+    fn apply_record(&mut self, record: Record) {
         match record {
             Record::OffsetCommit(key, value) => self.offsets.apply(key, value),
             Record::LegacyOffsetCommit(key, value) => {
@@ -52,9 +74,35 @@ impl Durable {
             _ => {}
         }
     }
+
+    /// Whether everything that would count now can be understood.
+    fn check(&self, entry: &Entry) -> Result<(), Fault> {
+        match entry {
+            Entry::Record(record) => check(record),
+            Entry::Marker { producer_id, is_commit: true, .. } => {
+                self.open.get(producer_id).into_iter().flatten().try_for_each(check)
+            }
+            Entry::InTransaction { .. } | Entry::Marker { .. } => Ok(()),
+        }
+    }
 }
 
-/// See the crate's text.
+fn check(record: &Record) -> Result<(), Fault> {
+    match record {
+        Record::Unknown { key, value: Some(_) } => match key[..] {
+            [high, low @ 0..=2, ..] => {
+                Err(Fault::UnknownValue { key_type: i16::from_be_bytes([high, low]) })
+            }
+            _ => Ok(()),
+        },
+        Record::GroupMetadata(key, Some(value)) if !has_unique_members(value) => {
+            Err(Fault::AmbiguousMembers { group: key.group.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One partition of `__consumer_offsets` and the groups that it coordinates.
 #[derive(Clone, Debug)]
 pub struct Shard {
     settings: Settings,
@@ -63,44 +111,51 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard of which nothing is known yet.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, durable: Durable::default(), groups: Groups::new() }
-    }
-
     pub fn durable(&self) -> &Durable {
         &self.durable
     }
 
-    /// Takes in the next record of the log.
-    ///
-    /// # Errors
-    /// When the record says something about offsets or classic groups that cannot be understood:
-    /// what the shard would answer could be outdated.
-    pub fn replay(&mut self, record: Record) -> Result<(), Fault> {
-        if let Record::Unknown { key, value: Some(_) } = &record
-            && let [high, low @ 0..=2, ..] = key[..]
-        {
-            let key_type = i16::from_be_bytes([high, low]);
-            return Err(Fault::UnknownValue { key_type });
-        }
-        if let Record::GroupMetadata(key, Some(value)) = &record
-            && !has_unique_members(value)
-        {
-            return Err(Fault::AmbiguousMembers { group: key.group.clone() });
-        }
+    fn context<'a>(&'a mut self, moment: Moment, effects: &'a mut Vec<Effect>) -> Context<'a> {
+        let (settings, durable) = (&self.settings, &mut self.durable);
+        Context { settings, moment, durable, effects, entries: Vec::new() }
+    }
+}
+
+impl Core for Shard {
+    type Settings = Settings;
+    type Record = Record;
+    type Request = Request;
+    type Response = Response;
+    type Timer = Timer;
+    type Event = Event;
+    type Action = Infallible;
+
+    fn new(settings: Settings) -> Self {
+        Self { settings, durable: Durable::default(), groups: Groups::new() }
+    }
+
+    fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Record, DecodeError> {
+        Record::decode(key, value)
+    }
+
+    fn encode(record: &Record) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+        records::encode(record)
+    }
+
+    fn replay(&mut self, entry: Entry) -> Result<(), Fault> {
+        self.durable.check(&entry)?;
         if planted(Bug::ReplayKeepsOldest)
-            && let Record::OffsetCommit(key, Some(_)) = &record
+            && let Entry::Record(Record::OffsetCommit(key, Some(_))) = &entry
             && self.durable.offsets.get(&key.group, &key.topic, key.partition).is_some()
         {
             return Ok(());
         }
-        self.durable.apply(record);
+        self.durable.apply(entry);
         Ok(())
     }
 
-    /// The log has been replayed: members' sessions begin, and decisions may.
-    pub fn lead(&mut self, moment: Moment, effects: &mut Vec<Effect>) -> Vec<Record> {
+    /// Members' sessions begin.
+    fn lead(&mut self, moment: Moment, _: LeaderEpoch, effects: &mut Vec<Effect>) -> Vec<Entry> {
         let with_offsets = self.durable.offsets.groups();
         let ids: BTreeSet<String> =
             self.durable.groups.keys().chain(with_offsets).cloned().collect();
@@ -121,18 +176,12 @@ impl Shard {
             invariants::check(group, ctx.durable);
         }
         expire_offsets::arm(&mut ctx);
-        let records = ctx.records;
+        let entries = ctx.entries;
         self.groups = groups;
-        records
+        entries
     }
 
-    /// Decides one input. The records count at once; append them in the order of the decisions.
-    pub fn decide(
-        &mut self,
-        moment: Moment,
-        input: Input,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<Record> {
+    fn decide(&mut self, moment: Moment, input: Input, effects: &mut Vec<Effect>) -> Vec<Entry> {
         let mut groups = core::mem::take(&mut self.groups);
         let mut ctx = self.context(moment, effects);
         let touched = match input {
@@ -147,7 +196,7 @@ impl Shard {
                 expire_offsets::fire(&mut ctx, &mut groups);
                 None
             }
-            Input::TopicsDeleted(topics) => {
+            Input::Event(Event::TopicsDeleted(topics)) => {
                 topics_deleted::decide(&mut ctx, &topics);
                 None
             }
@@ -156,14 +205,9 @@ impl Shard {
             timers::arm(&mut ctx, group);
             invariants::check(group, ctx.durable);
         }
-        let records = ctx.records;
+        let entries = ctx.entries;
         self.groups = groups;
-        records
-    }
-
-    fn context<'a>(&'a mut self, moment: Moment, effects: &'a mut Vec<Effect>) -> Context<'a> {
-        let (settings, durable) = (&self.settings, &mut self.durable);
-        Context { settings, moment, durable, effects, records: Vec::new() }
+        entries
     }
 }
 

@@ -11,9 +11,10 @@ use strandline_wire::messages::{LeaveGroupRequest, LeaveGroupResponse};
 use super::Groups;
 use super::context::Context;
 use super::rebalance::{begin_join, complete_join_if_all_joined, remove_member};
-use crate::contract::{Response, Ticket};
-use crate::group::{Group, State};
-use crate::refusal::Refusal;
+use crate::contract::Ticket;
+use crate::groups::api::Response;
+use crate::groups::group::{Group, State};
+use crate::groups::refusal::Refusal;
 
 /// Members are in the list in all versions: the handler puts the one of older versions there.
 pub(crate) fn decide(

@@ -7,10 +7,11 @@ use strandline_types::ErrorCode;
 
 use super::Groups;
 use super::context::Context;
-use crate::contract::{Effect, Response, Ticket, Timer};
-use crate::group::{Group, State};
-use crate::offsets::tombstone;
-use crate::refusal::Refusal;
+use crate::contract::Ticket;
+use crate::groups::api::{Effect, Response, Timer};
+use crate::groups::group::{Group, State};
+use crate::groups::offsets::tombstone;
+use crate::groups::refusal::Refusal;
 
 pub(crate) fn decide(ctx: &mut Context<'_>, groups: &mut Groups, ticket: Ticket, group_id: &str) {
     let error_code = match admit(groups, group_id) {

@@ -2,9 +2,9 @@
 
 use alloc::collections::BTreeSet;
 
-use crate::group::{Group, State};
-use crate::members::Member;
-use crate::shard::Durable;
+use crate::groups::group::{Group, State};
+use crate::groups::members::Member;
+use crate::groups::shard::Durable;
 
 /// # Panics
 /// When an invariant is broken: nothing that the group would say could be trusted.

@@ -14,10 +14,11 @@ use strandline_wire::messages::{
 
 use super::Groups;
 use super::context::Context;
-use crate::Record;
-use crate::contract::{Caller, Response, Ticket};
-use crate::group::{Group, State};
-use crate::refusal::Refusal;
+use crate::contract::{Caller, Ticket};
+use crate::groups::api::Response;
+use crate::groups::group::{Group, State};
+use crate::groups::records::Record;
+use crate::groups::refusal::Refusal;
 
 /// From this version on, clients know that a group may not exist.
 const FIRST_VERSION_WITH_GROUP_NOT_FOUND: i16 = 9;

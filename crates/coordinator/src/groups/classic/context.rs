@@ -5,17 +5,19 @@ use alloc::vec::Vec;
 use strandline_types::{ErrorCode, Instant, Timestamp};
 use strandline_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 
-use crate::contract::{Effect, Moment, Response, Settings, Ticket};
-use crate::members::Member;
-use crate::shard::Durable;
-use crate::{Record, Refusal};
+use crate::contract::{Moment, Ticket};
+use crate::groups::api::{Effect, Entry, Response, Settings};
+use crate::groups::members::Member;
+use crate::groups::records::Record;
+use crate::groups::refusal::Refusal;
+use crate::groups::shard::Durable;
 
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) moment: Moment,
     pub(crate) durable: &'a mut Durable,
     pub(crate) effects: &'a mut Vec<Effect>,
-    pub(crate) records: Vec<Record>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl Context<'_> {
@@ -35,12 +37,13 @@ impl Context<'_> {
             let grows = value.generation >= former.generation || value.generation == 1;
             assert!(grows, "GROUP-2: the generation of {} goes back", key.group);
         }
-        self.durable.apply(record.clone());
-        self.records.push(record);
+        let entry = Entry::Record(record);
+        self.durable.apply(entry.clone());
+        self.entries.push(entry);
     }
 
     pub(crate) fn fits(&self, record: &Record) -> bool {
-        crate::records::fits(record, self.moment.record_bytes_max)
+        crate::groups::records::fits(record, self.moment.record_bytes_max)
     }
 
     pub(crate) fn reply(&mut self, ticket: Ticket, response: Response) {

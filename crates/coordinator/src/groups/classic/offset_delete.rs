@@ -10,10 +10,11 @@ use strandline_wire::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use super::Groups;
 use super::context::Context;
-use crate::contract::{Response, Ticket};
-use crate::group::{Group, State};
-use crate::offsets::tombstone;
-use crate::refusal::Refusal;
+use crate::contract::Ticket;
+use crate::groups::api::Response;
+use crate::groups::group::{Group, State};
+use crate::groups::offsets::tombstone;
+use crate::groups::refusal::Refusal;
 
 pub(crate) fn decide(
     ctx: &mut Context<'_>,

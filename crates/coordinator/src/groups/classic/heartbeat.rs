@@ -5,9 +5,10 @@ use strandline_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 
 use super::Groups;
 use super::context::Context;
-use crate::contract::{Response, Ticket};
-use crate::group::State;
-use crate::refusal::Refusal;
+use crate::contract::Ticket;
+use crate::groups::api::Response;
+use crate::groups::group::State;
+use crate::groups::refusal::Refusal;
 
 pub(crate) fn decide(
     ctx: &mut Context<'_>,

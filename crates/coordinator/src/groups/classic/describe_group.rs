@@ -9,9 +9,10 @@ use strandline_wire::messages::describe_groups_response::{DescribedGroup, Descri
 
 use super::Groups;
 use super::context::Context;
-use crate::contract::{Caller, Response, Ticket};
-use crate::group::{Group, State};
-use crate::refusal::Refusal;
+use crate::contract::{Caller, Ticket};
+use crate::groups::api::Response;
+use crate::groups::group::{Group, State};
+use crate::groups::refusal::Refusal;
 
 /// Before this version a group that does not exist was described as dead (KIP-1043).
 const FIRST_VERSION_WITH_GROUP_NOT_FOUND: i16 = 6;

@@ -14,9 +14,9 @@ use super::Groups;
 use super::context::Context;
 use super::rebalance::{begin_join, complete_join_if_all_joined, joined_response, rebalance};
 use crate::contract::{Caller, Ticket};
-use crate::group::{Group, State};
-use crate::members::{Member, millis};
-use crate::refusal::Refusal;
+use crate::groups::group::{Group, State};
+use crate::groups::members::{Member, millis};
+use crate::groups::refusal::Refusal;
 
 /// From this version on, newcomers must come back with the id that they were given.
 const FIRST_VERSION_WITH_REQUIRED_MEMBER_ID: i16 = 4;

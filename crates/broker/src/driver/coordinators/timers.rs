@@ -5,19 +5,21 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use strandline_coordinator::Timer;
 use strandline_types::Instant;
 
-use super::Groups;
+use super::{Coordinators, Kind};
 
 /// What one shard waits for.
-#[derive(Default)]
-pub(super) struct Timers {
+pub(super) struct Timers<Timer> {
     by_name: BTreeMap<Timer, Instant>,
     by_time: BTreeSet<(Instant, Timer)>,
 }
 
-impl Timers {
+impl<Timer: Clone + Ord> Timers<Timer> {
+    pub(super) fn new() -> Self {
+        Self { by_name: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+
     pub(super) fn arm(&mut self, timer: Timer, at: Instant) {
         self.cancel(&timer);
         self.by_time.insert((at, timer.clone()));
@@ -43,12 +45,12 @@ impl Timers {
 }
 
 /// Wakes shards when their time has come.
-pub(super) async fn run(groups: Groups) {
-    let clock = groups.0.world.clock.clone();
+pub(super) async fn run<K: Kind>(coordinators: Coordinators<K>) {
+    let clock = coordinators.0.world.clock.clone();
     loop {
-        let next = groups.alarms().values().min().copied().unwrap_or(Instant::NEVER);
+        let next = coordinators.alarms().values().min().copied().unwrap_or(Instant::NEVER);
         let mut sleep = clock.sleep_until(next);
-        let mut rung = pin!(groups.0.rung.notified());
+        let mut rung = pin!(coordinators.0.rung.notified());
         poll_fn(|cx| match rung.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => sleep.as_mut().poll(cx),
@@ -56,13 +58,13 @@ pub(super) async fn run(groups: Groups) {
         .await;
         let now = clock.now().instant;
         let due: Vec<_> = {
-            let mut alarms = groups.alarms();
+            let mut alarms = coordinators.alarms();
             let due = alarms.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
             alarms.retain(|_, at| *at > now);
             due
         };
         for id in due {
-            if let Some(shard) = groups.shard(id) {
+            if let Some(shard) = coordinators.shard(id) {
                 shard.fire(now);
             }
         }

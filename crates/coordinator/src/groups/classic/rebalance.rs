@@ -8,10 +8,11 @@ use strandline_wire::messages::join_group_response::JoinGroupResponseMember;
 use strandline_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 
 use super::context::Context;
-use crate::Refusal;
-use crate::contract::{Response, Ticket};
-use crate::group::{Group, JoinPhase, State};
-use crate::members::Member;
+use crate::contract::Ticket;
+use crate::groups::api::Response;
+use crate::groups::group::{Group, JoinPhase, State};
+use crate::groups::members::Member;
+use crate::groups::refusal::Refusal;
 
 /// After a change of members or of what they offer.
 pub(crate) fn rebalance(ctx: &mut Context<'_>, group: &mut Group) {

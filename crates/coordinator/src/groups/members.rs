@@ -191,15 +191,19 @@ impl Members {
     }
 
     /// The member with this id, static id included, or why it may not speak for the group.
-    pub(crate) fn check(&self, id: &str, instance_id: Option<&str>) -> Result<(), crate::Refusal> {
+    pub(crate) fn check(
+        &self,
+        id: &str,
+        instance_id: Option<&str>,
+    ) -> Result<(), crate::groups::Refusal> {
         if let Some(instance_id) = instance_id {
             match self.owner_of(instance_id) {
-                None => return Err(crate::Refusal::UnknownMember),
-                Some(owner) if owner != id => return Err(crate::Refusal::FencedInstance),
+                None => return Err(crate::groups::Refusal::UnknownMember),
+                Some(owner) if owner != id => return Err(crate::groups::Refusal::FencedInstance),
                 Some(_) => {}
             }
         }
-        if self.contains(id) { Ok(()) } else { Err(crate::Refusal::UnknownMember) }
+        if self.contains(id) { Ok(()) } else { Err(crate::groups::Refusal::UnknownMember) }
     }
 
     pub(crate) fn assert_consistent(&self) {

@@ -1,4 +1,4 @@
-//! Which partition of `__consumer_offsets` coordinates a group.
+//! Which partition of its coordinators' topic is responsible for a name.
 
 use strandline_types::PartitionId;
 
@@ -7,8 +7,8 @@ use strandline_types::PartitionId;
 ///
 /// # Panics
 /// When there are no partitions.
-pub fn partition_of(group_id: &str, partition_count: i32) -> PartitionId {
-    let hash = group_id
+pub fn partition_of(key: &str, partition_count: i32) -> PartitionId {
+    let hash = key
         .encode_utf16()
         .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     PartitionId(hash.checked_abs().unwrap_or(0) % partition_count)
@@ -21,7 +21,7 @@ mod tests {
     /// Made with `Utils.abs(id.hashCode()) % 50`.
     #[test]
     fn as_java_does() {
-        for (group_id, partition) in [
+        for (key, partition) in [
             ("", 0),
             ("a", 47),
             ("console-consumer-1", 24),
@@ -29,7 +29,7 @@ mod tests {
             ("grüße", 23),
             ("🦀", 2),
         ] {
-            assert_eq!(partition_of(group_id, 50), PartitionId(partition), "{group_id}");
+            assert_eq!(partition_of(key, 50), PartitionId(partition), "{key}");
         }
     }
 }

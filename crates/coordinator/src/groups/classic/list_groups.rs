@@ -5,8 +5,9 @@ use strandline_wire::messages::list_groups_response::ListedGroup;
 
 use super::Groups;
 use super::context::Context;
-use crate::contract::{GroupListing, Response, Ticket};
-use crate::group::Group;
+use crate::contract::Ticket;
+use crate::groups::api::{GroupListing, Response};
+use crate::groups::group::Group;
 
 const CLASSIC: &str = "classic";
 

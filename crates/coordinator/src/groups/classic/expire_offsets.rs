@@ -13,9 +13,9 @@ use strandline_types::Timestamp;
 use super::Groups;
 use super::context::Context;
 use super::delete_group::delete;
-use crate::contract::{Effect, Timer};
-use crate::group::{Group, State};
-use crate::offsets::{CommittedOffset, tombstone};
+use crate::groups::api::{Effect, Timer};
+use crate::groups::group::{Group, State};
+use crate::groups::offsets::{CommittedOffset, tombstone};
 
 pub(crate) fn fire(ctx: &mut Context<'_>, groups: &mut Groups) {
     let ids: Vec<String> = groups.keys().cloned().collect();

@@ -19,7 +19,7 @@ pub(crate) mod topics_deleted;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use crate::group::Group;
+use crate::groups::group::Group;
 
 /// All groups of a shard, by id.
 pub(crate) type Groups = BTreeMap<String, Group>;

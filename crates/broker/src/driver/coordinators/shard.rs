@@ -1,4 +1,4 @@
-//! The shell around one shard.
+//! The shell around one core.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -8,78 +8,78 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use strandline_coordinator::{
-    Caller, Effect, Input, Moment, Record, Request, Response, Settings, Shard, Ticket, encode,
+    Caller, Core, Effect, EffectOf, Entry, Input, InputOf, Moment, Ticket,
 };
 use strandline_log::Origin;
 use strandline_ports::{Lane, timeout};
-use strandline_replica::{ProduceRefusal, RequiredAcks, View};
+use strandline_replica::{ProduceAnswer, ProduceRefusal, RequiredAcks, View};
 use strandline_types::{Bug, ErrorCode, Instant, LeaderEpoch, Now, TopicIdPartition, planted};
-use strandline_wire::EncodeError;
-use strandline_wire::records::{
-    BatchBuilder, BatchOptions, BatchRefusal, InspectLimits, InspectedBatch, NewRecord, inspect,
-};
 use tokio::sync::oneshot;
 
-use super::Groups;
+use super::batches::batches;
 use super::timers::Timers;
+use super::{Action, Coordinators, Event, Kind, Request, Response};
 use crate::driver::partition::{Ordered, Partition};
 
 /// How long a leadership is waited for that the metadata have announced, before it is looked for again.
 const LEADERSHIP_PAUSE: Duration = Duration::from_millis(5);
 
-type Answer = Result<Response, ErrorCode>;
+type Answer<K> = Result<Response<K>, ErrorCode>;
+type Sender<K> = oneshot::Sender<Answer<K>>;
+type Written<K> = Entry<<<K as Kind>::Core as Core>::Record>;
+type Timer<K> = <<K as Kind>::Core as Core>::Timer;
 
-/// One partition of `__consumer_offsets` for as long as this node leads it.
-pub(super) struct ShardDriver {
-    groups: Groups,
+/// One partition of the topic for as long as this node leads it in one epoch.
+pub(crate) struct Shard<K: Kind> {
+    coordinators: Coordinators<K>,
     partition: Arc<Partition>,
     leader_epoch: LeaderEpoch,
-    settings: Settings,
-    state: Mutex<State>,
+    state: Mutex<State<K>>,
 }
 
-enum State {
+enum State<K: Kind> {
     Loading,
-    Active(Box<Active>),
+    Active(Box<Active<K>>),
     /// No longer led, or the log cannot be used.
     Gone,
 }
 
-struct Active {
-    shard: Shard,
-    timers: Timers,
-    waiting: BTreeMap<Ticket, oneshot::Sender<Answer>>,
-    releases: VecDeque<Release>,
+struct Active<K: Kind> {
+    core: K::Core,
+    timers: Timers<Timer<K>>,
+    waiting: BTreeMap<Ticket, Sender<K>>,
+    releases: VecDeque<Release<K>>,
     is_releasing: bool,
 }
 
-/// Answers of one decision, and the append that they wait for.
-struct Release {
+/// What one decision has led to, and the append that it waits for.
+struct Release<K: Kind> {
     append: Option<Ordered>,
-    answers: Vec<(oneshot::Sender<Answer>, Response)>,
+    answers: Vec<(Sender<K>, Response<K>)>,
+    actions: Vec<Action<K>>,
 }
 
-/// Why decided records cannot be appended.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    #[error(transparent)]
-    Batch(#[from] BatchRefusal),
+type Answered = Pin<Box<dyn Future<Output = Result<ProduceAnswer, ProduceRefusal>> + Send>>;
+
+/// How an append has ended for those who wait for it.
+enum Commit {
+    Done,
+    /// Not in time; it may commit yet.
+    Late(Answered),
+    Refused(ErrorCode),
 }
 
-impl ShardDriver {
+impl<K: Kind> Shard<K> {
     pub(super) fn new(
-        groups: Groups,
+        coordinators: Coordinators<K>,
         partition: Arc<Partition>,
         leader_epoch: LeaderEpoch,
-        settings: Settings,
     ) -> Arc<Self> {
         let state = Mutex::new(State::Loading);
-        Arc::new(Self { groups, partition, leader_epoch, settings, state })
+        Arc::new(Self { coordinators, partition, leader_epoch, state })
     }
 
-    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
         self.leader_epoch
     }
 
@@ -87,12 +87,12 @@ impl ShardDriver {
         self.partition.id()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Now {
-        self.groups.0.world.clock.now()
+        self.coordinators.0.world.clock.now()
     }
 
     /// Reads the log; requests are told to come back meanwhile.
@@ -102,16 +102,17 @@ impl ShardDriver {
             return;
         }
         let began = self.now().instant;
-        let loaded = super::load::replay(&self.partition, self.settings.clone()).await;
+        let core = K::Core::new(self.coordinators.0.settings.clone());
+        let loaded = super::load::replay(&self.partition, core).await;
         let name = self.partition.name();
         match loaded {
-            Ok(shard) => {
+            Ok(core) => {
                 let took = self.now().instant.since(began);
-                tracing::debug!(partition = %name, ?took, "group coordinator loaded");
-                self.activate(shard);
+                tracing::debug!(partition = %name, ?took, "coordinator loaded");
+                self.activate(core);
             }
             Err(error) => {
-                tracing::error!(partition = %name, %error, "cannot coordinate its groups");
+                tracing::error!(partition = %name, %error, "cannot coordinate");
                 *self.lock() = State::Gone;
             }
         }
@@ -130,7 +131,7 @@ impl ShardDriver {
             if view.leader_epoch == self.leader_epoch {
                 return view.is_leader;
             }
-            self.groups.0.world.clock.sleep(LEADERSHIP_PAUSE).await;
+            self.coordinators.0.world.clock.sleep(LEADERSHIP_PAUSE).await;
         }
     }
 
@@ -138,22 +139,22 @@ impl ShardDriver {
         !view.is_offline && view.leader_epoch <= self.leader_epoch
     }
 
-    fn activate(self: &Arc<Self>, shard: Shard) {
+    fn activate(self: &Arc<Self>, core: K::Core) {
         let mut state = self.lock();
         if !matches!(*state, State::Loading) {
             return;
         }
-        let mut active = Box::new(Active {
-            shard,
-            timers: Timers::default(),
+        let mut active: Box<Active<K>> = Box::new(Active {
+            core,
+            timers: Timers::new(),
             waiting: BTreeMap::new(),
             releases: VecDeque::new(),
             is_releasing: false,
         });
         let moment = self.moment();
         let mut effects = Vec::new();
-        let records = active.shard.lead(moment, &mut effects);
-        self.obey(&mut active, moment, records, effects);
+        let entries = active.core.lead(moment, self.leader_epoch, &mut effects);
+        self.obey(&mut active, moment, &entries, effects);
         let releases = active.begin_releasing();
         *state = State::Active(active);
         drop(state);
@@ -161,7 +162,7 @@ impl ShardDriver {
     }
 
     /// Decides a request and waits for its answer.
-    pub(super) async fn submit(self: Arc<Self>, caller: Caller, request: Request) -> Answer {
+    pub(super) async fn submit(self: Arc<Self>, caller: Caller, request: Request<K>) -> Answer<K> {
         let answer = {
             let mut state = self.lock();
             let active = match &mut *state {
@@ -170,7 +171,7 @@ impl ShardDriver {
                 State::Gone => return Err(ErrorCode::NOT_COORDINATOR),
             };
             let (sender, answer) = oneshot::channel();
-            let ticket = self.groups.0.new_ticket();
+            let ticket = self.coordinators.0.new_ticket();
             active.waiting.insert(ticket, sender);
             self.decide(active, Input::Request(ticket, caller, request));
             let releases = active.begin_releasing();
@@ -182,10 +183,10 @@ impl ShardDriver {
     }
 
     /// Something to decide that nobody waits for.
-    pub(super) fn tell(self: &Arc<Self>, input: Input) {
+    pub(crate) fn tell(self: &Arc<Self>, event: Event<K>) {
         let mut state = self.lock();
         let State::Active(active) = &mut *state else { return };
-        self.decide(active, input);
+        self.decide(active, Input::Event(event));
         let releases = active.begin_releasing();
         drop(state);
         self.release(releases);
@@ -198,7 +199,7 @@ impl ShardDriver {
         while let Some(timer) = active.timers.pop_due(now) {
             self.decide(active, Input::Timer(timer));
         }
-        self.groups.set_alarm(self.id(), active.timers.earliest());
+        self.coordinators.set_alarm(self.id(), active.timers.earliest());
         let releases = active.begin_releasing();
         drop(state);
         self.release(releases);
@@ -210,7 +211,7 @@ impl ShardDriver {
     }
 
     fn moment(&self) -> Moment {
-        let entropy = &self.groups.0.world.entropy;
+        let entropy = &self.coordinators.0.world.entropy;
         let [high, low] = [(); 2].map(|()| u128::from(entropy.next_u64()));
         let record_bytes_max = self.partition.with_log(|log| log.config().max_message_bytes);
         Moment {
@@ -220,21 +221,21 @@ impl ShardDriver {
         }
     }
 
-    fn decide(&self, active: &mut Active, input: Input) {
+    fn decide(self: &Arc<Self>, active: &mut Active<K>, input: InputOf<K::Core>) {
         let moment = self.moment();
         let mut effects = Vec::new();
-        let records = active.shard.decide(moment, input, &mut effects);
-        self.obey(active, moment, records, effects);
+        let entries = active.core.decide(moment, input, &mut effects);
+        self.obey(active, moment, &entries, effects);
     }
 
     fn obey(
-        &self,
-        active: &mut Active,
+        self: &Arc<Self>,
+        active: &mut Active<K>,
         moment: Moment,
-        records: Vec<Record>,
-        effects: Vec<Effect>,
+        entries: &[Written<K>],
+        effects: Vec<EffectOf<K::Core>>,
     ) {
-        let mut answers = Vec::new();
+        let (mut answers, mut actions) = (Vec::new(), Vec::new());
         let mut timers_changed = false;
         for effect in effects {
             match effect {
@@ -242,6 +243,7 @@ impl ShardDriver {
                     let waiting = active.waiting.remove(&ticket);
                     answers.extend(waiting.map(|sender| (sender, response)));
                 }
+                Effect::AfterCommit(action) => actions.push(action),
                 Effect::Arm(timer, at) => {
                     active.timers.arm(timer, at);
                     timers_changed = true;
@@ -253,61 +255,36 @@ impl ShardDriver {
             }
         }
         if timers_changed {
-            self.groups.set_alarm(self.id(), active.timers.earliest());
+            self.coordinators.set_alarm(self.id(), active.timers.earliest());
         }
-        let append = (!records.is_empty()).then(|| self.append(moment, &records));
+        let append = (!entries.is_empty()).then(|| self.append(moment, entries));
         if planted(Bug::CommitAnsweredEarly) {
             answers.drain(..).for_each(|(sender, response)| send(sender, Ok(response)));
         }
+        assert!(append.is_some() || actions.is_empty(), "an action waits for its own entries");
         if append.is_none() && active.releases.is_empty() && !active.is_releasing {
             answers.into_iter().for_each(|(sender, response)| send(sender, Ok(response)));
         } else {
-            active.releases.push_back(Release { append, answers });
+            active.releases.push_back(Release { append, answers, actions });
         }
     }
 
-    /// Gives the records their places in the log.
-    fn append(&self, moment: Moment, records: &[Record]) -> Ordered {
-        let batches = self.batches(moment, records).unwrap_or_else(|error| {
+    /// Gives the entries their places in the log.
+    fn append(&self, moment: Moment, entries: &[Written<K>]) -> Ordered {
+        let Moment { now, record_bytes_max, .. } = moment;
+        let compression = self.coordinators.0.writing.compression;
+        let batches = batches::<K::Core>(entries, now.timestamp, compression, record_bytes_max);
+        let batches = batches.unwrap_or_else(|error| {
             tracing::error!(partition = %self.partition.name(), %error, "cannot write records");
             // An append of nothing is refused: the shard is loaded again without them.
             Vec::new()
         });
-        self.partition.produce(moment.now, batches, RequiredAcks::All, Origin::Coordinator)
+        self.partition.produce(now, batches, RequiredAcks::All, Origin::Coordinator)
     }
 
-    /// As few batches as `max.message.bytes` allows.
-    fn batches(
-        &self,
-        moment: Moment,
-        records: &[Record],
-    ) -> Result<Vec<InspectedBatch>, WriteError> {
-        let options = BatchOptions {
-            compression: self.groups.0.compression.into(),
-            ..BatchOptions::default()
-        };
-        let mut finished = Vec::new();
-        let mut batch = BatchBuilder::new(options);
-        for record in records {
-            let (key, value) = encode(record)?;
-            let record = NewRecord {
-                timestamp: moment.now.timestamp,
-                key: Some(&key),
-                value: value.as_deref(),
-                headers: &[],
-            };
-            if !batch.fits(&record, moment.record_bytes_max) {
-                finished.push(std::mem::replace(&mut batch, BatchBuilder::new(options)));
-            }
-            // One batch never holds more than a request asked for.
-            if batch.append(&record).is_err() {
-                return Err(BatchRefusal::NoBatch.into());
-            }
-        }
-        finished.push(batch);
-        let limits = InspectLimits::default();
-        let inspected = finished.into_iter().map(|batch| Ok(inspect(batch.build(), &limits)?));
-        inspected.collect()
+    fn carry_out(self: &Arc<Self>, actions: Vec<Action<K>>) {
+        let kind = &self.coordinators.0.kind;
+        actions.into_iter().for_each(|action| kind.carry_out(self, action));
     }
 
     /// Releases answers, at once as far as nothing has to be waited for, then on a task.
@@ -319,7 +296,7 @@ impl ShardDriver {
         let mut releasing: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(releasing);
         let mut nobody = Context::from_waker(Waker::noop());
         if releasing.as_mut().poll(&mut nobody).is_pending() {
-            self.groups.0.world.spawn.spawn(Lane::Data, releasing);
+            self.coordinators.0.world.spawn.spawn(Lane::Data, releasing);
         }
     }
 
@@ -336,13 +313,21 @@ impl ShardDriver {
                 }
                 State::Loading | State::Gone => None,
             };
-            let Some(Release { append, answers }) = next else { return };
+            let Some(Release { append, answers, actions }) = next else { return };
             if let Some(append) = append {
                 match self.committed(append).await {
-                    Ok(()) => is_behind = false,
-                    Err(ErrorCode::REQUEST_TIMED_OUT) => is_behind = true,
-                    Err(code) => {
-                        let code = answer_for(code);
+                    Commit::Done => {
+                        is_behind = false;
+                        self.carry_out(actions);
+                    }
+                    Commit::Late(append) => {
+                        is_behind = true;
+                        if !actions.is_empty() {
+                            let waiting = Arc::clone(&self).carry_out_late(append, actions);
+                            self.coordinators.0.world.spawn.spawn(Lane::Data, Box::pin(waiting));
+                        }
+                    }
+                    Commit::Refused(code) => {
                         answers.into_iter().for_each(|(sender, _)| send(sender, Err(code)));
                         self.start_over(code);
                         return;
@@ -356,19 +341,30 @@ impl ShardDriver {
         }
     }
 
-    async fn committed(&self, append: Ordered) -> Result<(), ErrorCode> {
-        let clock = &self.groups.0.world.clock;
-        let deadline = clock.now().instant + self.groups.0.commit_timeout;
-        match timeout(&**clock, deadline, append.answered()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(refusal)) => Err(self.refused(&refusal)),
-            Err(_) => Err(ErrorCode::REQUEST_TIMED_OUT),
+    async fn committed(&self, append: Ordered) -> Commit {
+        let clock = &self.coordinators.0.world.clock;
+        let deadline = clock.now().instant + self.coordinators.0.writing.commit_timeout;
+        let mut answered: Answered = Box::pin(append.answered());
+        match timeout(&**clock, deadline, answered.as_mut()).await {
+            Ok(Ok(_)) => Commit::Done,
+            Ok(Err(refusal)) => Commit::Refused(self.refused(&refusal)),
+            Err(_) => Commit::Late(answered),
         }
     }
 
+    /// Nobody waits for an answer any more, but what was decided may still come to hold.
+    async fn carry_out_late(self: Arc<Self>, append: Answered, actions: Vec<Action<K>>) {
+        match append.await {
+            Ok(_) => self.carry_out(actions),
+            Err(refusal) => self.start_over(self.refused(&refusal)),
+        }
+    }
+
+    /// What those are told who wait for records that are not written.
     fn refused(&self, refusal: &ProduceRefusal) -> ErrorCode {
-        tracing::warn!(partition = %self.partition.name(), %refusal, "group records were not written");
-        refusal.code()
+        let partition = self.partition.name();
+        tracing::warn!(%partition, %refusal, "a coordinator's records were not written");
+        answer_for(refusal.code())
     }
 
     /// The state is ahead of the log, and nobody has been told: whatever waits is refused, and the
@@ -386,16 +382,16 @@ impl ShardDriver {
             let refused = active.waiting.into_values().chain(released.map(|(sender, _)| sender));
             refused.for_each(|sender| send(sender, Err(code)));
         }
-        self.groups.set_alarm(self.id(), None);
+        self.coordinators.set_alarm(self.id(), None);
         if self.may_lead(&self.partition.view()) {
-            self.groups.0.world.spawn.spawn(Lane::Data, Box::pin(Arc::clone(self).load()));
+            self.coordinators.0.world.spawn.spawn(Lane::Data, Box::pin(Arc::clone(self).load()));
         } else {
             *self.lock() = State::Gone;
         }
     }
 }
 
-impl Active {
+impl<K: Kind> Active<K> {
     /// Whether the caller must release what has been queued.
     fn begin_releasing(&mut self) -> bool {
         let begins = !self.is_releasing && !self.releases.is_empty();
@@ -404,13 +400,13 @@ impl Active {
     }
 }
 
-fn send(sender: oneshot::Sender<Answer>, answer: Answer) {
+fn send<T>(sender: oneshot::Sender<T>, answer: T) {
     // Whoever asked may have gone.
     let _ = sender.send(answer);
 }
 
-/// What clients of a group are told when its records cannot be written: words that make them look
-/// for the coordinator again, where that helps.
+/// What clients are told when a coordinator's records cannot be written: words that make them
+/// look for the coordinator again, where that helps.
 fn answer_for(code: ErrorCode) -> ErrorCode {
     match code {
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION

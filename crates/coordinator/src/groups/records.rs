@@ -1,11 +1,9 @@
 //! The records of `__consumer_offsets`, in the versions that Kafka 4.3 writes.
 
-use alloc::string::String;
-
 use bytes::Bytes;
 use strandline_types::{Bug, planted};
+use strandline_wire::EncodeError;
 use strandline_wire::messages::{ConsumerOffsetsRecord, GroupMetadataValue};
-use strandline_wire::{DecodeError, EncodeError};
 
 /// A key with its value; without one it is a tombstone.
 pub type Record = ConsumerOffsetsRecord;
@@ -16,22 +14,8 @@ const OFFSET_COMMIT_VERSION: i16 = 4;
 /// The only version with a time of expiry, which OffsetCommit requests up to version 4 may ask for.
 const OFFSET_COMMIT_WITH_EXPIRY_VERSION: i16 = 1;
 
-/// The log says what this version cannot honour, so that serving it would serve wrong answers.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Fault {
-    #[error("a record cannot be read: {0}")]
-    Decode(#[from] DecodeError),
-    #[error("a record of key type {key_type} has a value of an unknown version")]
-    UnknownValue { key_type: i16 },
-    #[error("group {group} has two members with one id")]
-    AmbiguousMembers { group: String },
-}
-
 /// Key and value as Kafka writes them.
-///
-/// # Errors
-/// When a field is too long for its length prefix.
-pub fn encode(record: &Record) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+pub(super) fn encode(record: &Record) -> Result<(Bytes, Option<Bytes>), EncodeError> {
     if planted(Bug::GenerationCutShort)
         && let Record::GroupMetadata(key, Some(value)) = record
         && value.generation > 1

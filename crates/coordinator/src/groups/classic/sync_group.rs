@@ -12,8 +12,8 @@ use super::rebalance::{
     begin_join, hand_out_assignments, note_sync, reply_assignment, take_assignments_back,
 };
 use crate::contract::{Caller, Ticket};
-use crate::group::{Group, State};
-use crate::refusal::Refusal;
+use crate::groups::group::{Group, State};
+use crate::groups::refusal::Refusal;
 
 /// From this version on, the member must say what protocol it thinks was chosen (KIP-559).
 const FIRST_VERSION_WITH_PROTOCOL: i16 = 5;

@@ -7,9 +7,9 @@ use super::context::Context;
 use super::rebalance::{
     begin_join, complete_join, complete_join_if_all_joined, rebalance, remove_member,
 };
-use crate::contract::{Effect, Timer};
-use crate::group::{Due, Group, JoinPhase, State};
-use crate::refusal::Refusal;
+use crate::groups::api::{Effect, Timer};
+use crate::groups::group::{Due, Group, JoinPhase, State};
+use crate::groups::refusal::Refusal;
 
 /// Does what is due, in the order in which it fell due.
 pub(crate) fn fire(ctx: &mut Context<'_>, groups: &mut Groups, group_id: &str) {

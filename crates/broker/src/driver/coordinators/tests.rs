@@ -8,7 +8,10 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use strandline_coordinator::{OffsetFetchGroup, TopicOffsets};
+use strandline_config::BrokerConfig;
+use strandline_coordinator::groups::{
+    GroupListing, OffsetFetchGroup, Request, Response, TopicOffsets,
+};
 use strandline_log::LogConfig;
 use strandline_metadata::Record;
 use strandline_ports::Spawn;
@@ -16,6 +19,7 @@ use strandline_ports::real::{RealClock, RealEntropy, RealNet};
 use strandline_replica::{Followership, Leadership};
 use strandline_types::{NodeId, Offset, PartitionId, TopicPartition, Uuid};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
+use strandline_wire::messages::list_groups_response::ListedGroup;
 use strandline_wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -25,8 +29,10 @@ use strandline_wire::messages::{
 };
 
 use super::*;
+use crate::driver::groups::Groups;
 use crate::driver::partition::Partition;
 use crate::driver::testing::Node;
+use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::partitions::Held;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -120,7 +126,7 @@ impl Coordinated {
         let config = BrokerConfig::resolve(None, &[]).unwrap().config;
         let image = image_led_by(1);
         let (_, images) = watch::channel(Arc::new(image.clone()));
-        let groups = Groups::new(&world, &config, partitions, images);
+        let groups = Groups::of(&world, &config, partitions, images);
         groups.apply(&Image::default(), &image, &mut BTreeMap::new());
         Self { node, partition, groups, gate, image }
     }
@@ -206,7 +212,8 @@ async fn who_asks_while_the_log_is_read_is_told_to_come_back() {
     assert_eq!(it.commit(5).await, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
     let listing = GroupListing::default();
     let caller = Caller { client_id: String::new(), client_host: String::new(), version: 5 };
-    let listed = it.groups.list(&caller, &listing).await;
+    let ask = || Request::ListGroups(listing.clone());
+    let listed = it.groups.ask_all::<Vec<ListedGroup>>(&caller, ask).await;
     assert_eq!(listed, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS), "half a list is none");
     it.gate.open().await;
     assert_eq!(it.commit(5).await, Ok(ErrorCode::NONE));

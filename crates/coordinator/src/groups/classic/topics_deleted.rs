@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use strandline_types::Uuid;
 
 use super::context::Context;
-use crate::offsets::{CommittedOffset, tombstone};
+use crate::groups::offsets::{CommittedOffset, tombstone};
 
 pub(crate) fn decide(ctx: &mut Context<'_>, topics: &[(String, Uuid)]) {
     for (topic, id) in topics {
