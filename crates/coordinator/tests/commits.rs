@@ -2,7 +2,7 @@
 
 mod world;
 
-use strandline_coordinator::groups::{Event, Input, Record, Request, Settings};
+use strandline_coordinator::groups::{Entry, Event, Input, Record, Request, Settings};
 use strandline_types::Uuid;
 use strandline_wire::messages::OffsetCommitRequest;
 use strandline_wire::messages::offset_commit_request::{
@@ -35,8 +35,10 @@ fn commit(world: &mut World, topic_id: Uuid, offsets: &[(i32, i64)]) -> Vec<(i32
 
 /// Partition and offset of each record; a tombstone has none.
 fn written(outcome: &Outcome) -> Vec<(i32, Option<i64>)> {
-    let written = outcome.records.iter().map(|record| match record {
-        Record::OffsetCommit(key, value) => (key.partition, value.as_ref().map(|it| it.offset)),
+    let written = outcome.entries.iter().map(|entry| match entry {
+        Entry::Record(Record::OffsetCommit(key, value)) => {
+            (key.partition, value.as_ref().map(|it| it.offset))
+        }
         other => panic!("not an offset: {other:?}"),
     });
     written.collect()

@@ -112,7 +112,7 @@ impl Model {
     fn check(&mut self) {
         assert_eq!(self.world.shard.durable(), self.world.replayed().durable());
         let topics = Some(vec![("t".to_owned(), (0..4).collect())]);
-        let request = OffsetFetchGroup { group_id: GROUP.into(), topics };
+        let request = OffsetFetchGroup { group_id: GROUP.into(), topics, ..Default::default() };
         let (_, outcome) = self.world.ask(9, "", Request::OffsetFetch(request));
         let [(_, Response::OffsetFetch(found))] = &outcome.replies[..] else { panic!("no answer") };
         let found: BTreeMap<i32, i64> = found[0]
@@ -236,7 +236,7 @@ impl Model {
     }
 
     fn see(&mut self, outcome: Outcome) {
-        self.written += outcome.records.len();
+        self.written += outcome.entries.len();
         for (ticket, response) in outcome.replies {
             if let (Some((partition, offset)), Response::OffsetCommit(commit)) =
                 (self.commits.remove(&ticket), &response)

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use strandline_coordinator::Ticket;
 use strandline_coordinator::groups::{
-    Event, GroupListing, Input, OffsetFetchGroup, Record, Request, Response, Settings,
+    Entry, Event, GroupListing, Input, Marker, OffsetFetchGroup, Record, Request, Response,
+    Settings, TransactionEnded,
 };
-use strandline_types::{ErrorCode, Uuid};
+use strandline_types::{ErrorCode, ProducerEpoch, ProducerId, Uuid};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use strandline_wire::messages::leave_group_request::MemberIdentity;
 use strandline_wire::messages::offset_commit_request::{
@@ -21,9 +22,13 @@ use strandline_wire::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 use strandline_wire::messages::sync_group_request::SyncGroupRequestAssignment;
+use strandline_wire::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use strandline_wire::messages::{
     ConsumerProtocolSubscription, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, SyncGroupRequest, encode_prefixed,
+    OffsetCommitRequest, OffsetDeleteRequest, SyncGroupRequest, TxnOffsetCommitRequest,
+    encode_prefixed,
 };
 use world::{Outcome, World};
 
@@ -81,8 +86,8 @@ impl Story {
         for (ticket, response) in &outcome.replies {
             self.name_member(&self.asked[ticket].clone(), response);
         }
-        for record in &outcome.records {
-            let line = format!("  writes {}", shown_record(record));
+        for entry in &outcome.entries {
+            let line = format!("  writes {}", shown_entry(entry));
             self.say(&line);
         }
         let mut responses = Vec::new();
@@ -216,8 +221,43 @@ impl Story {
         self.ask(client.version, client.name, &what, Request::OffsetCommit(request));
     }
 
+    fn commit_in(&mut self, producer: i64, client: &Client, topic: &str, offset: i64) {
+        let partition = TxnOffsetCommitRequestPartition {
+            committed_offset: offset,
+            committed_metadata: Some(String::new()),
+            ..Default::default()
+        };
+        let request = TxnOffsetCommitRequest {
+            transactional_id: "t".into(),
+            group_id: "g".into(),
+            producer_id: producer,
+            generation_id: client.generation,
+            member_id: client.member_id.clone(),
+            topics: vec![TxnOffsetCommitRequestTopic {
+                name: topic.into(),
+                partitions: vec![partition],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let what = format!("commits {topic}-0 {offset} in producer {producer}'s transaction");
+        self.ask(5, client.name, &what, Request::TxnOffsetCommit(request));
+    }
+
+    fn end(&mut self, producer: i64, is_commit: bool) {
+        let marker = Marker {
+            producer_id: ProducerId(producer),
+            producer_epoch: ProducerEpoch(0),
+            coordinator_epoch: 0,
+            is_commit,
+        };
+        let what = format!("{} {producer}", if is_commit { "commits" } else { "aborts" });
+        self.ask(1, "coordinator", &what, Request::EndTransaction(marker));
+    }
+
     fn fetch(&mut self) {
-        let request = OffsetFetchGroup { group_id: "g".into(), topics: None };
+        let request =
+            OffsetFetchGroup { group_id: "g".into(), require_stable: true, ..Default::default() };
         self.ask(9, "admin", "fetches offsets", Request::OffsetFetch(request));
     }
 
@@ -311,10 +351,16 @@ fn shown(response: &Response) -> String {
             format!("{} {}", name(it.error_code), members.join(" "))
         }
         Response::OffsetCommit(it) => name(it.topics[0].partitions[0].error_code).into(),
+        Response::TxnOffsetCommit(it) => name(it.topics[0].partitions[0].error_code).into(),
+        Response::EndTransaction(TransactionEnded) => "ended".into(),
         Response::OffsetFetch(topics) => {
             let mut text = String::new();
             for topic in topics {
                 for (index, offset) in &topic.partitions {
+                    if topic.unstable.contains(index) {
+                        write!(text, "{}-{index} unstable ", topic.topic).expect("strings grow");
+                        continue;
+                    }
                     let offset = offset.as_ref().map_or(-1, |it| it.offset.get());
                     write!(text, "{}-{index} {offset} ", topic.topic).expect("strings grow");
                 }
@@ -341,6 +387,18 @@ fn shown(response: &Response) -> String {
                 format!("{} {} {}", it.group_id, it.group_state, it.group_type)
             };
             format!("{:?}", groups.iter().map(group).collect::<Vec<_>>())
+        }
+    }
+}
+
+fn shown_entry(entry: &Entry) -> String {
+    match entry {
+        Entry::Record(record) => shown_record(record),
+        Entry::InTransaction { producer_id, record, .. } => {
+            format!("in {producer_id}: {}", shown_record(record))
+        }
+        Entry::Marker { producer_id, is_commit, .. } => {
+            format!("{} of {producer_id}", if *is_commit { "commit" } else { "abort" })
         }
     }
 }
@@ -772,5 +830,130 @@ fn a_new_leader_goes_on_with_what_is_in_the_log() {
         6000   admin fetches offsets
         6000     -> admin fetches: 
         16000    writes g: generation 2, "-", leader -, members []
+    "#]]);
+}
+
+#[test]
+fn offsets_of_a_transaction_count_when_it_is_committed() {
+    let mut story = Story::new(Settings::default());
+    let nobody = Client { generation: -1, ..client("tool") };
+    story.commit(&nobody, "orders", 5, "");
+    story.commit_in(1, &nobody, "orders", 10);
+    story.commit_in(1, &nobody, "orders", 11);
+    story.commit_in(2, &nobody, "bills", 7);
+    story.fetch();
+    story.end(1, true);
+    story.end(2, false);
+    story.end(3, true);
+    story.fetch();
+
+    // What was committed after the transaction's offset stays, though the transaction ends later.
+    story.commit_in(1, &nobody, "orders", 12);
+    story.commit(&nobody, "orders", 20, "");
+    story.end(1, true);
+    story.fetch();
+
+    // What is deleted meanwhile does not come back.
+    story.commit_in(1, &nobody, "orders", 30);
+    story.delete_offset("orders");
+    story.end(1, true);
+    story.fetch();
+    story.commit_in(1, &nobody, "orders", 31);
+    story.delete_group();
+    story.end(1, true);
+    story.fetch();
+    story.check(expect![[r#"
+        0      tool commits orders-0 5
+        0        writes g orders-0: 5
+        0        -> tool commits: NONE
+        0      tool commits orders-0 10 in producer 1's transaction
+        0        writes in 1: g orders-0: 10
+        0        -> tool commits: NONE
+        0      tool commits orders-0 11 in producer 1's transaction
+        0        writes in 1: g orders-0: 11
+        0        -> tool commits: NONE
+        0      tool commits bills-0 7 in producer 2's transaction
+        0        writes in 2: g bills-0: 7
+        0        -> tool commits: NONE
+        0      admin fetches offsets
+        0        -> admin fetches: orders-0 unstable
+        0      coordinator commits 1
+        0        writes commit of 1
+        0        -> coordinator commits: ended
+        0      coordinator aborts 2
+        0        writes abort of 2
+        0        -> coordinator aborts: ended
+        0      coordinator commits 3
+        0        writes commit of 3
+        0        -> coordinator commits: ended
+        0      admin fetches offsets
+        0        -> admin fetches: orders-0 11
+        0      tool commits orders-0 12 in producer 1's transaction
+        0        writes in 1: g orders-0: 12
+        0        -> tool commits: NONE
+        0      tool commits orders-0 20
+        0        writes g orders-0: 20
+        0        -> tool commits: NONE
+        0      coordinator commits 1
+        0        writes commit of 1
+        0        -> coordinator commits: ended
+        0      admin fetches offsets
+        0        -> admin fetches: orders-0 20
+        0      tool commits orders-0 30 in producer 1's transaction
+        0        writes in 1: g orders-0: 30
+        0        -> tool commits: NONE
+        0      admin deletes orders-0
+        0        writes g orders-0: gone
+        0        -> admin deletes: NONE NONE
+        0      coordinator commits 1
+        0        writes commit of 1
+        0        -> coordinator commits: ended
+        0      admin fetches offsets
+        0        -> admin fetches: 
+        0      tool commits orders-0 31 in producer 1's transaction
+        0        writes in 1: g orders-0: 31
+        0        -> tool commits: NONE
+        0      admin deletes the group
+        0        writes g orders-0: gone
+        0        writes g: gone
+        0        -> admin deletes: NONE
+        0      coordinator commits 1
+        0        writes commit of 1
+        0        -> coordinator commits: ended
+        0      admin fetches offsets
+        0        -> admin fetches: 
+    "#]]);
+}
+
+#[test]
+fn whoever_names_a_member_in_a_transaction_must_be_one() {
+    let mut story = Story::new(Settings::default());
+    let mut a = client("a");
+    story.form(&mut [&mut a]);
+    story.commit_in(1, &a, "orders", 1);
+    story.commit_in(1, &Client { generation: a.generation + 1, ..a.clone() }, "orders", 2);
+    story.commit_in(1, &Client { member_id: "zombie".into(), ..a.clone() }, "orders", 3);
+    // Before KIP-447 producers did not say.
+    let old = Client { generation: -1, member_id: String::new(), ..a.clone() };
+    story.commit_in(1, &old, "orders", 4);
+    story.end(1, true);
+    story.fetch();
+    story.check(expect![[r#"
+        6000   g is stable
+        6000   a commits orders-0 1 in producer 1's transaction
+        6000     writes in 1: g orders-0: 1
+        6000     -> a commits: NONE
+        6000   a commits orders-0 2 in producer 1's transaction
+        6000     -> a commits: ILLEGAL_GENERATION
+        6000   a commits orders-0 3 in producer 1's transaction
+        6000     -> a commits: UNKNOWN_MEMBER_ID
+        6000   a commits orders-0 4 in producer 1's transaction
+        6000     writes in 1: g orders-0: 4
+        6000     -> a commits: NONE
+        6000   coordinator commits 1
+        6000     writes commit of 1
+        6000     -> coordinator commits: ended
+        6000   admin fetches offsets
+        6000     -> admin fetches: orders-0 4
     "#]]);
 }

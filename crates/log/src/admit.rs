@@ -109,11 +109,11 @@ impl Log {
             }
             Origin::Coordinator => {
                 check_own_batches(&self.config, batches)?;
-                self.check_markers(batches, false)?;
+                self.check_own_producers(batches, false)?;
             }
             Origin::Marker { bumps_epoch } => {
                 check_own_batches(&self.config, batches)?;
-                self.check_markers(batches, bumps_epoch)?;
+                self.check_own_producers(batches, bumps_epoch)?;
             }
             Origin::Follower => self.check_copied_batches(batches)?,
         }
@@ -151,17 +151,23 @@ impl Log {
             Origin::Verified(guard) => Some(guard),
             _ => None,
         };
-        self.check_verified(batch, guard)
+        self.check_verified(batch.into(), guard)
     }
 
-    fn check_markers(&self, batches: &[BatchFacts], bumps_epoch: bool) -> Result<(), AdmitRefusal> {
-        for batch in batches {
-            if let Some(
-                ControlType::Abort { coordinator_epoch }
-                | ControlType::Commit { coordinator_epoch },
-            ) = batch.control
-            {
-                self.producers.check_marker(batch, coordinator_epoch, bumps_epoch)?;
+    /// What coordinators write must not come from the past either.
+    fn check_own_producers(
+        &self,
+        batches: &[BatchFacts],
+        bumps_epoch: bool,
+    ) -> Result<(), AdmitRefusal> {
+        for batch in batches.iter().filter(|batch| batch.is_idempotent()) {
+            let (id, epoch) = (batch.producer_id, batch.producer_epoch);
+            match batch.control {
+                Some(
+                    ControlType::Abort { coordinator_epoch }
+                    | ControlType::Commit { coordinator_epoch },
+                ) => self.producers.check_marker(id, epoch, coordinator_epoch, bumps_epoch)?,
+                _ => self.producers.check_epoch(id, epoch)?,
             }
         }
         Ok(())

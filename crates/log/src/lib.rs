@@ -41,4 +41,4 @@ pub use recover::{
 pub use retain::{DeleteRecordsRefusal, LogStart};
 pub use segment::Segment;
 pub use truncate::StartOver;
-pub use verify::VerificationGuard;
+pub use verify::{TransactionStart, VerificationGuard};

@@ -25,6 +25,7 @@ pub enum Origin {
 
 /// What became of a request's batches on one partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "appends are the rule: a box each would cost")]
 pub enum Admitted {
     Append(Admission),
     /// An idempotent producer repeated itself: nothing is written, the first answer is given again,

@@ -224,13 +224,7 @@ impl ProducerStates {
     pub(crate) fn check(&self, batch: &BatchFacts) -> Result<(), AdmitRefusal> {
         // Without state (expired, or deleted with its records) any sequence may come.
         let Some(producer) = self.by_id.get(&batch.producer_id) else { return Ok(()) };
-        if batch.producer_epoch < producer.epoch {
-            return Err(AdmitRefusal::ProducerFenced {
-                producer_id: batch.producer_id,
-                current: producer.epoch,
-                found: batch.producer_epoch,
-            });
-        }
+        self.check_epoch(batch.producer_id, batch.producer_epoch)?;
         producer.check_sequence(batch)?;
         if producer.transaction_first_offset.is_some() && !batch.is_transactional {
             return Err(AdmitRefusal::TransactionState);
@@ -254,22 +248,15 @@ impl ProducerStates {
     /// transaction (KIP-890), only a marker that comes again carries the epoch of records.
     pub(crate) fn check_marker(
         &self,
-        batch: &BatchFacts,
+        id: ProducerId,
+        epoch: ProducerEpoch,
         coordinator_epoch: i32,
         bumps_epoch: bool,
     ) -> Result<(), AdmitRefusal> {
-        let Some(producer) = self.by_id.get(&batch.producer_id) else { return Ok(()) };
-        let found = batch.producer_epoch;
-        let is_late = found < producer.epoch
-            || (bumps_epoch
-                && found == producer.epoch
-                && producer.transaction_first_offset.is_some());
-        if is_late {
-            return Err(AdmitRefusal::ProducerFenced {
-                producer_id: batch.producer_id,
-                current: producer.epoch,
-                found,
-            });
+        self.check_epoch(id, epoch)?;
+        let Some(producer) = self.by_id.get(&id) else { return Ok(()) };
+        if bumps_epoch && self.has_open_transaction(id, epoch) {
+            return Err(fenced(id, producer.epoch, epoch));
         }
         if coordinator_epoch < producer.coordinator_epoch {
             return Err(AdmitRefusal::CoordinatorFenced {
@@ -278,6 +265,18 @@ impl ProducerStates {
             });
         }
         Ok(())
+    }
+
+    /// Whether a producer is the newest that has its id.
+    pub(crate) fn check_epoch(
+        &self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+    ) -> Result<(), AdmitRefusal> {
+        match self.by_id.get(&id) {
+            Some(producer) if epoch < producer.epoch => Err(fenced(id, producer.epoch, epoch)),
+            _ => Ok(()),
+        }
     }
 
     /// Where the earliest transaction begins that is open, or whose marker is not committed.
@@ -365,4 +364,8 @@ impl ProducerStates {
         let last_stable_offset = next_open.unwrap_or(marker + 1);
         AbortedTransaction { producer_id, first_offset, last_offset: marker, last_stable_offset }
     }
+}
+
+fn fenced(producer_id: ProducerId, current: ProducerEpoch, found: ProducerEpoch) -> AdmitRefusal {
+    AdmitRefusal::ProducerFenced { producer_id, current, found }
 }

@@ -35,6 +35,25 @@ struct Verification {
     began_at: Timestamp,
 }
 
+/// What is to be written first in a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransactionStart {
+    pub producer_id: ProducerId,
+    pub producer_epoch: ProducerEpoch,
+    /// −1 for a coordinator's records, which have none.
+    pub base_sequence: i32,
+}
+
+impl From<&BatchFacts> for TransactionStart {
+    fn from(batch: &BatchFacts) -> Self {
+        Self {
+            producer_id: batch.producer_id,
+            producer_epoch: batch.producer_epoch,
+            base_sequence: batch.base_sequence,
+        }
+    }
+}
+
 impl Verifications {
     pub(crate) fn end(&mut self, producer: ProducerId) {
         self.by_producer.remove(&producer);
@@ -46,19 +65,16 @@ impl Verifications {
 }
 
 impl Log {
-    /// What a batch needs before it is admitted: `None` when its transaction is open here already, or
+    /// What is needed before it is admitted: `None` when its transaction is open here already, or
     /// nobody need be asked.
     pub fn begin_verification(
         &mut self,
         now: Timestamp,
-        batch: &BatchFacts,
+        start: TransactionStart,
         bumps_epoch: bool,
     ) -> Option<VerificationGuard> {
-        let (id, epoch) = (batch.producer_id, batch.producer_epoch);
-        let is_needed = batch.is_transactional
-            && self.config.verifies_transactions
-            && !self.producers.has_open_transaction(id, epoch);
-        if !is_needed {
+        let TransactionStart { producer_id: id, producer_epoch: epoch, base_sequence } = start;
+        if !self.config.verifies_transactions || self.producers.has_open_transaction(id, epoch) {
             return None;
         }
         let verifications = &mut self.verifications;
@@ -67,15 +83,15 @@ impl Log {
             Verification {
                 guard: VerificationGuard(verifications.next_guard),
                 epoch,
-                lowest_sequence: batch.base_sequence,
+                lowest_sequence: base_sequence,
                 bumps_epoch,
                 began_at: now,
             }
         });
         if epoch > known.epoch {
-            (known.epoch, known.lowest_sequence) = (epoch, batch.base_sequence);
+            (known.epoch, known.lowest_sequence) = (epoch, base_sequence);
         } else if epoch == known.epoch {
-            known.lowest_sequence = known.lowest_sequence.min(batch.base_sequence);
+            known.lowest_sequence = known.lowest_sequence.min(base_sequence);
         }
         known.bumps_epoch = bumps_epoch;
         Some(known.guard)
@@ -88,35 +104,42 @@ impl Log {
         }
     }
 
-    /// Whether a client's transactional batch may be admitted.
-    pub(crate) fn check_verified(
+    /// Whether it may be written now. Of what comes from clients a batch's sequence is checked besides.
+    pub fn check_verified(
         &self,
-        batch: &BatchFacts,
+        start: TransactionStart,
         guard: Option<VerificationGuard>,
     ) -> Result<(), AdmitRefusal> {
-        let id = batch.producer_id;
+        let TransactionStart { producer_id: id, producer_epoch: epoch, base_sequence } = start;
+        self.producers.check_epoch(id, epoch)?;
         let verification = self.verifications.by_producer.get(&id);
-        let out_of_order = |expected| AdmitRefusal::OutOfOrderSequence {
-            producer_id: id,
-            expected,
-            found: batch.base_sequence,
-        };
-        if let Some(known) = verification {
-            if known.epoch == batch.producer_epoch
-                && batch.base_sequence > known.lowest_sequence
-                && self.producers.is_new(id)
-            {
-                return Err(out_of_order(known.lowest_sequence));
-            }
-            if known.bumps_epoch && batch.base_sequence != 0 && self.producers.is_new(id) {
-                return Err(out_of_order(0));
+        if let Some(known) = verification.filter(|_| self.producers.is_new(id)) {
+            let overtakes = known.epoch == epoch && base_sequence > known.lowest_sequence;
+            if overtakes || (known.bumps_epoch && base_sequence > 0) {
+                let expected = if known.bumps_epoch { 0 } else { known.lowest_sequence };
+                let (producer_id, found) = (id, base_sequence);
+                return Err(AdmitRefusal::OutOfOrderSequence { producer_id, expected, found });
             }
         }
-        let is_open = self.producers.has_open_transaction(id, batch.producer_epoch);
         let is_verified = guard.is_some() && verification.map(|it| it.guard) == guard;
-        if is_open || is_verified || !self.config.verifies_transactions {
+        if is_verified
+            || self.producers.has_open_transaction(id, epoch)
+            || !self.config.verifies_transactions
+        {
             return Ok(());
         }
         Err(AdmitRefusal::TransactionState)
+    }
+
+    /// Whether a coordinator may end a producer's transaction, see [`crate::Origin::Marker`].
+    pub fn check_marker(
+        &self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        coordinator_epoch: i32,
+        bumps_epoch: bool,
+    ) -> Result<(), AdmitRefusal> {
+        let producers = &self.producers;
+        producers.check_marker(producer_id, producer_epoch, coordinator_epoch, bumps_epoch)
     }
 }

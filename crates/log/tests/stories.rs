@@ -69,7 +69,7 @@ impl Story {
     }
 
     fn verify(&mut self, what: &str, batch: &BatchFacts, bumps: bool) -> Option<VerificationGuard> {
-        let guard = self.log.begin_verification(now(self.now).timestamp, batch, bumps);
+        let guard = self.log.begin_verification(now(self.now).timestamp, batch.into(), bumps);
         self.say(format!("{what}: {}", if guard.is_some() { "to be asked" } else { "known" }));
         guard
     }

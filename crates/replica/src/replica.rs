@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use strandline_log::{
-    Admission, Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin, VerificationGuard,
+    Admission, Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin, TransactionStart,
+    VerificationGuard,
 };
 use strandline_types::{
     BatchFacts, Bug, LeaderEpoch, NodeId, Now, Offset, ProducerId, Timestamp, planted,
@@ -130,11 +131,11 @@ impl Replica {
     pub fn begin_verification(
         &mut self,
         now: Timestamp,
-        batch: &BatchFacts,
+        start: TransactionStart,
         bumps_epoch: bool,
     ) -> Option<VerificationGuard> {
         self.leader.as_ref()?;
-        self.log.begin_verification(now, batch, bumps_epoch)
+        self.log.begin_verification(now, start, bumps_epoch)
     }
 
     /// See [`Log::verification_refused`].

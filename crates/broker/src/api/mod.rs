@@ -61,6 +61,7 @@ apis! {
     InitProducerId => init_producer_id(InitProducerIdRequest) on Broker;
     OffsetForLeaderEpoch => offset_for_leader_epoch(OffsetForLeaderEpochRequest) on Broker;
     WriteTxnMarkers => write_txn_markers(WriteTxnMarkersRequest) on Broker;
+    TxnOffsetCommit => txn_offset_commit(TxnOffsetCommitRequest) on Broker;
     DescribeConfigs => describe_configs(DescribeConfigsRequest) on Broker Controller;
     AlterConfigs => alter_configs(AlterConfigsRequest) on Broker Controller;
     AlterReplicaLogDirs => alter_replica_log_dirs(AlterReplicaLogDirsRequest) on Broker;

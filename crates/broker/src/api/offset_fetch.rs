@@ -29,8 +29,9 @@ pub(crate) async fn handle(
             let topics = topics.into_iter().map(|topic| (topic.name, topic.partition_indexes));
             once_each(&mut Seen::new(), topics)
         });
-        single_group(cx, OffsetFetchGroup { group_id: request.group_id, topics }, &mut response)
-            .await;
+        let (group_id, require_stable) = (request.group_id, request.require_stable);
+        let group = OffsetFetchGroup { group_id, topics, require_stable };
+        single_group(cx, group, &mut response).await;
         return Ok(response);
     }
     let image = cx.image();
@@ -43,8 +44,10 @@ pub(crate) async fn handle(
         }
         let seen = seen.entry(group.group_id.clone()).or_default();
         response.groups.push(match cx.version {
-            FIRST_VERSION_WITH_TOPIC_IDS.. => by_topic_id(cx, &image, seen, group).await,
-            _ => by_name(cx, seen, group).await,
+            FIRST_VERSION_WITH_TOPIC_IDS.. => {
+                by_topic_id(cx, &image, seen, group, request.require_stable).await
+            }
+            _ => by_name(cx, seen, group, request.require_stable).await,
         });
     }
     Ok(response)
@@ -84,7 +87,10 @@ async fn fetch(cx: &Cx, group: OffsetFetchGroup) -> Result<Vec<TopicOffsets>, Er
         for (_, offset) in &mut topic.partitions {
             offset.take_if(|offset| !is_of_it(offset.topic_id));
         }
-        topic.partitions.retain(|(_, offset)| offset.is_some() || !asks_for_all);
+        let unstable = &topic.unstable;
+        topic.partitions.retain(|(index, offset)| {
+            offset.is_some() || !asks_for_all || unstable.contains(index)
+        });
     }
     found.retain(|topic| !topic.partitions.is_empty());
     Ok(found)
@@ -105,14 +111,14 @@ async fn single_group(cx: &Cx, group: OffsetFetchGroup, response: &mut OffsetFet
         committed_offset: partition.committed_offset,
         committed_leader_epoch: partition.committed_leader_epoch,
         metadata: partition.metadata,
-        error_code,
+        error_code: if error_code.is_none() { partition.error_code } else { error_code },
         ..Default::default()
     };
     response.topics = found
         .into_iter()
         .map(|topic| OffsetFetchResponseTopic {
             name: topic.topic,
-            partitions: partitions(topic.partitions).map(partition).collect(),
+            partitions: partitions(topic.partitions, topic.unstable).map(partition).collect(),
             ..Default::default()
         })
         .collect();
@@ -122,6 +128,7 @@ fn nothing_of(topics: Vec<(String, Vec<i32>)>) -> Vec<TopicOffsets> {
     let nothing = |(topic, indexes): (String, Vec<i32>)| TopicOffsets {
         topic,
         partitions: indexes.into_iter().map(|index| (index, None)).collect(),
+        unstable: BTreeSet::new(),
     };
     topics.into_iter().map(nothing).collect()
 }
@@ -130,13 +137,14 @@ async fn by_name(
     cx: &Cx,
     seen: &mut Seen,
     group: OffsetFetchRequestGroup,
+    require_stable: bool,
 ) -> OffsetFetchResponseGroup {
     let topics = group.topics.map(|topics| {
         let topics = topics.into_iter().map(|topic| (topic.name, topic.partition_indexes));
         once_each(seen, topics)
     });
     let group_id = group.group_id;
-    let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
+    let asked = OffsetFetchGroup { group_id: group_id.clone(), topics, require_stable };
     match fetch(cx, asked).await {
         Ok(found) => OffsetFetchResponseGroup {
             group_id,
@@ -144,7 +152,7 @@ async fn by_name(
                 .into_iter()
                 .map(|topic| OffsetFetchResponseTopics {
                     name: topic.topic,
-                    partitions: partitions(topic.partitions).collect(),
+                    partitions: partitions(topic.partitions, topic.unstable).collect(),
                     ..Default::default()
                 })
                 .collect(),
@@ -159,6 +167,7 @@ async fn by_topic_id(
     image: &Image,
     seen: &mut Seen,
     group: OffsetFetchRequestGroup,
+    require_stable: bool,
 ) -> OffsetFetchResponseGroup {
     let group_id = group.group_id;
     let mut answers = Vec::new();
@@ -174,7 +183,7 @@ async fn by_topic_id(
         }
     }
     let topics = group.topics.is_some().then(|| once_each(seen, names.into_iter()));
-    let asked = OffsetFetchGroup { group_id: group_id.clone(), topics };
+    let asked = OffsetFetchGroup { group_id: group_id.clone(), topics, require_stable };
     match fetch(cx, asked).await {
         Ok(found) => {
             for topic in found {
@@ -182,7 +191,7 @@ async fn by_topic_id(
                 let Some(known) = image.topics.by_name(&topic.topic) else { continue };
                 answers.push(OffsetFetchResponseTopics {
                     topic_id: known.id,
-                    partitions: partitions(topic.partitions).collect(),
+                    partitions: partitions(topic.partitions, topic.unstable).collect(),
                     ..Default::default()
                 });
             }
@@ -199,8 +208,15 @@ fn failed(group_id: String, error_code: ErrorCode) -> OffsetFetchResponseGroup {
 type Found = Vec<(i32, Option<CommittedOffset>)>;
 
 /// An offset that was never committed is −1, which is no error.
-fn partitions(found: Found) -> impl Iterator<Item = OffsetFetchResponsePartitions> {
-    found.into_iter().map(|(partition_index, offset)| match offset {
+fn partitions(
+    found: Found,
+    unstable: BTreeSet<i32>,
+) -> impl Iterator<Item = OffsetFetchResponsePartitions> {
+    found.into_iter().map(move |(partition_index, offset)| match offset {
+        _ if unstable.contains(&partition_index) => OffsetFetchResponsePartitions {
+            error_code: ErrorCode::UNSTABLE_OFFSET_COMMIT,
+            ..nothing(partition_index)
+        },
         Some(offset) => OffsetFetchResponsePartitions {
             partition_index,
             committed_offset: offset.offset.get(),

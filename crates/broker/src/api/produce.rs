@@ -100,7 +100,6 @@ struct Batch {
     stage: Stage,
 }
 
-#[expect(clippy::large_enum_variant, reason = "checked is what most are: a box each would cost")]
 enum Stage {
     Checked(Checked),
     /// It has its place in the log.

@@ -2,7 +2,11 @@
 //! write down how the transaction ended. Answered once every replica in sync has the markers.
 
 use std::collections::BTreeSet;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
+use strandline_coordinator::groups::{Marker, Request, TransactionEnded};
 use strandline_log::Origin;
 use strandline_ports::TimedOut;
 use strandline_replica::RequiredAcks;
@@ -13,12 +17,13 @@ use strandline_wire::messages::write_txn_markers_response::{
 };
 use strandline_wire::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use strandline_wire::records::{
-    BatchBuilder, BatchOptions, InspectLimits, InspectedBatch, ProducerFields, inspect,
+    BatchBuilder, BatchOptions, InspectLimits, ProducerFields, inspect,
 };
 
 use crate::cx::Cx;
 use crate::deadline::Deadline;
-use crate::driver::partition::Ordered;
+use crate::driver::partition::Partition;
+use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::partitions::find;
 use crate::session::Hangup;
 
@@ -31,24 +36,25 @@ pub(crate) async fn handle(
     request: WriteTxnMarkersRequest,
 ) -> Result<WriteTxnMarkersResponse, Hangup> {
     // All have their places in the logs before the first is waited for.
-    let ordered: Vec<_> = request.markers.into_iter().map(|marker| order(cx, marker)).collect();
+    let begun: Vec<_> = request.markers.into_iter().map(|marker| begin(cx, marker)).collect();
     let mut deadline = Deadline::after(cx, cx.handles.config.network.request_timeout_ms);
     let mut response = WriteTxnMarkersResponse::default();
-    for OrderedMarker { producer_id, topics } in ordered {
+    for Begun { producer_id, topics } in begun {
         let mut result = WritableTxnMarkerResult { producer_id, ..Default::default() };
         for (name, partitions) in topics {
             let mut topic = WritableTxnMarkerTopicResult { name, ..Default::default() };
-            for (partition_index, ordered) in partitions {
-                let written = match ordered {
-                    Ok(ordered) => match deadline.wait(ordered.answered()).await {
-                        Ok(answer) => answer.map(drop).map_err(|refusal| refusal.code()),
-                        Err(TimedOut) => Err(ErrorCode::REQUEST_TIMED_OUT),
-                    },
-                    Err(code) => Err(code),
+            for (partition_index, writing) in partitions {
+                let written = match writing {
+                    Ok(writing) => deadline.wait(writing).await,
+                    Err(code) => Ok(Err(code)),
+                };
+                let error_code = match written {
+                    Ok(written) => written.err().unwrap_or(ErrorCode::NONE),
+                    Err(TimedOut) => ErrorCode::REQUEST_TIMED_OUT,
                 };
                 topic.partitions.push(WritableTxnMarkerPartitionResult {
                     partition_index,
-                    error_code: written.err().unwrap_or(ErrorCode::NONE),
+                    error_code,
                     ..Default::default()
                 });
             }
@@ -59,44 +65,103 @@ pub(crate) async fn handle(
     Ok(response)
 }
 
-struct OrderedMarker {
+/// A marker that has its place in a log, and will be there for good.
+type Writing = Pin<Box<dyn Future<Output = Result<(), ErrorCode>> + Send>>;
+
+type Partitions = Vec<(i32, Result<Writing, ErrorCode>)>;
+
+struct Begun {
     producer_id: i64,
-    topics: Vec<(String, Vec<(i32, Result<Ordered, ErrorCode>)>)>,
+    topics: Vec<(String, Partitions)>,
 }
 
-fn order(cx: &Cx, marker: WritableTxnMarker) -> OrderedMarker {
-    let batch = batch(cx, &marker);
-    let bumps_epoch = marker.transaction_version >= TRANSACTION_VERSION_WITH_BUMPS;
+fn begin(cx: &Cx, marker: WritableTxnMarker) -> Begun {
+    let ending = Ending::of(&marker);
     // One that is named twice would get two markers.
     let mut seen = BTreeSet::new();
     let topics = marker.topics.into_iter().map(|topic| {
-        let order = |index: i32| {
-            let batch = batch.clone().ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
+        let begin = |index| {
+            let ending = ending.ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
             let held = find(cx, &topic.name, Uuid::ZERO, index).map_err(|it| it.code())?;
-            let origin = Origin::Marker { bumps_epoch };
-            Ok(held.partition.produce(cx.now, vec![batch], RequiredAcks::All, origin))
+            match topic.name == CONSUMER_OFFSETS {
+                true => ending.tell_groups(cx, &held.partition),
+                false => ending.write(cx, &held.partition),
+            }
         };
         let indexes = topic.partition_indexes.iter().copied();
         let indexes = indexes.filter(|&index| seen.insert((topic.name.clone(), index)));
-        let partitions = indexes.map(|index| (index, order(index))).collect();
+        let partitions = indexes.map(|index| (index, begin(index))).collect();
         (topic.name, partitions)
     });
-    OrderedMarker { producer_id: marker.producer_id, topics: topics.collect() }
+    Begun { producer_id: marker.producer_id, topics: topics.collect() }
 }
 
-/// `None` for an id or an epoch that no producer has.
-fn batch(cx: &Cx, marker: &WritableTxnMarker) -> Option<InspectedBatch> {
-    if marker.producer_id < 0 || marker.producer_epoch < 0 {
-        return None;
+/// How a transaction ends, and which epochs its marker may have.
+#[derive(Clone, Copy)]
+struct Ending {
+    marker: Marker,
+    bumps_epoch: bool,
+}
+
+impl Ending {
+    /// `None` for an id or an epoch that no producer has.
+    fn of(marker: &WritableTxnMarker) -> Option<Self> {
+        let bumps_epoch = marker.transaction_version >= TRANSACTION_VERSION_WITH_BUMPS;
+        let is_possible = marker.producer_id >= 0 && marker.producer_epoch >= 0;
+        let marker = Marker {
+            producer_id: ProducerId(marker.producer_id),
+            producer_epoch: ProducerEpoch(marker.producer_epoch),
+            coordinator_epoch: marker.coordinator_epoch,
+            is_commit: marker.transaction_result,
+        };
+        is_possible.then_some(Self { marker, bumps_epoch })
     }
-    let producer = ProducerFields {
-        id: ProducerId(marker.producer_id),
-        epoch: ProducerEpoch(marker.producer_epoch),
-        base_sequence: -1,
-    };
-    let options = BatchOptions { producer, ..BatchOptions::default() };
-    let (is_commit, coordinator_epoch) = (marker.transaction_result, marker.coordinator_epoch);
-    let bytes =
-        BatchBuilder::end_transaction(options, cx.now.timestamp, is_commit, coordinator_epoch);
-    inspect(bytes, &InspectLimits::default()).ok()
+
+    fn write(self, cx: &Cx, partition: &Partition) -> Result<Writing, ErrorCode> {
+        let Self { marker, bumps_epoch } = self;
+        let producer = ProducerFields {
+            id: marker.producer_id,
+            epoch: marker.producer_epoch,
+            base_sequence: -1,
+        };
+        let options = BatchOptions { producer, ..BatchOptions::default() };
+        let bytes = BatchBuilder::end_transaction(
+            options,
+            cx.now.timestamp,
+            marker.is_commit,
+            marker.coordinator_epoch,
+        );
+        let batch = inspect(bytes, &InspectLimits::default())
+            .map_err(|_| ErrorCode::UNKNOWN_SERVER_ERROR)?;
+        let origin = Origin::Marker { bumps_epoch };
+        let ordered = partition.produce(cx.now, vec![batch], RequiredAcks::All, origin);
+        Ok(Box::pin(async move {
+            ordered.answered().await.map(drop).map_err(|refusal| refusal.code())
+        }))
+    }
+
+    /// Offsets that the transaction has committed count from here on, or never.
+    fn tell_groups(self, cx: &Cx, partition: &Partition) -> Result<Writing, ErrorCode> {
+        let Self { marker, bumps_epoch } = self;
+        let may_end = move |partition: &Partition| {
+            let Marker { producer_id, producer_epoch, coordinator_epoch, .. } = marker;
+            let checked = partition.with_log(|log| {
+                log.check_marker(producer_id, producer_epoch, coordinator_epoch, bumps_epoch)
+            });
+            checked.map_err(|refusal| refusal.code())
+        };
+        let (groups, id, caller) = (cx.handles.groups.clone(), partition.id(), cx.caller());
+        let mut told = Box::pin(async move {
+            let request = Request::EndTransaction(marker);
+            let ended: Result<TransactionEnded, ErrorCode> =
+                groups.ask_shard(id, caller, request, may_end).await;
+            ended.map(drop)
+        });
+        // It is decided with the first poll, see the handler.
+        let mut nobody = Context::from_waker(Waker::noop());
+        match told.as_mut().poll(&mut nobody) {
+            Poll::Ready(ended) => ended.map(|()| Box::pin(ready(Ok(()))) as Writing),
+            Poll::Pending => Ok(told),
+        }
+    }
 }

@@ -35,10 +35,37 @@ pub(crate) struct Question {
     pub(crate) partitions: BTreeMap<String, Vec<i32>>,
     /// Partitions that do not belong to the transaction join it.
     pub(crate) adds: bool,
+    /// The client knows that a transaction may be beyond help while its producer is not.
+    pub(crate) knows_abortable: bool,
 }
 
-/// What the coordinator says of each partition.
+impl Question {
+    /// The coordinator's word in one that the client knows.
+    fn told(&self, verdict: ErrorCode) -> ErrorCode {
+        match verdict {
+            ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::TRANSACTION_ABORTABLE if !self.knows_abortable => {
+                ErrorCode::INVALID_TXN_STATE
+            }
+            other => other,
+        }
+    }
+}
+
+/// What the coordinator says of each partition, in words that the client knows.
 pub(crate) type Verdicts = BTreeMap<String, BTreeMap<i32, ErrorCode>>;
+
+/// Whether a coordinator that was asked again might say something else.
+pub(crate) fn may_change(verdict: ErrorCode) -> bool {
+    matches!(
+        verdict,
+        ErrorCode::CONCURRENT_TRANSACTIONS
+            | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+            | ErrorCode::COORDINATOR_NOT_AVAILABLE
+            | ErrorCode::NOT_COORDINATOR
+            | ErrorCode::NETWORK_EXCEPTION
+    )
+}
 
 impl Verifier {
     pub(crate) fn new(peers: Peers, clock: Arc<dyn Clock>, settings: &ProducerSettings) -> Self {
@@ -101,7 +128,8 @@ impl Verifier {
         let results = results.filter(|it| it.transactional_id == question.transactional_id);
         let topics = results.flat_map(|it| it.topic_results).map(|topic| {
             let partitions = topic.results_by_partition.into_iter();
-            let codes = partitions.map(|it| (it.partition_index, it.partition_error_code));
+            let told = |it| question.told(it);
+            let codes = partitions.map(|it| (it.partition_index, told(it.partition_error_code)));
             (topic.name, codes.collect())
         });
         Ok(topics.collect())

@@ -1,17 +1,19 @@
 //! What can be asked about groups, and what is answered.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::time::Duration;
 
-use strandline_types::{ErrorCode, Uuid};
+use strandline_types::{ErrorCode, ProducerEpoch, ProducerId, Uuid};
 use strandline_wire::messages::describe_groups_response::DescribedGroup;
 use strandline_wire::messages::list_groups_response::ListedGroup;
 use strandline_wire::messages::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
     LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
+    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 
 use super::offsets::CommittedOffset;
@@ -62,6 +64,9 @@ pub enum Request {
     LeaveGroup(LeaveGroupRequest),
     /// Topics by name; a topic id that comes along is kept with the offset.
     OffsetCommit(OffsetCommitRequest),
+    /// The producer may write to this partition in its transaction.
+    TxnOffsetCommit(TxnOffsetCommitRequest),
+    EndTransaction(Marker),
     OffsetFetch(OffsetFetchGroup),
     OffsetDelete(OffsetDeleteRequest),
     DescribeGroup {
@@ -73,11 +78,26 @@ pub enum Request {
     ListGroups(GroupListing),
 }
 
+/// How a producer's transaction ends, and whose word that is. Neither is outdated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Marker {
+    pub producer_id: ProducerId,
+    pub producer_epoch: ProducerEpoch,
+    pub coordinator_epoch: i32,
+    pub is_commit: bool,
+}
+
+/// The marker is in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransactionEnded;
+
 /// The offsets of one group: of these topics, or of all that it has.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OffsetFetchGroup {
     pub group_id: String,
     pub topics: Option<Vec<(String, Vec<i32>)>>,
+    /// An offset that a transaction may be about to change is not told (KIP-447).
+    pub require_stable: bool,
 }
 
 /// Filters of ListGroups; empty means any.
@@ -92,6 +112,8 @@ pub struct GroupListing {
 pub struct TopicOffsets {
     pub topic: String,
     pub partitions: Vec<(i32, Option<CommittedOffset>)>,
+    /// Of those, the ones that are not told because they are not stable.
+    pub unstable: BTreeSet<i32>,
 }
 
 /// The answer to the request of the same name.
@@ -102,6 +124,8 @@ pub enum Response {
     Heartbeat(HeartbeatResponse),
     LeaveGroup(LeaveGroupResponse),
     OffsetCommit(OffsetCommitResponse),
+    TxnOffsetCommit(TxnOffsetCommitResponse),
+    EndTransaction(TransactionEnded),
     OffsetFetch(Vec<TopicOffsets>),
     OffsetDelete(OffsetDeleteResponse),
     DescribeGroup(DescribedGroup),
@@ -152,6 +176,8 @@ answers! {
     Heartbeat(HeartbeatResponse),
     LeaveGroup(LeaveGroupResponse),
     OffsetCommit(OffsetCommitResponse),
+    TxnOffsetCommit(TxnOffsetCommitResponse),
+    EndTransaction(TransactionEnded),
     OffsetFetch(Vec<TopicOffsets>),
     OffsetDelete(OffsetDeleteResponse),
     DescribeGroup(DescribedGroup),

@@ -9,15 +9,17 @@ mod group;
 mod invariants;
 mod members;
 mod offsets;
+mod pending;
 mod records;
 mod refusal;
 mod shard;
 
 pub use api::{
-    Effect, Entry, Event, GroupListing, Input, OffsetFetchGroup, Request, Response, Settings,
-    Timer, TopicOffsets,
+    Effect, Entry, Event, GroupListing, Input, Marker, OffsetFetchGroup, Request, Response,
+    Settings, Timer, TopicOffsets, TransactionEnded,
 };
 pub use offsets::{CommittedOffset, Offsets};
+pub use pending::Pending;
 pub use records::Record;
 pub use refusal::Refusal;
 pub use shard::{Durable, Shard};

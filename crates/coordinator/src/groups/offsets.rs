@@ -19,11 +19,14 @@ pub struct CommittedOffset {
     pub expires_at: Option<Timestamp>,
     /// Zero when an older broker wrote it.
     pub topic_id: Uuid,
+    /// Of its record among all that the log has.
+    pub(crate) written_at: u64,
 }
 
-impl From<OffsetCommitValue> for CommittedOffset {
-    fn from(value: OffsetCommitValue) -> Self {
+impl CommittedOffset {
+    fn new(value: OffsetCommitValue, written_at: u64) -> Self {
         Self {
+            written_at,
             offset: Offset(value.offset),
             leader_epoch: LeaderEpoch(value.leader_epoch),
             metadata: value.metadata,
@@ -74,22 +77,26 @@ impl Offsets {
             .filter_map(move |(group, topics)| topics.get(topic).map(|found| (group, found)))
     }
 
-    pub(crate) fn apply(&mut self, key: OffsetCommitKey, value: Option<OffsetCommitValue>) {
-        let OffsetCommitKey { group, topic, partition } = key;
-        if let Some(value) = value {
-            let topics = self.groups.entry(group).or_default();
-            topics.entry(topic).or_default().insert(partition, value.into());
-            return;
+    /// The offset counts, unless one counts that was written after it: a transaction's counts late.
+    pub(crate) fn commit(&mut self, key: OffsetCommitKey, at: u64, value: OffsetCommitValue) {
+        let topics = self.groups.entry(key.group).or_default();
+        let partitions = topics.entry(key.topic).or_default();
+        if partitions.get(&key.partition).is_none_or(|known| known.written_at < at) {
+            partitions.insert(key.partition, CommittedOffset::new(value, at));
         }
-        let Some(topics) = self.groups.get_mut(&group) else { return };
-        if let Some(partitions) = topics.get_mut(&topic) {
-            partitions.remove(&partition);
+    }
+
+    pub(crate) fn remove(&mut self, key: &OffsetCommitKey) {
+        let OffsetCommitKey { group, topic, partition } = key;
+        let Some(topics) = self.groups.get_mut(group) else { return };
+        if let Some(partitions) = topics.get_mut(topic) {
+            partitions.remove(partition);
             if partitions.is_empty() {
-                topics.remove(&topic);
+                topics.remove(topic);
             }
         }
         if topics.is_empty() {
-            self.groups.remove(&group);
+            self.groups.remove(group);
         }
     }
 }

@@ -6,21 +6,24 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use bytes::Bytes;
-use strandline_types::{Bug, LeaderEpoch, ProducerId, planted};
+use strandline_types::{Bug, LeaderEpoch, planted};
 use strandline_wire::messages::{GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
 use strandline_wire::{DecodeError, EncodeError};
 
 use crate::contract::{Caller, Core, Fault, Moment, Ticket};
-use crate::groups::api::{Effect, Entry, Event, Input, Request, Response, Settings, Timer};
+use crate::groups::api::{
+    Effect, Entry, Event, Input, Marker, Request, Response, Settings, Timer, TransactionEnded,
+};
 use crate::groups::classic::context::Context;
 use crate::groups::classic::{
     Groups, delete_group, describe_group, expire_offsets, heartbeat, join_group, leave_group,
     list_groups, offset_commit, offset_delete, offset_fetch, rebalance, sync_group, timers,
-    topics_deleted,
+    topics_deleted, txn_offset_commit,
 };
 use crate::groups::group::Group;
 use crate::groups::invariants;
 use crate::groups::offsets::Offsets;
+use crate::groups::pending::Pending;
 use crate::groups::records::{self, Record};
 
 /// What the log says. Only [`Durable::apply`] changes it.
@@ -31,8 +34,10 @@ pub struct Durable {
     /// Groups that have been persisted, with their members.
     pub groups: BTreeMap<String, GroupMetadataValue>,
     pub offsets: Offsets,
-    /// What transactions have written that have not ended.
-    pub open: BTreeMap<ProducerId, Vec<Record>>,
+    /// Offsets of transactions that have not ended.
+    pub pending: Pending,
+    /// Offsets that the log has had so far.
+    written: u64,
 }
 
 impl Durable {
@@ -41,12 +46,16 @@ impl Durable {
         match entry {
             Entry::Record(record) => self.apply_record(record),
             Entry::InTransaction { producer_id, record, .. } => {
-                self.open.entry(producer_id).or_default().push(record);
+                // Nothing else is ever written in one.
+                if let Some((key, Some(value))) = offset_commit(record) {
+                    self.written += 1;
+                    self.pending.add(producer_id, key, self.written, value);
+                }
             }
             Entry::Marker { producer_id, is_commit, .. } => {
-                let written = self.open.remove(&producer_id).unwrap_or_default();
-                if is_commit {
-                    written.into_iter().for_each(|record| self.apply_record(record));
+                let written = self.pending.take(producer_id).into_iter();
+                for (key, at, value) in written.filter(|_| is_commit) {
+                    self.offsets.commit(key, at, value);
                 }
             }
         }
@@ -54,36 +63,42 @@ impl Durable {
 
     fn apply_record(&mut self, record: Record) {
         match record {
-            Record::OffsetCommit(key, value) => self.offsets.apply(key, value),
-            Record::LegacyOffsetCommit(key, value) => {
-                let key = OffsetCommitKey {
-                    group: key.group,
-                    topic: key.topic,
-                    partition: key.partition,
-                };
-                let value = value.map(|value| OffsetCommitValue {
-                    offset: value.offset,
-                    metadata: value.metadata,
-                    commit_timestamp: value.commit_timestamp,
-                    ..Default::default()
-                });
-                self.offsets.apply(key, value);
+            Record::OffsetCommit(..) | Record::LegacyOffsetCommit(..) => {
+                match offset_commit(record) {
+                    Some((key, Some(value))) => {
+                        self.written += 1;
+                        self.offsets.commit(key, self.written, value);
+                    }
+                    Some((key, None)) => {
+                        self.offsets.remove(&key);
+                        self.pending.forget(&key);
+                    }
+                    None => {}
+                }
             }
             Record::GroupMetadata(key, Some(value)) => drop(self.groups.insert(key.group, value)),
             Record::GroupMetadata(key, None) => drop(self.groups.remove(&key.group)),
             _ => {}
         }
     }
+}
 
-    /// Whether everything that would count now can be understood.
-    fn check(&self, entry: &Entry) -> Result<(), Fault> {
-        match entry {
-            Entry::Record(record) => check(record),
-            Entry::Marker { producer_id, is_commit: true, .. } => {
-                self.open.get(producer_id).into_iter().flatten().try_for_each(check)
-            }
-            Entry::InTransaction { .. } | Entry::Marker { .. } => Ok(()),
+/// An offset as it is committed or, without a value, deleted.
+fn offset_commit(record: Record) -> Option<(OffsetCommitKey, Option<OffsetCommitValue>)> {
+    match record {
+        Record::OffsetCommit(key, value) => Some((key, value)),
+        Record::LegacyOffsetCommit(key, value) => {
+            let key =
+                OffsetCommitKey { group: key.group, topic: key.topic, partition: key.partition };
+            let value = value.map(|value| OffsetCommitValue {
+                offset: value.offset,
+                metadata: value.metadata,
+                commit_timestamp: value.commit_timestamp,
+                ..Default::default()
+            });
+            Some((key, value))
         }
+        _ => None,
     }
 }
 
@@ -143,7 +158,9 @@ impl Core for Shard {
     }
 
     fn replay(&mut self, entry: Entry) -> Result<(), Fault> {
-        self.durable.check(&entry)?;
+        if let Entry::Record(record) | Entry::InTransaction { record, .. } = &entry {
+            check(record)?;
+        }
         if planted(Bug::ReplayKeepsOldest)
             && let Entry::Record(Record::OffsetCommit(key, Some(_))) = &entry
             && self.durable.offsets.get(&key.group, &key.topic, key.partition).is_some()
@@ -156,7 +173,7 @@ impl Core for Shard {
 
     /// Members' sessions begin.
     fn lead(&mut self, moment: Moment, _: LeaderEpoch, effects: &mut Vec<Effect>) -> Vec<Entry> {
-        let with_offsets = self.durable.offsets.groups();
+        let with_offsets = self.durable.offsets.groups().chain(self.durable.pending.groups());
         let ids: BTreeSet<String> =
             self.durable.groups.keys().chain(with_offsets).cloned().collect();
         let load = |id: String| {
@@ -250,6 +267,16 @@ fn route(
         }
         Request::OffsetCommit(request) => {
             offset_commit::decide(ctx, groups, ticket, caller, request);
+            None
+        }
+        Request::TxnOffsetCommit(request) => {
+            txn_offset_commit::decide(ctx, groups, ticket, request);
+            None
+        }
+        Request::EndTransaction(marker) => {
+            let Marker { producer_id, producer_epoch, coordinator_epoch, is_commit } = marker;
+            ctx.enter(Entry::Marker { producer_id, producer_epoch, coordinator_epoch, is_commit });
+            ctx.reply(ticket, Response::EndTransaction(TransactionEnded));
             None
         }
         Request::OffsetFetch(request) => {

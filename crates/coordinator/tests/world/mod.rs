@@ -14,7 +14,7 @@ use strandline_types::{Instant, LeaderEpoch, Now, Timestamp};
 pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) shard: Shard,
-    pub(crate) log: Vec<Record>,
+    pub(crate) log: Vec<Entry>,
     pub(crate) now_ms: u64,
     pub(crate) unanswered: BTreeSet<Ticket>,
     timers: BTreeMap<Timer, Instant>,
@@ -26,7 +26,7 @@ pub(crate) struct World {
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) replies: Vec<(Ticket, Response)>,
-    pub(crate) records: Vec<Record>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// Wall clock at the beginning of the story.
@@ -68,10 +68,20 @@ impl World {
     /// A shard made from the log alone, through the bytes that would be on disk.
     pub(crate) fn replayed(&self) -> Shard {
         let mut shard = Shard::new(self.settings.clone());
-        for record in &self.log {
-            let (key, value) = Shard::encode(record).expect("records are small");
-            let record = Shard::decode(&key, value.as_ref()).expect("our own record");
-            shard.replay(Entry::Record(record)).expect("our own record");
+        for entry in self.log.iter().cloned() {
+            let reread = |record: Record| {
+                let (key, value) = Shard::encode(&record).expect("records are small");
+                Shard::decode(&key, value.as_ref()).expect("our own record")
+            };
+            let entry = match entry {
+                Entry::Record(record) => Entry::Record(reread(record)),
+                Entry::InTransaction { producer_id, producer_epoch, record } => {
+                    let record = reread(record);
+                    Entry::InTransaction { producer_id, producer_epoch, record }
+                }
+                marker @ Entry::Marker { .. } => marker,
+            };
+            shard.replay(entry).expect("our own record");
         }
         shard
     }
@@ -102,13 +112,8 @@ impl World {
     }
 
     fn obey(&mut self, effects: Vec<Effect>, entries: Vec<Entry>) -> Outcome {
-        let record = |entry| match entry {
-            Entry::Record(record) => record,
-            other => panic!("not decided here: {other:?}"),
-        };
-        let records: Vec<Record> = entries.into_iter().map(record).collect();
-        let mut outcome = Outcome { replies: Vec::new(), records: records.clone() };
-        self.log.extend(records);
+        self.log.extend(entries.clone());
+        let mut outcome = Outcome { replies: Vec::new(), entries };
         for effect in effects {
             match effect {
                 Effect::Reply(ticket, response) => {

@@ -7,7 +7,7 @@ use strandline_types::{ErrorCode, ProducerEpoch, ProducerId};
 
 use super::{Checked, Refusal, Stage, Topic};
 use crate::cx::Cx;
-use crate::driver::verifier::{Question, Verdicts};
+use crate::driver::verifier::{Question, Verdicts, may_change};
 
 /// From this version on clients leave it to the brokers to add partitions to their transactions.
 const FIRST_VERSION_THAT_ADDS: i16 = 12;
@@ -27,11 +27,18 @@ pub(super) async fn verify(cx: &Cx, transactional_id: String, topics: &mut [Topi
         partitions.entry(topic.clone()).or_default().push(*index);
     }
     let (producer_id, producer_epoch) = producer;
-    let question =
-        Question { transactional_id, producer_id, producer_epoch, partitions, adds };
+    let knows_abortable = cx.version >= FIRST_VERSION_WITH_ABORTABLE;
+    let question = Question {
+        transactional_id,
+        producer_id,
+        producer_epoch,
+        partitions,
+        adds,
+        knows_abortable,
+    };
     let _ordering = cx.session.queue.hold();
     let verdicts = cx.handles.verifier.ask(&question).await;
-    conclude(cx, topics, &guards, &verdicts);
+    conclude(topics, adds, &guards, &verdicts);
 }
 
 type Guards = BTreeMap<(String, i32), VerificationGuard>;
@@ -69,7 +76,11 @@ fn begin(cx: &Cx, topics: &[Topic], adds: bool) -> Guards {
         let (Stage::Checked(checked), Some(partition)) = (&it.stage, &it.partition) else {
             continue;
         };
-        if let Some(guard) = partition.begin_verification(cx.now, &checked.batch.facts, adds) {
+        let facts = &checked.batch.facts;
+        if !facts.is_transactional {
+            continue;
+        }
+        if let Some(guard) = partition.begin_verification(cx.now, facts.into(), adds) {
             guards.insert((partition.name().topic.to_string(), it.index), guard);
         }
     }
@@ -77,8 +88,8 @@ fn begin(cx: &Cx, topics: &[Topic], adds: bool) -> Guards {
 }
 
 fn conclude(
-    cx: &Cx,
     topics: &mut [Topic],
+    adds: bool,
     guards: &Guards,
     verdicts: &Result<Verdicts, ErrorCode>,
 ) {
@@ -97,31 +108,15 @@ fn conclude(
             checked.origin = Origin::Verified(guard);
             continue;
         }
-        let code = told(verdict, cx.version);
-        if !may_come_again(code) {
-            partition.verification_refused(checked.batch.facts.producer_id, guard);
-        }
+        let keeps = adds && verdict == ErrorCode::CONCURRENT_TRANSACTIONS;
+        let code = match verdict {
+            _ if keeps => verdict,
+            _ if may_change(verdict) => ErrorCode::NOT_ENOUGH_REPLICAS,
+            _ => {
+                partition.verification_refused(checked.batch.facts.producer_id, guard);
+                verdict
+            }
+        };
         it.stage = Stage::Refused(Refusal::Unverified(code));
-    }
-}
-
-fn may_come_again(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::CONCURRENT_TRANSACTIONS)
-}
-
-/// The coordinator's word in one that clients of Produce know.
-fn told(verdict: ErrorCode, version: i16) -> ErrorCode {
-    match verdict {
-        ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
-        ErrorCode::TRANSACTION_ABORTABLE if version < FIRST_VERSION_WITH_ABORTABLE => {
-            ErrorCode::INVALID_TXN_STATE
-        }
-        ErrorCode::CONCURRENT_TRANSACTIONS if version >= FIRST_VERSION_THAT_ADDS => verdict,
-        ErrorCode::CONCURRENT_TRANSACTIONS
-        | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-        | ErrorCode::COORDINATOR_NOT_AVAILABLE
-        | ErrorCode::NOT_COORDINATOR
-        | ErrorCode::NETWORK_EXCEPTION => ErrorCode::NOT_ENOUGH_REPLICAS,
-        other => other,
     }
 }

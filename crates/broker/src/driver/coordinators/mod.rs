@@ -23,6 +23,7 @@ use strandline_ports::{Lane, World};
 use strandline_types::{Compression, ErrorCode, Instant, LeaderEpoch, NodeId, TopicIdPartition};
 use tokio::sync::Notify;
 
+use crate::driver::partition::Partition;
 use crate::partitions::Partitions;
 pub(crate) use shard::Shard;
 
@@ -148,7 +149,26 @@ impl<K: Kind> Coordinators<K> {
     {
         let shard = self.partition_of(key).and_then(|id| self.shard(id));
         let shard = shard.ok_or(ErrorCode::NOT_COORDINATOR)?;
-        shard.submit(caller, request).await.map(expected)
+        shard.submit(caller, request, |_| Ok(())).await.map(expected)
+    }
+
+    /// Has a request decided by one shard, if its log still is as it must be for that. Nothing else
+    /// is appended to it between the look and the decision.
+    ///
+    /// # Errors
+    /// As for [`Coordinators::ask`], and what `may_be_decided` says.
+    pub(crate) async fn ask_shard<R>(
+        &self,
+        id: TopicIdPartition,
+        caller: Caller,
+        request: Request<K>,
+        may_be_decided: impl FnOnce(&Partition) -> Result<(), ErrorCode>,
+    ) -> Result<R, ErrorCode>
+    where
+        R: TryFrom<Response<K>, Error = Response<K>>,
+    {
+        let shard = self.shard(id).ok_or(ErrorCode::NOT_COORDINATOR)?;
+        shard.submit(caller, request, may_be_decided).await.map(expected)
     }
 
     /// Asks all shards on this node the same.
@@ -166,7 +186,7 @@ impl<K: Kind> Coordinators<K> {
         let shards: Vec<_> = self.0.shards().values().cloned().collect();
         let mut answers = Vec::new();
         for shard in shards {
-            match shard.submit(caller.clone(), request()).await {
+            match shard.submit(caller.clone(), request(), |_| Ok(())).await {
                 Ok(answer) => answers.push(expected(answer)),
                 // It has just moved elsewhere.
                 Err(ErrorCode::NOT_COORDINATOR) => {}

@@ -161,8 +161,13 @@ impl<K: Kind> Shard<K> {
         self.release(releases);
     }
 
-    /// Decides a request and waits for its answer.
-    pub(super) async fn submit(self: Arc<Self>, caller: Caller, request: Request<K>) -> Answer<K> {
+    /// Decides a request, if the log still is as it must be for that, and waits for its answer.
+    pub(super) async fn submit(
+        self: Arc<Self>,
+        caller: Caller,
+        request: Request<K>,
+        may_be_decided: impl FnOnce(&Partition) -> Result<(), ErrorCode>,
+    ) -> Answer<K> {
         let answer = {
             let mut state = self.lock();
             let active = match &mut *state {
@@ -170,6 +175,7 @@ impl<K: Kind> Shard<K> {
                 State::Loading => return Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
                 State::Gone => return Err(ErrorCode::NOT_COORDINATOR),
             };
+            may_be_decided(&self.partition)?;
             let (sender, answer) = oneshot::channel();
             let ticket = self.coordinators.0.new_ticket();
             active.waiting.insert(ticket, sender);

@@ -169,7 +169,7 @@ impl Coordinated {
     }
 
     async fn committed(&self) -> Result<Option<i64>, ErrorCode> {
-        let group = OffsetFetchGroup { group_id: GROUP.into(), topics: None };
+        let group = OffsetFetchGroup { group_id: GROUP.into(), ..Default::default() };
         let found: Vec<TopicOffsets> = self.ask(Request::OffsetFetch(group)).await?;
         let offset = found.first().and_then(|topic| topic.partitions[0].1.as_ref());
         Ok(offset.map(|offset| offset.offset.get()))

@@ -6,7 +6,7 @@ use std::slice;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 
-use strandline_log::{Origin, VerificationGuard};
+use strandline_log::{Origin, TransactionStart, VerificationGuard};
 use strandline_replica::{
     DeleteRefusal, Event, ProduceAnswer, ProduceRefusal, RequiredAcks, Ticket,
 };
@@ -102,14 +102,14 @@ impl Partition {
         Ordered(Waiting { partition, ticket, answer, is_answered: false })
     }
 
-    /// What must be confirmed before a client's batch is admitted: `None` when nothing must.
+    /// What must be confirmed before a transaction's records are admitted: `None` when nothing must.
     pub(crate) fn begin_verification(
         &self,
         now: Now,
-        batch: &BatchFacts,
+        start: TransactionStart,
         bumps_epoch: bool,
     ) -> Option<VerificationGuard> {
-        self.core().replica.begin_verification(now.timestamp, batch, bumps_epoch)
+        self.core().replica.begin_verification(now.timestamp, start, bumps_epoch)
     }
 
     /// The coordinator denies that the partition belongs to the producer's transaction.

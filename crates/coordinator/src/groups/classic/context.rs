@@ -37,7 +37,11 @@ impl Context<'_> {
             let grows = value.generation >= former.generation || value.generation == 1;
             assert!(grows, "GROUP-2: the generation of {} goes back", key.group);
         }
-        let entry = Entry::Record(record);
+        self.enter(Entry::Record(record));
+    }
+
+    /// The same for what belongs to a transaction, or ends one.
+    pub(crate) fn enter(&mut self, entry: Entry) {
         self.durable.apply(entry.clone());
         self.entries.push(entry);
     }

@@ -1,7 +1,7 @@
 //! DeleteGroups: an empty group goes, with all its offsets.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use strandline_types::ErrorCode;
 
@@ -12,6 +12,7 @@ use crate::groups::api::{Effect, Response, Timer};
 use crate::groups::group::{Group, State};
 use crate::groups::offsets::tombstone;
 use crate::groups::refusal::Refusal;
+use crate::groups::shard::Durable;
 
 pub(crate) fn decide(ctx: &mut Context<'_>, groups: &mut Groups, ticket: Ticket, group_id: &str) {
     let error_code = match admit(groups, group_id) {
@@ -34,12 +35,12 @@ fn admit(groups: &Groups, group_id: &str) -> Result<(), Refusal> {
 
 /// Everything the log says of the group ends here.
 pub(crate) fn delete(ctx: &mut Context<'_>, groups: &mut Groups, group_id: &str) {
-    let offsets: Vec<(String, i32)> = ctx
-        .durable
-        .offsets
+    let Durable { offsets, pending, .. } = &*ctx.durable;
+    let committed = offsets
         .of_group(group_id)
-        .flat_map(|(topic, partitions)| partitions.keys().map(|index| (topic.clone(), *index)))
-        .collect();
+        .flat_map(|(topic, partitions)| partitions.keys().map(|index| (topic.clone(), *index)));
+    let pending = pending.of_group(group_id).map(|(topic, index)| (topic.clone(), index));
+    let offsets: BTreeSet<(String, i32)> = committed.chain(pending).collect();
     for (topic, index) in offsets {
         ctx.write(tombstone(group_id, &topic, index));
     }

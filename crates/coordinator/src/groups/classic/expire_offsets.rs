@@ -16,6 +16,7 @@ use super::delete_group::delete;
 use crate::groups::api::{Effect, Timer};
 use crate::groups::group::{Group, State};
 use crate::groups::offsets::{CommittedOffset, tombstone};
+use crate::groups::shard::Durable;
 
 pub(crate) fn fire(ctx: &mut Context<'_>, groups: &mut Groups) {
     let ids: Vec<String> = groups.keys().cloned().collect();
@@ -24,7 +25,9 @@ pub(crate) fn fire(ctx: &mut Context<'_>, groups: &mut Groups) {
         for (topic, index) in expired(ctx, group) {
             ctx.write(tombstone(&id, &topic, index));
         }
-        if group.state == State::Empty && !ctx.durable.offsets.has_group(&id) {
+        let Durable { offsets, pending, .. } = &*ctx.durable;
+        let has_offsets = offsets.has_group(&id) || pending.of_group(&id).next().is_some();
+        if group.state == State::Empty && !has_offsets {
             delete(ctx, groups, &id);
         }
     }
@@ -47,7 +50,10 @@ fn expired(ctx: &Context<'_>, group: &Group) -> Vec<(String, i32)> {
     unread
         .filter(|(topic, _)| !group.is_subscribed_to(topic))
         .flat_map(|(topic, partitions)| partitions.iter().map(move |it| (topic, it)))
-        .filter(|(_, (_, offset))| is_expired(offset))
+        .filter(|(topic, (index, offset))| {
+            // A transaction that has something to say about it keeps it.
+            is_expired(offset) && !ctx.durable.pending.has(&group.id, topic, **index)
+        })
         .map(|(topic, (index, _))| (topic.clone(), *index))
         .collect()
 }

@@ -15,6 +15,7 @@ pub(crate) mod rebalance;
 pub(crate) mod sync_group;
 pub(crate) mod timers;
 pub(crate) mod topics_deleted;
+pub(crate) mod txn_offset_commit;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -121,11 +121,7 @@ fn value(
     ctx: &Context<'_>,
     partition: OffsetCommitRequestPartition,
 ) -> Result<OffsetCommitValue, Refusal> {
-    let metadata = partition.committed_metadata.unwrap_or_default();
-    let units_max = ctx.settings.offset_metadata_max_units;
-    if metadata.len() > units_max && metadata.encode_utf16().count() > units_max {
-        return Err(Refusal::MetadataTooLarge);
-    }
+    let metadata = metadata(ctx, partition.committed_metadata)?;
     Ok(OffsetCommitValue {
         offset: partition.committed_offset,
         leader_epoch: partition.committed_leader_epoch,
@@ -133,4 +129,14 @@ fn value(
         commit_timestamp: ctx.timestamp().as_millis(),
         ..Default::default()
     })
+}
+
+/// What a client adds to an offset, if it is not too much.
+pub(super) fn metadata(ctx: &Context<'_>, metadata: Option<String>) -> Result<String, Refusal> {
+    let metadata = metadata.unwrap_or_default();
+    let units_max = ctx.settings.offset_metadata_max_units;
+    if metadata.len() > units_max && metadata.encode_utf16().count() > units_max {
+        return Err(Refusal::MetadataTooLarge);
+    }
+    Ok(metadata)
 }

@@ -15,6 +15,7 @@ use crate::groups::api::Response;
 use crate::groups::group::{Group, State};
 use crate::groups::offsets::tombstone;
 use crate::groups::refusal::Refusal;
+use crate::groups::shard::Durable;
 
 pub(crate) fn decide(
     ctx: &mut Context<'_>,
@@ -50,8 +51,9 @@ fn delete(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let partition_index = partition.partition_index;
-            let has_offset =
-                ctx.durable.offsets.get(&group.id, &topic.name, partition_index).is_some();
+            let Durable { offsets, pending, .. } = &*ctx.durable;
+            let has_offset = offsets.get(&group.id, &topic.name, partition_index).is_some()
+                || pending.has(&group.id, &topic.name, partition_index);
             if !is_read && has_offset {
                 ctx.write(tombstone(&group.id, &topic.name, partition_index));
             }
