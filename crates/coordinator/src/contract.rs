@@ -79,6 +79,8 @@ pub struct Moment {
     /// `max.message.bytes` of the coordinator's topic, which may change at any time: no record may
     /// be larger.
     pub record_bytes_max: usize,
+    /// Finalized level of the feature `transaction.version`.
+    pub transaction_version: i16,
 }
 
 /// Who asks.
@@ -110,6 +112,8 @@ pub enum Effect<Response, Timer, Action> {
     /// decision that writes nothing has no such effect. What could not be written was never
     /// decided: the action is forgotten with it.
     AfterCommit(Action),
+    /// Do this at once: it depends on nothing that is decided.
+    Act(Action),
     /// Come back with the timer; it replaces one of the same name.
     Arm(Timer, Instant),
     Cancel(Timer),
@@ -141,4 +145,23 @@ pub enum Fault {
     UnknownValue { key_type: i16 },
     #[error("group {group} has two members with one id")]
     AmbiguousMembers { group: String },
+    #[error("transaction {transactional_id} is in state {status}, which is never written")]
+    UnknownState { transactional_id: String, status: i8 },
+}
+
+/// The answer that one request has, out of all that there are.
+macro_rules! answers {
+    ($($name:ident($response:ty),)*) => {
+        $(impl TryFrom<Response> for $response {
+            type Error = Response;
+
+            /// Gives the answer back when it is one to another request.
+            fn try_from(response: Response) -> Result<Self, Response> {
+                match response {
+                    Response::$name(response) => Ok(response),
+                    other => Err(other),
+                }
+            }
+        })*
+    };
 }

@@ -1,4 +1,4 @@
-//! Coordination as decisions: groups and their offsets.
+//! Coordination as decisions: groups and their offsets, transactions.
 //!
 //! A [`Core`] is what one partition of a coordinator's topic coordinates. [`Core::decide`] takes a
 //! request, a timer or an event, and yields entries of the log and effects. *Durable* state is
@@ -13,9 +13,11 @@
 
 extern crate alloc;
 
+#[macro_use]
 mod contract;
 pub mod groups;
 mod key;
+pub mod transactions;
 
 pub use contract::{Caller, Core, Effect, EffectOf, Entry, Fault, Input, InputOf, Moment, Ticket};
 pub use key::partition_of;

@@ -2,13 +2,15 @@
 
 mod world;
 
-use strandline_coordinator::groups::{Entry, Event, Input, Record, Request, Settings};
+use strandline_coordinator::groups::{Entry, Event, Input, Record, Request, Settings, Shard};
 use strandline_types::Uuid;
 use strandline_wire::messages::OffsetCommitRequest;
 use strandline_wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
-use world::{Outcome, World};
+
+type World = world::World<Shard>;
+type Outcome = world::Outcome<Shard>;
 
 const FORMER: Uuid = Uuid::from_u128(7);
 const NEW: Uuid = Uuid::from_u128(8);

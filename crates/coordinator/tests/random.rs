@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use strandline_coordinator::Ticket;
-use strandline_coordinator::groups::{OffsetFetchGroup, Request, Response, Settings};
+use strandline_coordinator::groups::{OffsetFetchGroup, Request, Response, Settings, Shard};
 use strandline_types::ErrorCode;
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use strandline_wire::messages::leave_group_request::MemberIdentity;
@@ -19,7 +19,9 @@ use strandline_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use strandline_wire::messages::{
     HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, SyncGroupRequest,
 };
-use world::{Outcome, World};
+
+type World = world::World<Shard>;
+type Outcome = world::Outcome<Shard>;
 
 /// xorshift: the seed is the whole history.
 struct Random(u64);

@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use strandline_coordinator::Ticket;
 use strandline_coordinator::groups::{
     Entry, Event, GroupListing, Input, Marker, OffsetFetchGroup, Record, Request, Response,
-    Settings, TransactionEnded,
+    Settings, Shard, TransactionEnded,
 };
 use strandline_types::{ErrorCode, ProducerEpoch, ProducerId, Uuid};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
@@ -30,7 +30,9 @@ use strandline_wire::messages::{
     OffsetCommitRequest, OffsetDeleteRequest, SyncGroupRequest, TxnOffsetCommitRequest,
     encode_prefixed,
 };
-use world::{Outcome, World};
+
+type World = world::World<Shard>;
+type Outcome = world::Outcome<Shard>;
 
 struct Story {
     world: World,

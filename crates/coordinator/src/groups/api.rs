@@ -154,22 +154,6 @@ pub type Input = contract::Input<Request, Timer, Event>;
 pub type Effect = contract::Effect<Response, Timer, Infallible>;
 pub type Entry = contract::Entry<Record>;
 
-macro_rules! answers {
-    ($($name:ident($response:ty),)*) => {
-        $(impl TryFrom<Response> for $response {
-            type Error = Response;
-
-            /// Gives the answer back when it is one to another request.
-            fn try_from(response: Response) -> Result<Self, Response> {
-                match response {
-                    Response::$name(response) => Ok(response),
-                    other => Err(other),
-                }
-            }
-        })*
-    };
-}
-
 answers! {
     JoinGroup(JoinGroupResponse),
     SyncGroup(SyncGroupResponse),

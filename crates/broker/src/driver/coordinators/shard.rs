@@ -11,6 +11,7 @@ use strandline_coordinator::{
     Caller, Core, Effect, EffectOf, Entry, Input, InputOf, Moment, Ticket,
 };
 use strandline_log::Origin;
+use strandline_metadata::feature;
 use strandline_ports::{Lane, timeout};
 use strandline_replica::{ProduceAnswer, ProduceRefusal, RequiredAcks, View};
 use strandline_types::{Bug, ErrorCode, Instant, LeaderEpoch, Now, TopicIdPartition, planted};
@@ -220,10 +221,12 @@ impl<K: Kind> Shard<K> {
         let entropy = &self.coordinators.0.world.entropy;
         let [high, low] = [(); 2].map(|()| u128::from(entropy.next_u64()));
         let record_bytes_max = self.partition.with_log(|log| log.config().max_message_bytes);
+        let image = self.coordinators.0.image.borrow();
         Moment {
             now: self.now(),
             seed: (high << 64) | low,
             record_bytes_max: record_bytes_max as usize,
+            transaction_version: image.features.level(feature::TRANSACTION_VERSION),
         }
     }
 
@@ -250,6 +253,7 @@ impl<K: Kind> Shard<K> {
                     answers.extend(waiting.map(|sender| (sender, response)));
                 }
                 Effect::AfterCommit(action) => actions.push(action),
+                Effect::Act(action) => self.coordinators.0.kind.carry_out(self, action),
                 Effect::Arm(timer, at) => {
                     active.timers.arm(timer, at);
                     timers_changed = true;
