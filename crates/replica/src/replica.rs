@@ -69,21 +69,24 @@ impl Replica {
     }
 
     pub fn view(&self) -> View {
-        let unstable = self.log.first_unstable().unwrap_or(self.high_watermark);
         View {
             is_leader: self.leader.is_some(),
             is_offline: self.log.is_faulted(),
             leader_epoch: self.leader_epoch,
             log_start: self.log.log_start(),
             high_watermark: self.high_watermark,
-            // Records that are deleted keep nobody waiting.
-            last_stable_offset: unstable
-                .clamp(self.log.log_start().min(self.high_watermark), self.high_watermark),
+            last_stable_offset: self.last_stable_offset(),
             log_end: self.log.written_end(),
             admitted_end: self.log.log_end(),
             epoch_start: self.leader.as_ref().map_or(Offset(-1), |leader| leader.epoch_start),
             partition_epoch: self.partition_epoch,
         }
+    }
+
+    fn last_stable_offset(&self) -> Offset {
+        let unstable = self.log.first_unstable().unwrap_or(self.high_watermark);
+        // Records that are deleted keep nobody waiting.
+        unstable.clamp(self.log.log_start().min(self.high_watermark), self.high_watermark)
     }
 
     /// The replicas that hold everything committed, as the controller knows them.
@@ -214,6 +217,7 @@ impl Replica {
 
     pub fn step(&mut self, now: Now, event: Event<'_>, effects: &mut Vec<Effect>) {
         let before = self.high_watermark;
+        let stable_before = self.last_stable_offset();
         let may_fall = matches!(event, Event::Cut(_));
         match event {
             Event::Append { ticket, batches, required_acks, origin } => {
@@ -269,6 +273,10 @@ impl Replica {
         assert!(
             before <= self.high_watermark || may_fall,
             "REPL-1: the high watermark falls only where the log is cut"
+        );
+        assert!(
+            stable_before <= self.last_stable_offset() || may_fall,
+            "REPL-7: what was stable stays so"
         );
         assert!(
             self.high_watermark <= self.log.written_end(),
