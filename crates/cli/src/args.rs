@@ -14,6 +14,7 @@ use crate::produce::ProduceArgs;
 use crate::start::StartArgs;
 use crate::storage::StorageVerb;
 use crate::topic::TopicVerb;
+use crate::txn::TxnVerb;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -103,4 +104,8 @@ pub(crate) enum Verb {
     /// Create, list, describe, alter and delete topics
     #[command(subcommand, arg_required_else_help = true)]
     Topic(TopicVerb),
+
+    /// See which transactions are open and why, and end them
+    #[command(subcommand, arg_required_else_help = true)]
+    Txn(TxnVerb),
 }

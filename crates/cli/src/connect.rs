@@ -120,6 +120,7 @@ fn hint(code: ErrorCode) -> Option<&'static str> {
             "`strandline config describe --all` shows the keys and their values"
         }
         ErrorCode::GROUP_ID_NOT_FOUND => "`strandline group list` shows what there is",
+        ErrorCode::TRANSACTIONAL_ID_NOT_FOUND => "`strandline txn list` shows what there is",
         ErrorCode::NON_EMPTY_GROUP | ErrorCode::UNKNOWN_MEMBER_ID => {
             "the group has members: stop them first; `strandline group describe` names them"
         }

@@ -25,6 +25,7 @@ mod start;
 mod storage;
 mod tasks;
 mod topic;
+mod txn;
 mod when;
 pub mod world;
 
@@ -47,6 +48,7 @@ pub fn run() -> ExitCode {
         Verb::Start(args) => start::run(args, &output),
         Verb::Storage(verb) => storage::run(verb, &output),
         Verb::Topic(verb) => topic::run(verb, &output),
+        Verb::Txn(verb) => txn::run(verb, &output),
     };
     match done {
         Ok(code) => code,

@@ -10,7 +10,8 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     parse_ago(text, now).or_else(|| parse_date(text))
 }
 
-fn parse_ago(text: &str, now: Timestamp) -> Option<Timestamp> {
+/// The moment so long ago: `15m`, `2h`, `7d`.
+pub(crate) fn parse_ago(text: &str, now: Timestamp) -> Option<Timestamp> {
     let unit = text.chars().last()?;
     let millis = match unit {
         's' => 1_000,

@@ -1,6 +1,7 @@
 //! One view of a cluster: connections, metadata, coordinators, and the patience to try again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use crate::metadata::{Broker, Metadata, Topic, TopicAnswer};
 use crate::sync::lock;
 
 /// FindCoordinator's key type of a group.
-const GROUP: i8 = 0;
 
 /// Settings that all clients have in common.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 #[derive(Default)]
 struct State {
     metadata: Metadata,
-    coordinators: BTreeMap<String, NodeId>,
+    coordinators: BTreeMap<Coordinated, NodeId>,
     connections: BTreeMap<(NodeId, Channel), Slot>,
     bootstrap: Slot,
     /// See [`Client::doubt`].
@@ -329,11 +329,12 @@ impl Client {
         lock(&self.0.state).is_in_doubt = true;
     }
 
-    /// The group's coordinator, asked for until there is one.
-    pub async fn coordinator(&self, group: &str) -> Result<NodeId, ClientError> {
+    /// The coordinator of a group or a transactional id, asked for until there is one.
+    pub async fn coordinator(&self, of: impl Into<Coordinated>) -> Result<NodeId, ClientError> {
+        let of = of.into();
         let mut backoff = self.backoff();
         loop {
-            match self.coordinator_once(group).await {
+            match self.coordinator_once(of.clone()).await {
                 Ok(node) => return Ok(node),
                 Err(error) => {
                     self.doubt();
@@ -343,56 +344,62 @@ impl Client {
         }
     }
 
-    pub(crate) async fn coordinator_once(&self, group: &str) -> Result<NodeId, ClientError> {
-        if let Some(node) = lock(&self.0.state).coordinators.get(group) {
+    pub(crate) async fn coordinator_once(
+        &self,
+        of: impl Into<Coordinated>,
+    ) -> Result<NodeId, ClientError> {
+        let of = of.into();
+        if let Some(node) = lock(&self.0.state).coordinators.get(&of) {
             return Ok(*node);
         }
+        let (key_type, key) = of.key();
         let response = self
             .call_any(|version| match version {
                 4.. => FindCoordinatorRequest {
-                    key_type: GROUP,
-                    coordinator_keys: vec![group.to_owned()],
+                    key_type,
+                    coordinator_keys: vec![key.to_owned()],
                     ..Default::default()
                 },
-                _ => FindCoordinatorRequest { key: group.to_owned(), ..Default::default() },
+                _ => FindCoordinatorRequest { key: key.to_owned(), key_type, ..Default::default() },
             })
             .await?;
-        let broker = coordinator_of(group, response)?;
+        let broker = coordinator_of(&of, response)?;
         let mut state = lock(&self.0.state);
         let id = broker.id;
         state.metadata.learn_address(broker);
-        state.coordinators.insert(group.to_owned(), id);
+        state.coordinators.insert(of, id);
         Ok(id)
     }
 
-    pub fn forget_coordinator(&self, group: &str) {
-        lock(&self.0.state).coordinators.remove(group);
+    pub fn forget_coordinator(&self, of: impl Into<Coordinated>) {
+        lock(&self.0.state).coordinators.remove(&of.into());
         self.doubt();
     }
 
-    /// Calls the group's coordinator until it says something else than "not me" or "not yet".
-    /// `code` finds what the whole answer says.
+    /// Calls the coordinator until it says something else than "not me" or "not yet". `code` finds
+    /// what the whole answer says.
     pub(crate) async fn call_coordinator<R: Request>(
         &self,
-        group: &str,
+        of: impl Into<Coordinated>,
         build: impl Fn(i16) -> R + Send + Sync,
         code: impl Fn(&R::Response) -> ErrorCode + Send + Sync,
     ) -> Result<R::Response, ClientError> {
+        let of = of.into();
         let mut backoff = self.backoff();
         loop {
-            let node = self.coordinator(group).await?;
+            let node = self.coordinator(of.clone()).await?;
             let error = match self.call_node_once(node, Channel::SHARED, &build).await {
                 Ok(response) => match code(&response) {
                     refused @ (ErrorCode::NOT_COORDINATOR
                     | ErrorCode::COORDINATOR_NOT_AVAILABLE
                     | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => {
-                        ClientError::refused(format!("group {group}"), refused)
+                        ClientError::refused(of.to_string(), refused)
                     }
                     _ => return Ok(response),
                 },
                 Err(error) => error,
             };
-            self.forget_coordinator(group);
+            self.forget_coordinator(of.clone());
             backoff.pause(error).await?;
         }
     }
@@ -410,6 +417,44 @@ impl Client {
             max: self.0.config.retry_backoff_max,
             deadline,
         }
+    }
+}
+
+/// What has a coordinator. Where a text will do, it is a group.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Coordinated {
+    Group(String),
+    /// By its transactional id.
+    Transaction(String),
+}
+
+impl Coordinated {
+    fn key(&self) -> (i8, &str) {
+        match self {
+            Self::Group(id) => (0, id),
+            Self::Transaction(id) => (1, id),
+        }
+    }
+}
+
+impl fmt::Display for Coordinated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(id) => write!(f, "group {id}"),
+            Self::Transaction(id) => write!(f, "transactional id {id}"),
+        }
+    }
+}
+
+impl From<&str> for Coordinated {
+    fn from(group: &str) -> Self {
+        Self::Group(group.to_owned())
+    }
+}
+
+impl From<&String> for Coordinated {
+    fn from(group: &String) -> Self {
+        Self::Group(group.clone())
     }
 }
 
@@ -463,8 +508,11 @@ fn split_address(address: &str) -> Result<(&str, u16), ClientError> {
     Ok((host, port.parse().map_err(|_| bad())?))
 }
 
-fn coordinator_of(group: &str, response: FindCoordinatorResponse) -> Result<Broker, ClientError> {
-    let subject = || format!("coordinator of group {group}");
+fn coordinator_of(
+    of: &Coordinated,
+    response: FindCoordinatorResponse,
+) -> Result<Broker, ClientError> {
+    let subject = || format!("coordinator of {of}");
     let broker = |id: i32, host, port: i32| Broker {
         id: NodeId(id),
         host,
@@ -472,7 +520,7 @@ fn coordinator_of(group: &str, response: FindCoordinatorResponse) -> Result<Brok
         rack: None,
     };
     ClientError::check(subject(), response.error_code, response.error_message)?;
-    match response.coordinators.into_iter().find(|found| found.key == group) {
+    match response.coordinators.into_iter().find(|found| found.key == of.key().1) {
         Some(found) => {
             ClientError::check(subject(), found.error_code, found.error_message)?;
             Ok(broker(found.node_id, found.host, found.port))

@@ -28,6 +28,7 @@ mod membership;
 pub(crate) mod offsets;
 mod reassignments;
 mod topics;
+mod transactions;
 
 pub use cluster::{
     ClusterDescription, ClusterNode, Features, LogDir, LogDirReplica, ProducerState, Quorum,
@@ -39,6 +40,9 @@ pub use membership::NewVoter;
 pub use offsets::{CommittedOffset, ListedOffset, OffsetSpec};
 pub use reassignments::Reassignment;
 pub use topics::{CreatedTopic, NewTopic};
+pub use transactions::{
+    OpenTransaction, TransactionDescription, TransactionFilter, TransactionListing,
+};
 
 use crate::cluster::Client;
 use crate::error::Refusal;
