@@ -1,4 +1,4 @@
-//! One partition's log as decisions: admit, roll, retain, truncate, recover.
+//! One partition's log as decisions: admit, roll, retain, clean, truncate, recover.
 //!
 //! The log here is state and plans, never bytes and never files. `wire` has checked a batch and
 //! hands over its [`BatchFacts`](strandline_types::BatchFacts); the log answers with an
@@ -13,6 +13,7 @@
 extern crate alloc;
 
 mod admit;
+pub mod clean;
 mod config;
 mod epochs;
 mod log;

@@ -1,0 +1,110 @@
+//! The first half of a pass: the newest offset of each key among what was never cleaned.
+
+use alloc::vec::Vec;
+
+use strandline_types::{BatchFacts, Offset};
+
+use super::key_map::KeyMap;
+use super::transactions::{Part, Transactions};
+use super::{CleanPlan, Cleaning, HashKey};
+use crate::AbortedTransaction;
+
+/// How much one pass may take on.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SurveyLimits {
+    /// `log.cleaner.dedupe.buffer.size`, by the number of threads.
+    pub map_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor`.
+    pub load_factor: f64,
+}
+
+/// Give it every batch from the one that holds [`CleanPlan::first_dirty`] on, in order, until it is
+/// full or [`CleanPlan::first_uncleanable`] is reached.
+#[derive(Debug)]
+pub struct Survey {
+    plan: CleanPlan,
+    map: KeyMap,
+    transactions: Transactions,
+    /// Before this every key is in the map.
+    end: Offset,
+    is_full: bool,
+}
+
+impl Survey {
+    /// `aborted` are the transactions whose markers lie at or behind the plan's first dirty offset.
+    pub fn new(
+        plan: CleanPlan,
+        limits: SurveyLimits,
+        key: HashKey,
+        aborted: Vec<AbortedTransaction>,
+    ) -> Self {
+        let keys_max = plan.first_uncleanable.since(plan.first_dirty).max(0) as u64;
+        Self {
+            map: KeyMap::new(key, limits.map_bytes, limits.load_factor, keys_max),
+            transactions: Transactions::new(aborted),
+            end: plan.first_dirty,
+            is_full: false,
+            plan,
+        }
+    }
+
+    pub fn plan(&self) -> &CleanPlan {
+        &self.plan
+    }
+
+    /// Whether the records of this batch must be looked at. Those that were aborted never count, so
+    /// they cannot displace what was there before them.
+    pub fn begin_batch(&mut self, facts: &BatchFacts) -> bool {
+        self.transactions.batch(facts) == Part::Data && facts.last_offset() >= self.plan.first_dirty
+    }
+
+    /// False when the map is full: then this record and all behind it are for the next pass.
+    pub fn record(&mut self, offset: Offset, key: Option<&[u8]>) -> bool {
+        let Some(key) = key.filter(|_| offset >= self.plan.first_dirty) else { return true };
+        self.is_full = self.map.put(key, offset).is_err();
+        if !self.is_full {
+            self.end = offset + 1;
+        }
+        !self.is_full
+    }
+
+    pub fn end_batch(&mut self, facts: &BatchFacts) {
+        if !self.is_full {
+            self.end = self.end.max(facts.next_offset());
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Keys so far.
+    pub fn key_count(&self) -> usize {
+        self.map.len()
+    }
+
+    /// What the map takes, in bytes.
+    pub fn map_bytes(&self) -> u64 {
+        self.map.size_bytes()
+    }
+
+    /// Every batch has been surveyed, or the map is full. `aborted` are the transactions of the whole
+    /// log, behind the plan's end too: a marker there may end what began before.
+    pub fn finish(
+        mut self,
+        delete_retention_ms: i64,
+        aborted: Vec<AbortedTransaction>,
+    ) -> Cleaning {
+        if !self.is_full {
+            // Whatever the last segment lacks at its end was cleaned away before.
+            self.end = self.plan.first_uncleanable;
+        }
+        Cleaning::new(
+            self.plan,
+            self.map,
+            self.end,
+            delete_retention_ms,
+            Transactions::new(aborted),
+        )
+    }
+}

@@ -1,0 +1,82 @@
+//! Which batches belong to aborted transactions, and which markers have outlived their data.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use strandline_types::{BatchFacts, ControlType, Offset, ProducerId};
+
+use crate::AbortedTransaction;
+
+/// What a batch is to its transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// None, or of one that committed.
+    Data,
+    /// Of one that was aborted: it was never to be seen.
+    AbortedData,
+    /// `outlived` when no data of its transaction is left before it. An abort is told with the entry
+    /// of the `.txnindex` that readers find it by, if there is one.
+    Marker { outlived: bool, aborted: Option<AbortedTransaction> },
+    /// What this version does not know.
+    Unknown,
+}
+
+/// The transactions of a log, batch by batch from its start on.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    /// The aborted ones that lie ahead, the next one last.
+    ahead: Vec<AbortedTransaction>,
+    aborted: BTreeMap<ProducerId, Aborted>,
+    /// Producers with data of a transaction that was not aborted.
+    committed: BTreeSet<ProducerId>,
+}
+
+#[derive(Debug)]
+struct Aborted {
+    transaction: AbortedTransaction,
+    has_data: bool,
+}
+
+impl Transactions {
+    pub(super) fn new(mut aborted: Vec<AbortedTransaction>) -> Self {
+        aborted.sort_unstable_by_key(|it| core::cmp::Reverse(it.first_offset));
+        let (begun, committed) = Default::default();
+        Self { ahead: aborted, aborted: begun, committed }
+    }
+
+    pub(super) fn batch(&mut self, facts: &BatchFacts) -> Part {
+        self.advance(facts.last_offset());
+        match facts.control {
+            None if !facts.is_transactional => Part::Data,
+            None => match self.aborted.get_mut(&facts.producer_id) {
+                Some(aborted) => {
+                    aborted.has_data = true;
+                    Part::AbortedData
+                }
+                None => {
+                    self.committed.insert(facts.producer_id);
+                    Part::Data
+                }
+            },
+            Some(ControlType::Abort { .. }) => {
+                let aborted = self.aborted.remove(&facts.producer_id);
+                let outlived = aborted.as_ref().is_none_or(|it| !it.has_data);
+                Part::Marker { outlived, aborted: aborted.map(|it| it.transaction) }
+            }
+            Some(ControlType::Commit { .. }) => {
+                let outlived = !self.committed.remove(&facts.producer_id);
+                Part::Marker { outlived, aborted: None }
+            }
+            // One that was emptied before: its record is gone already.
+            Some(_) if facts.record_count == 0 => Part::Marker { outlived: true, aborted: None },
+            Some(_) => Part::Unknown,
+        }
+    }
+
+    fn advance(&mut self, upto: Offset) {
+        while let Some(transaction) = self.ahead.pop_if(|next| next.first_offset <= upto) {
+            let begun = Aborted { transaction, has_data: false };
+            self.aborted.entry(transaction.producer_id).or_insert(begun);
+        }
+    }
+}
