@@ -2,7 +2,7 @@
 //!
 //! [`inspect`] checks what a producer sent, [`inspect_header`] what a leader or a file already
 //! vouches for; [`InspectedBatch::stamp`] gives an admitted batch its offsets without touching its
-//! records; [`Records`] reads them, [`BatchBuilder`] writes them.
+//! records; [`Records`] reads them, [`BatchBuilder`] writes them; [`thin`] takes some of them out.
 //!
 //! | offset | field | | offset | field |
 //! |---|---|---|---|---|
@@ -22,6 +22,7 @@ mod read;
 mod rebuild;
 mod refusal;
 mod stamp;
+mod thin;
 mod varint;
 mod walk;
 
@@ -38,3 +39,4 @@ pub use inspect::{InspectLimits, InspectedBatch, check_checksum, inspect, inspec
 pub use read::{Header, Headers, Record, RecordIter, RecordRef, Records};
 pub use refusal::BatchRefusal;
 pub use stamp::StampedBatch;
+pub use thin::{emptied, thin};
