@@ -22,8 +22,8 @@ pub use io::Io;
 pub use log_dir::{Checkpoint, DirIdentity, FoundPartition, LogDir, LogDirOptions, StartCondition};
 pub use open_files::OpenFiles;
 pub use partition::{
-    Append, DeletedFiles, FileRange, LoadOptions, PartitionStore, Progress, ReadAnswer,
-    ReadRequest, Records, Relocation, TimestampOffset,
+    Append, CleanPass, CleanStep, DeletedFiles, FileRange, LoadOptions, PartitionStore, Progress,
+    ReadAnswer, ReadRequest, Records, Relocation, TimestampOffset,
 };
 pub use snapshot_files::{SnapshotFiles, SnapshotWriter};
 pub use tail_cache::TailCache;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use strandline_log::{EpochStart, IndexEntry, LogImage, Segment, TimeIndexEntry};
 use strandline_ports::{DirEntry, File, OpenMode};
 use strandline_types::{Offset, TopicPartition, Uuid};
+use tokio::sync::RwLock;
 
 use crate::fault::{Context, Result, StoreFault, is_no_space};
 use crate::format::names::{FileKind, OffsetFile, deleted_dir_name, stray_dir_name};
@@ -24,6 +25,8 @@ use crate::tail_cache::TailCache;
 
 mod aborted;
 mod append;
+mod batch_reader;
+mod clean;
 mod close;
 mod leftovers;
 mod load;
@@ -31,9 +34,11 @@ mod lookup;
 mod read;
 mod relocate;
 mod segments;
+mod swap;
 mod timestamp;
 
 pub use append::Append;
+pub use clean::{CleanPass, CleanStep};
 pub use load::LoadOptions;
 pub use read::{FileRange, ReadAnswer, ReadRequest, Records};
 pub use relocate::{Progress, Relocation};
@@ -56,6 +61,8 @@ pub struct PartitionStore {
     /// file does not grow. 0 for every log but the metadata log.
     preallocate_bytes: u32,
     state: Mutex<State>,
+    /// Held by whoever opens a file by its name, and alone by whoever gives a name to another file.
+    names: RwLock<()>,
 }
 
 struct State {
@@ -184,6 +191,7 @@ impl PartitionStore {
             me: me.clone(),
             preallocate_bytes,
             state: Mutex::new(state),
+            names: RwLock::const_new(()),
         })
     }
 
@@ -364,6 +372,7 @@ impl PartitionStore {
         if let Some(file) = self.open_now(key) {
             return Ok(Some(file));
         }
+        let _names = self.names.read().await;
         let path = self.file_path(key);
         let owned = path.clone();
         match self.io().run(move |disk| disk.open(&owned, OpenMode::Write)).await {

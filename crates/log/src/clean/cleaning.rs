@@ -17,13 +17,23 @@ use crate::{AbortedTransaction, ProducerSnapshot};
 pub struct Cleaning {
     plan: CleanPlan,
     map: KeyMap,
-    end: Offset,
+    bounds: Bounds,
     delete_retention_ms: i64,
     transactions: Transactions,
     producers: BTreeMap<ProducerId, LastOfProducer>,
     /// Of the segments that are being cleaned now.
     aborted: Vec<AbortedTransaction>,
     stats: CleaningStats,
+}
+
+/// Where a pass ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// From here on everything stays.
+    pub(super) end: Offset,
+    /// The last batch that was surveyed ends here. It stays, or a reader who waits for the end of what
+    /// is committed would find nothing that reaches so far.
+    pub(super) last_batch_end: Offset,
 }
 
 /// How one recognizes the batch that tells a producer's state to the next recovery.
@@ -87,18 +97,18 @@ impl Cleaning {
     pub(super) fn new(
         plan: CleanPlan,
         map: KeyMap,
-        end: Offset,
+        bounds: Bounds,
         delete_retention_ms: i64,
         transactions: Transactions,
     ) -> Self {
         let producers = plan.producers.iter().map(|it| (it.producer_id, last_of(it))).collect();
         let (aborted, stats) = Default::default();
-        Self { plan, map, end, delete_retention_ms, transactions, producers, aborted, stats }
+        Self { plan, map, bounds, delete_retention_ms, transactions, producers, aborted, stats }
     }
 
     /// Everything before is clean when all segments are replaced.
     pub fn end(&self) -> Offset {
-        self.end
+        self.bounds.end
     }
 
     pub fn plan(&self) -> &CleanPlan {
@@ -111,13 +121,14 @@ impl Cleaning {
 
     pub fn begin_batch(&mut self, facts: &BatchFacts) -> BatchLook {
         let part = self.transactions.batch(facts);
-        let is_beyond = facts.base_offset >= self.end;
+        let is_beyond = facts.base_offset >= self.bounds.end;
         let horizon = facts.has_delete_horizon.then_some(facts.base_timestamp);
         let is_over = horizon.is_some_and(|horizon| horizon <= self.plan.now);
         let mut look = BatchLook {
             decided: None,
             is_control: facts.control.is_some(),
-            stays_empty: self.is_last_of_producer(facts) || facts.next_offset() == self.end,
+            stays_empty: self.is_last_of_producer(facts)
+                || facts.next_offset() == self.bounds.last_batch_end,
             horizon,
             wants_horizon: false,
             records_kept: 0,
@@ -154,7 +165,7 @@ impl Cleaning {
         key: Option<&[u8]>,
         has_value: bool,
     ) -> bool {
-        let is_beyond = offset >= self.end;
+        let is_beyond = offset >= self.bounds.end;
         let is_kept = look.is_control || is_beyond || self.is_newest(look, offset, key, has_value);
         look.records += 1;
         look.records_kept += u32::from(is_kept);
@@ -196,7 +207,7 @@ impl Cleaning {
         };
         let is_kept = fate != BatchFate::Gone;
         assert!(
-            is_kept || facts.base_offset < self.end,
+            is_kept || facts.base_offset < self.bounds.end,
             "CLEAN-3: the end of the map bounds a pass"
         );
         assert!(is_kept || !look.stays_empty, "CLEAN-4: a producer's last batch stays");

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use strandline_types::{BatchFacts, Offset};
 
+use super::cleaning::Bounds;
 use super::key_map::KeyMap;
 use super::transactions::{Part, Transactions};
 use super::{CleanPlan, Cleaning, HashKey};
@@ -25,7 +26,7 @@ pub struct Survey {
     plan: CleanPlan,
     map: KeyMap,
     transactions: Transactions,
-    /// Before this every key is in the map.
+    /// Before this every key is in the map; behind the last batch that was surveyed.
     end: Offset,
     is_full: bool,
 }
@@ -90,21 +91,13 @@ impl Survey {
 
     /// Every batch has been surveyed, or the map is full. `aborted` are the transactions of the whole
     /// log, behind the plan's end too: a marker there may end what began before.
-    pub fn finish(
-        mut self,
-        delete_retention_ms: i64,
-        aborted: Vec<AbortedTransaction>,
-    ) -> Cleaning {
-        if !self.is_full {
+    pub fn finish(self, delete_retention_ms: i64, aborted: Vec<AbortedTransaction>) -> Cleaning {
+        let bounds = Bounds {
+            last_batch_end: self.end,
             // Whatever the last segment lacks at its end was cleaned away before.
-            self.end = self.plan.first_uncleanable;
-        }
-        Cleaning::new(
-            self.plan,
-            self.map,
-            self.end,
-            delete_retention_ms,
-            Transactions::new(aborted),
-        )
+            end: if self.is_full { self.end } else { self.plan.first_uncleanable },
+        };
+        let transactions = Transactions::new(aborted);
+        Cleaning::new(self.plan, self.map, bounds, delete_retention_ms, transactions)
     }
 }

@@ -5,17 +5,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use strandline_log::{
     AbortedTransaction, EpochCache, IndexListing, Listing, LogConfig, RebuiltIndexes, Recovered,
     Recovery, RecoveryStep, Repair, ScanRange, SegmentListing, TransactionListing,
 };
 use strandline_ports::{DirEntry, Disk, File, OpenMode};
 use strandline_types::{Bug, Offset, Timestamp, planted};
-use strandline_wire::records::{
-    BatchHeader, HEADER_BYTES, SIZE_PREFIX_BYTES, inspect_header, next_batch_size,
-};
+use strandline_wire::records::{BatchHeader, HEADER_BYTES, inspect_header};
 
+use super::batch_reader::BatchReader;
 use super::leftovers::tidy;
 use super::{FileKey, PartitionStore, Shared, log_of};
 use crate::fault::{Context, Result, StoreFault};
@@ -24,8 +22,6 @@ use crate::format::{
     leader_epochs, offset_index, producer_snapshot, time_index, transaction_index,
 };
 use crate::io::read_whole;
-
-const SCAN_BYTES: usize = 1024 * 1024;
 
 /// What the log dir knows of a partition besides its files.
 #[derive(Clone, Debug)]
@@ -433,35 +429,13 @@ fn list_indexes(
 
 /// Hands whole batches with a right checksum to the recovery until one is not, or it has enough.
 fn scan(file: &dyn File, range: ScanRange, recovery: &mut Recovery) -> io::Result<()> {
-    let mut position = range.from;
-    let mut window = Bytes::new();
-    while position < range.to {
-        let left = (range.to - position) as usize;
-        if window.len() < SIZE_PREFIX_BYTES.min(left) {
-            window = read_window(file, position, SCAN_BYTES.min(left))?;
-        }
-        let Ok(Some(size)) = next_batch_size(&window) else { return Ok(()) };
-        if size > left {
-            return Ok(());
-        }
-        if window.len() < size {
-            window = read_window(file, position, size.max(SCAN_BYTES).min(left))?;
-            if window.len() < size {
-                return Ok(());
-            }
-        }
-        let Ok(batch) = inspect_header(window.split_to(size)) else { return Ok(()) };
+    let mut batches = BatchReader::new(range.from, range.to);
+    loop {
+        let position = batches.position();
+        let Some(bytes) = batches.next(file)? else { return Ok(()) };
+        let Ok(batch) = inspect_header(bytes) else { return Ok(()) };
         if !recovery.batch(&batch.facts, position) {
             return Ok(());
         }
-        position += size as u32;
     }
-    Ok(())
-}
-
-fn read_window(file: &dyn File, position: u32, len: usize) -> io::Result<Bytes> {
-    let mut bytes = vec![0; len];
-    let count = file.read_at(position.into(), &mut bytes)?;
-    bytes.truncate(count);
-    Ok(Bytes::from(bytes))
 }

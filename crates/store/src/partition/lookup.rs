@@ -84,27 +84,32 @@ impl PartitionStore {
     /// The segment that covers `offset`, with its files open; `None` when there is none (any more).
     pub(super) async fn view(&self, offset: Offset) -> crate::fault::Result<Option<SegmentView>> {
         use crate::format::names::FileKind;
-        let Some(found) = self.snapshot_of(offset) else { return Ok(None) };
-        let (segment, end, pending, generation) = found;
-        let base_offset = segment.base_offset;
-        let Some(log) = self.existing_file((base_offset, FileKind::Log)).await? else {
-            return Ok(None);
-        };
-        let index = match segment.index_entries {
-            0 => None,
-            _ => self.existing_file((base_offset, FileKind::OffsetIndex)).await?,
-        };
-        Ok(Some(SegmentView {
-            base_offset,
-            end,
-            size_bytes: segment.size_bytes,
-            time_index_entries: segment.time_index_entries,
-            index_entries: if index.is_some() { segment.index_entries } else { 0 },
-            pending,
-            generation,
-            log,
-            index,
-        }))
+        loop {
+            let Some(found) = self.snapshot_of(offset) else { return Ok(None) };
+            let (segment, end, pending, generation) = found;
+            let base_offset = segment.base_offset;
+            let log = self.existing_file((base_offset, FileKind::Log)).await?;
+            let index = match segment.index_entries {
+                0 => None,
+                _ => self.existing_file((base_offset, FileKind::OffsetIndex)).await?,
+            };
+            if generation != self.generation() {
+                // Other files may have taken the names between the two looks.
+                continue;
+            }
+            let Some(log) = log else { return Ok(None) };
+            return Ok(Some(SegmentView {
+                base_offset,
+                end,
+                size_bytes: segment.size_bytes,
+                time_index_entries: segment.time_index_entries,
+                index_entries: if index.is_some() { segment.index_entries } else { 0 },
+                pending,
+                generation,
+                log,
+                index,
+            }));
+        }
     }
 
     fn snapshot_of(&self, offset: Offset) -> Option<(StoredSegment, Offset, Vec<IndexEntry>, u32)> {

@@ -19,6 +19,10 @@ use crate::io::Io;
 pub struct DeletedFiles(Vec<PathBuf>);
 
 impl DeletedFiles {
+    pub(super) fn new(paths: Vec<PathBuf>) -> Self {
+        Self(paths)
+    }
+
     /// # Errors
     /// When the disk refuses; what is left goes at the next start.
     pub async fn unlink(self, io: &Io) -> Result<()> {
@@ -239,33 +243,17 @@ impl PartitionStore {
 
     /// Hides segments from readers, then renames their files.
     async fn retire(&self, segments: &[Offset]) -> Result<DeletedFiles> {
-        let dir = {
+        {
             let mut state = self.state();
             state.segments.retain(|segment| !segments.contains(&segment.base_offset));
             state.files.retain(|open| !segments.contains(&open.key.0));
-            state.path.to_path_buf()
-        };
+        }
         let mut files = Vec::new();
         for &offset in segments {
             let kinds = FileKind::OF_SEGMENT.into_iter().chain([FileKind::ProducerSnapshot]);
             files.extend(kinds.map(|kind| OffsetFile::live(offset, kind)));
         }
-        let renamed = self
-            .io()
-            .run(move |disk| {
-                let mut renamed = Vec::new();
-                for file in files {
-                    let from = dir.join(file.name());
-                    let to = dir.join(OffsetFile { state: FileState::Deleted, ..file }.name());
-                    match disk.rename(&from, &to) {
-                        Ok(()) => renamed.push(to),
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                        Err(error) => return Err(error).context("rename", &from),
-                    }
-                }
-                Ok(renamed)
-            })
-            .await;
+        let renamed = self.rename_all(files, FileState::Deleted).await;
         self.judge(renamed).map(DeletedFiles)
     }
 

@@ -1,0 +1,101 @@
+//! A cleaned segment takes the place of those it was made from.
+//!
+//! The order is Kafka's, so that either broker finishes or undoes what a crash of the other left: all
+//! new files are called `.swap`, then the old ones `.deleted`, then the new ones lose their mark. As
+//! long as one of the new ones is still `.cleaned` the old ones hold; from the first moment without
+//! one the new ones do. Each stage is durable before the next begins.
+
+use std::path::PathBuf;
+
+use strandline_log::clean::Cleaned;
+use strandline_types::Offset;
+
+use super::{DeletedFiles, FileKey, PartitionStore, StoredSegment};
+use crate::fault::{Context, Result};
+use crate::format::names::{FileKind, FileState, OffsetFile};
+
+pub(super) fn cleaned_file((offset, kind): FileKey) -> OffsetFile {
+    OffsetFile { offset, kind, state: FileState::Cleaned }
+}
+
+impl PartitionStore {
+    /// `None` when files were cut since they were of this `generation`.
+    pub(super) async fn swap(
+        &self,
+        cleaned: &Cleaned,
+        generation: u32,
+    ) -> Result<Option<DeletedFiles>> {
+        // Whoever opens a file by its name finds the one that belongs to what it knows.
+        let _names = self.names.write().await;
+        if self.generation() != generation || !self.holds(&cleaned.replaced) {
+            return Ok(None);
+        }
+        let base_offset = cleaned.segment.base_offset;
+        let new = |state| {
+            let file = move |kind| OffsetFile { offset: base_offset, kind, state };
+            FileKind::OF_SEGMENT.map(file).to_vec()
+        };
+        let dir = self.path();
+        self.rename_all(new(FileState::Cleaned), FileState::Swap).await?;
+        self.io().sync_dir(&dir).await?;
+        let mut old = Vec::new();
+        for &offset in &cleaned.replaced {
+            old.extend(FileKind::OF_SEGMENT.map(|kind| OffsetFile::live(offset, kind)));
+            // The one of the first segment is still what its name says.
+            if offset != base_offset {
+                old.push(OffsetFile::live(offset, FileKind::ProducerSnapshot));
+            }
+        }
+        let deleted = self.rename_all(old, FileState::Deleted).await?;
+        self.io().sync_dir(&dir).await?;
+        self.rename_all(new(FileState::Swap), FileState::Live).await?;
+        self.io().sync_dir(&dir).await?;
+        let mut state = self.state();
+        let at = state.segments.partition_point(|it| it.base_offset < base_offset);
+        let replaced = at..at + cleaned.replaced.len();
+        state.segments.splice(replaced, [StoredSegment::from(&cleaned.segment)]);
+        state.files.retain(|open| !cleaned.replaced.contains(&open.key.0));
+        state.unsynced_indexes.retain(|offset| !cleaned.replaced.contains(offset));
+        state.generation += 1;
+        Ok(Some(DeletedFiles::new(deleted)))
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.state().generation
+    }
+
+    /// Whether these stand there, one after the other, and none of them is active.
+    fn holds(&self, segments: &[Offset]) -> bool {
+        let state = self.state();
+        let Some(first) = segments.first() else { return false };
+        let at = state.segments.partition_point(|it| it.base_offset < *first);
+        let end = at + segments.len();
+        !state.is_being_cut
+            && end < state.segments.len()
+            && state.segments[at..end].iter().map(|it| it.base_offset).eq(segments.iter().copied())
+    }
+
+    /// Gives the files another mark, in order, those that are there. Gives the paths that they have
+    /// then.
+    pub(super) async fn rename_all(
+        &self,
+        files: Vec<OffsetFile>,
+        state: FileState,
+    ) -> Result<Vec<PathBuf>> {
+        let dir = self.path();
+        let renaming = self.io().run(move |disk| {
+            let mut renamed = Vec::new();
+            for file in files {
+                let from = dir.join(file.name());
+                let to = dir.join(OffsetFile { state, ..file }.name());
+                match disk.rename(&from, &to) {
+                    Ok(()) => renamed.push(to),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error).context("rename", &from),
+                }
+            }
+            Ok(renamed)
+        });
+        renaming.await
+    }
+}
