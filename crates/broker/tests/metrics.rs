@@ -55,6 +55,8 @@ fn samples(answer: &str) -> String {
         "timems_sum",
         "flush",
         "logdirectoryoffline{",
+        // Named after the directory too.
+        "kafka_log_logcleanermanager_uncleanable_",
         "high_watermark",
         "last_applied",
     ];
@@ -149,6 +151,10 @@ async fn a_scrape() {
             kafka_log_log_logendoffset{topic="t",partition="1"} 3
             kafka_log_log_numlogsegments{topic="t",partition="0"} 1
             kafka_log_log_numlogsegments{topic="t",partition="1"} 1
+            kafka_log_logcleaner_cleaner_recopy_percent 0
+            kafka_log_logcleaner_max_clean_time_secs 0
+            kafka_log_logcleaner_deadthreadcount 0
+            kafka_log_logcleanermanager_max_dirty_percent 0
             kafka_controller_kafkacontroller_activecontrollercount 1
             kafka_controller_kafkacontroller_globaltopiccount 1
             kafka_controller_kafkacontroller_globalpartitioncount 2

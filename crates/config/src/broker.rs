@@ -218,7 +218,7 @@ const RETENTION: &[Setting] = &[
         .doc("Most bytes a partition keeps; −1 sets no limit."),
     long("log.retention.check.interval.ms").default("300000").at_least(1).honoured()
         .doc("Time between two searches for segments to delete."),
-    list("log.cleanup.policy").default("delete").one_of(&["compact", "delete"]).cluster_wide().partly(reason::DELETE_ONLY)
+    list("log.cleanup.policy").default("delete").one_of(&["compact", "delete"]).cluster_wide().honoured()
         .doc("What happens to old records: delete, compact, both, or nothing where empty."),
 ];
 
@@ -238,27 +238,27 @@ const FLUSHING: &[Setting] = &[
 
 #[rustfmt::skip]
 const LOG_CLEANER: &[Setting] = &[
-    boolean("log.cleaner.enable").default("true").no_effect(reason::COMPACTION)
+    boolean("log.cleaner.enable").default("true").honoured()
         .doc("Whether the cleaner runs."),
-    int("log.cleaner.threads").default("1").at_least(0).cluster_wide().no_effect(reason::COMPACTION)
+    int("log.cleaner.threads").default("1").at_least(0).cluster_wide().honoured()
         .doc("Threads of the cleaner."),
-    long("log.cleaner.backoff.ms").default("15000").at_least(0).cluster_wide().no_effect(reason::COMPACTION)
+    long("log.cleaner.backoff.ms").default("15000").at_least(0).cluster_wide().honoured()
         .doc("Pause of the cleaner when there is nothing to clean."),
-    long("log.cleaner.dedupe.buffer.size").default("134217728").cluster_wide().no_effect(reason::COMPACTION)
+    long("log.cleaner.dedupe.buffer.size").default("134217728").cluster_wide().honoured()
         .doc("Memory of all cleaner threads for the map of keys."),
-    int("log.cleaner.io.buffer.size").default("524288").at_least(0).cluster_wide().no_effect(reason::COMPACTION)
+    int("log.cleaner.io.buffer.size").default("524288").at_least(0).cluster_wide().no_effect(reason::CLEANER_BUFFER)
         .doc("Memory of all cleaner threads for reading and writing."),
-    double("log.cleaner.io.buffer.load.factor").default("0.9").cluster_wide().no_effect(reason::COMPACTION)
+    double("log.cleaner.io.buffer.load.factor").default("0.9").cluster_wide().honoured()
         .doc("How full the map of keys may get."),
-    double("log.cleaner.io.max.bytes.per.second").default("1.7976931348623157E308").cluster_wide().no_effect(reason::COMPACTION)
+    double("log.cleaner.io.max.bytes.per.second").default("1.7976931348623157E308").cluster_wide().honoured()
         .doc("Most bytes per second that the cleaner reads and writes."),
-    long("log.cleaner.delete.retention.ms").default("86400000").at_least(0).cluster_wide().no_effect(reason::COMPACTION)
+    long("log.cleaner.delete.retention.ms").default("86400000").at_least(0).cluster_wide().honoured()
         .doc("How long a compacted topic keeps its tombstones."),
-    double("log.cleaner.min.cleanable.ratio").default("0.5").fraction(0.0, 1.0).cluster_wide().no_effect(reason::COMPACTION)
+    double("log.cleaner.min.cleanable.ratio").default("0.5").fraction(0.0, 1.0).cluster_wide().honoured()
         .doc("Share of uncleaned bytes from which a log is worth cleaning."),
-    long("log.cleaner.min.compaction.lag.ms").default("0").at_least(0).cluster_wide().no_effect(reason::COMPACTION)
+    long("log.cleaner.min.compaction.lag.ms").default("0").at_least(0).cluster_wide().honoured()
         .doc("Time for which a record is safe from compaction."),
-    long("log.cleaner.max.compaction.lag.ms").default("9223372036854775807").at_least(1).cluster_wide().no_effect(reason::COMPACTION)
+    long("log.cleaner.max.compaction.lag.ms").default("9223372036854775807").at_least(1).cluster_wide().honoured()
         .doc("Time after which a record must have been compacted."),
 ];
 

@@ -44,6 +44,7 @@ pub struct BrokerConfig {
     pub network: NetworkSettings,
     pub topics: TopicDefaults,
     pub log: LogSettings,
+    pub cleaner: CleanerSettings,
     pub replication: ReplicationSettings,
     pub groups: GroupSettings,
     pub offsets: OffsetsTopicSettings,
@@ -142,6 +143,21 @@ pub struct LogSettings {
     pub recovery_point_checkpoint_interval_ms: i32,
     pub log_start_checkpoint_interval_ms: i32,
     pub high_watermark_checkpoint_interval_ms: i64,
+}
+
+/// `log.cleaner.*`, but for what topics inherit.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CleanerSettings {
+    pub is_enabled: bool,
+    /// Passes that run at the same time.
+    pub threads: usize,
+    pub backoff_ms: i64,
+    /// For the keys of all passes together.
+    pub dedupe_buffer_bytes: u64,
+    /// How full that memory may get, as a fraction.
+    pub load_factor: f64,
+    /// Of what all passes read and write.
+    pub throttle: ThrottleSettings,
 }
 
 /// `replica.selector.class`: which replica a consumer is sent to.
@@ -393,6 +409,24 @@ impl LogSettings {
                 .int("log.flush.start.offset.checkpoint.interval.ms"),
             high_watermark_checkpoint_interval_ms: values
                 .long("replica.high.watermark.checkpoint.interval.ms"),
+        }
+    }
+}
+
+impl CleanerSettings {
+    pub(crate) fn of(values: &Values) -> Self {
+        let limit = values.double("log.cleaner.io.max.bytes.per.second");
+        Self {
+            is_enabled: values.boolean("log.cleaner.enable"),
+            threads: values.int("log.cleaner.threads").max(0) as usize,
+            backoff_ms: values.long("log.cleaner.backoff.ms"),
+            dedupe_buffer_bytes: values.long("log.cleaner.dedupe.buffer.size").max(0) as u64,
+            load_factor: values.double("log.cleaner.io.buffer.load.factor"),
+            throttle: ThrottleSettings {
+                bytes_per_second: (limit < u64::MAX as f64).then_some(limit.max(1.0) as u64),
+                samples: 2,
+                sample_seconds: 1,
+            },
         }
     }
 }

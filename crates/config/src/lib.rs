@@ -35,9 +35,9 @@ mod value;
 mod values;
 
 pub use broker_config::{
-    BrokerConfig, GroupSettings, LogSettings, MembershipSettings, MetadataSettings,
-    NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings,
-    ReplicaSelector, ReplicationSettings, Roles, ThrottleSettings, TopicDefaults,
+    BrokerConfig, CleanerSettings, GroupSettings, LogSettings, MembershipSettings,
+    MetadataSettings, NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings,
+    QuorumSettings, ReplicaSelector, ReplicationSettings, Roles, ThrottleSettings, TopicDefaults,
 };
 pub use error::{ConfigError, ConfigErrors, Refusal, Warning};
 pub use layers::{BrokerLayers, Overrides, Source};

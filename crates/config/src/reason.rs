@@ -11,7 +11,7 @@ pub(crate) const CONNECTION_RATE: &str = "new connections are limited by number,
 pub(crate) const SECURITY_TUNING: &str = "only matters with authentication";
 pub(crate) const MOVES: &str = "one replica at a time moves between log directories";
 pub(crate) const PREALLOCATE: &str = "segment files grow as they are written";
-pub(crate) const COMPACTION: &str = "logs are not compacted";
+pub(crate) const CLEANER_BUFFER: &str = "the cleaner reads and writes a MiB at a time";
 pub(crate) const TRANSACTIONS: &str = "transactions are not served";
 pub(crate) const TIERING: &str = "there is no remote storage";
 pub(crate) const KIP_848: &str = "the consumer group protocol (KIP-848) is not served";
@@ -29,7 +29,6 @@ pub(crate) const PLAINTEXT: &str =
     "every listener speaks PLAINTEXT; another protocol is refused at start";
 pub(crate) const OPEN_AT_START: &str =
     "listeners open at start; changing them at run time is refused";
-pub(crate) const DELETE_ONLY: &str = "compact is stored and described, but logs are not compacted";
 pub(crate) const CLASSIC_ONLY: &str = "only the classic protocol is served";
 pub(crate) const SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector is known; with another class consumers read from leaders";
 pub(crate) const LZ4_LEVEL: &str = "lz4 always compresses at its fastest level";

@@ -12,9 +12,9 @@ use strandline_types::NodeId;
 
 use crate::alter;
 use crate::broker_config::{
-    BrokerConfig, GroupSettings, LogSettings, MembershipSettings, MetadataSettings,
-    NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings, QuorumSettings,
-    ReplicationSettings, Roles, TopicDefaults,
+    BrokerConfig, CleanerSettings, GroupSettings, LogSettings, MembershipSettings,
+    MetadataSettings, NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings,
+    QuorumSettings, ReplicationSettings, Roles, TopicDefaults,
 };
 use crate::cross_check;
 use crate::error::{ConfigError, ConfigErrors, Warning};
@@ -170,6 +170,7 @@ impl BrokerConfig {
             network: NetworkSettings::of(values),
             topics: TopicDefaults::of(values),
             log: LogSettings::of(values),
+            cleaner: CleanerSettings::of(values),
             replication: ReplicationSettings::of(values),
             groups: GroupSettings::of(values),
             offsets: OffsetsTopicSettings::of(values),
@@ -366,6 +367,7 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
         network: NetworkSettings::of(values),
         topics: TopicDefaults::of(values),
         log: LogSettings::of(values),
+        cleaner: CleanerSettings::of(values),
         replication: ReplicationSettings::of(values),
         groups: GroupSettings::of(values),
         offsets: OffsetsTopicSettings::of(values),

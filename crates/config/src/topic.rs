@@ -8,7 +8,7 @@ pub const TOPIC: &[Section] = &[Section { title: "Topics", settings: SETTINGS }]
 
 #[rustfmt::skip]
 const SETTINGS: &[Setting] = &[
-    list("cleanup.policy").default("delete").one_of(&["compact", "delete"]).inherits(&[same("log.cleanup.policy")]).partly(reason::DELETE_ONLY)
+    list("cleanup.policy").default("delete").one_of(&["compact", "delete"]).inherits(&[same("log.cleanup.policy")]).honoured()
         .doc("What happens to old records: delete, compact, both, or nothing where empty."),
     string("compression.type").default("producer").one_of(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]).inherits(&[same("compression.type")]).honoured()
         .doc("Codec of stored batches; producer keeps what was sent."),
@@ -52,13 +52,13 @@ const SETTINGS: &[Setting] = &[
         .doc("Records after which the log is flushed; with 1 an acknowledgement waits for the disk."),
     long("flush.ms").default("9223372036854775807").at_least(0).inherits(&[same("log.flush.interval.ms")]).honoured()
         .doc("Longest time a record stays unflushed."),
-    long("delete.retention.ms").default("86400000").at_least(0).inherits(&[same("log.cleaner.delete.retention.ms")]).no_effect(reason::COMPACTION)
+    long("delete.retention.ms").default("86400000").at_least(0).inherits(&[same("log.cleaner.delete.retention.ms")]).honoured()
         .doc("How long a compacted topic keeps its tombstones."),
-    double("min.cleanable.dirty.ratio").default("0.5").fraction(0.0, 1.0).inherits(&[same("log.cleaner.min.cleanable.ratio")]).no_effect(reason::COMPACTION)
+    double("min.cleanable.dirty.ratio").default("0.5").fraction(0.0, 1.0).inherits(&[same("log.cleaner.min.cleanable.ratio")]).honoured()
         .doc("Share of uncleaned bytes from which the log is worth cleaning."),
-    long("min.compaction.lag.ms").default("0").at_least(0).inherits(&[same("log.cleaner.min.compaction.lag.ms")]).no_effect(reason::COMPACTION)
+    long("min.compaction.lag.ms").default("0").at_least(0).inherits(&[same("log.cleaner.min.compaction.lag.ms")]).honoured()
         .doc("Time for which a record is safe from compaction."),
-    long("max.compaction.lag.ms").default("9223372036854775807").at_least(1).inherits(&[same("log.cleaner.max.compaction.lag.ms")]).no_effect(reason::COMPACTION)
+    long("max.compaction.lag.ms").default("9223372036854775807").at_least(1).inherits(&[same("log.cleaner.max.compaction.lag.ms")]).honoured()
         .doc("Time after which a record must have been compacted."),
     list("leader.replication.throttled.replicas").default("").check(Check::ThrottledReplicas).honoured()
         .doc("Replicas whose reads from the leader are throttled, as partition:broker, or * for all."),

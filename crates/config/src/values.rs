@@ -80,6 +80,13 @@ impl Values {
         }
     }
 
+    pub(crate) fn double(&self, name: &'static str) -> f64 {
+        match self.get(name) {
+            Value::Double(n) => n,
+            _ => unreachable!("{name}: {DECLARED}"),
+        }
+    }
+
     pub(crate) fn long(&self, name: &'static str) -> i64 {
         match self.get(name) {
             Value::Long(n) => n,

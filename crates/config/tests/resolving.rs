@@ -369,6 +369,7 @@ fn every_honoured_topic_setting_changes_the_config() {
         let other = match setting.name {
             "cleanup.policy" => "compact",
             "compression.type" => "zstd",
+            "min.cleanable.dirty.ratio" => "0.7",
             "message.timestamp.type" => "LogAppendTime",
             "segment.bytes" => "2097152",
             "unclean.leader.election.enable" => "true",

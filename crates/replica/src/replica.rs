@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use strandline_log::clean::Cleaned;
 use strandline_log::{
     Admission, Admitted, ClosePlan, EpochEnd, Log, LogStart, Origin, TransactionStart,
     VerificationGuard,
@@ -199,6 +200,11 @@ impl Replica {
             log.written_end()
         );
         self.adopt(log);
+    }
+
+    /// The files of a cleaned segment have taken the place of those it was made from.
+    pub fn segments_cleaned(&mut self, cleaned: &Cleaned) {
+        self.log.replace(cleaned);
     }
 
     pub(crate) fn adopt(&mut self, mut log: Log) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use strandline_config::BrokerConfig;
+use strandline_config::{BrokerConfig, CleanerSettings};
 use strandline_metadata::Image;
 use strandline_metadata::image::ConfigResource;
 use strandline_ports::watch;
@@ -20,6 +20,8 @@ pub(crate) struct Follower {
     pub(crate) connections: Connections,
     pub(crate) replicas: Replicas,
     pub(crate) dirs: Arc<Dirs>,
+    /// What the log cleaner goes by.
+    pub(crate) cleaner: watch::Sender<CleanerSettings>,
     /// A directory that was full has room.
     pub(crate) room: Arc<Notify>,
     /// The image that this node has done its part of.
@@ -33,6 +35,7 @@ impl Follower {
             self.connections.limit(ConnectionLimits::of(&config.network));
             self.replicas.set_defaults(ReplicaSettings::of(&config));
             self.dirs.cordon(&config.cordoned_log_dirs);
+            self.cleaner.send_replace(config.cleaner);
         }
         self.replicas.apply(image).await;
     }

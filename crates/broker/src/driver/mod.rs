@@ -1,6 +1,7 @@
 //! Where the cores meet I/O: short loops that feed events in and carry effects out.
 
 pub(crate) mod assignments;
+pub(crate) mod cleaner;
 pub(crate) mod controller;
 pub(crate) mod coordinators;
 pub(crate) mod fetchers;

@@ -31,6 +31,7 @@ use crate::dirs::DirIndex;
 use crate::metrics::{Metrics, Traffic};
 
 mod append;
+mod cleaned;
 mod follow;
 mod moved;
 mod read;
@@ -121,6 +122,9 @@ struct Core {
     retaining: Option<oneshot::Sender<RetiredSegments>>,
     /// The end of the log is being cut off right now: the result would know nothing of a deletion.
     is_cutting: bool,
+    /// A cleaned segment takes the place of others right now, with all that they held.
+    is_swapping: bool,
+    cleaning: cleaned::CleaningState,
     /// Nothing may be written any more: its files are finished, and deleted perhaps.
     is_closed: bool,
     /// Ends and sizes of the appends that the high watermark has not passed.
@@ -188,6 +192,8 @@ impl Partition {
             deletes: BTreeMap::new(),
             retaining: None,
             is_cutting: false,
+            is_swapping: false,
+            cleaning: cleaned::CleaningState::default(),
             is_closed: false,
             uncommitted: VecDeque::new(),
             fetcher: None,

@@ -34,7 +34,7 @@ impl Throttles {
 }
 
 impl Throttle {
-    fn new(settings: &ThrottleSettings) -> Self {
+    pub(crate) fn new(settings: &ThrottleSettings) -> Self {
         let sample = Duration::from_secs(settings.sample_seconds.into());
         let quota = Quota::new(QuotaWindow { samples: settings.samples, sample });
         let throttle = Self(Mutex::new(quota));
@@ -42,7 +42,7 @@ impl Throttle {
         throttle
     }
 
-    fn set_limit(&self, settings: &ThrottleSettings) {
+    pub(crate) fn set_limit(&self, settings: &ThrottleSettings) {
         self.quota().set_limit(settings.bytes_per_second);
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use strandline_config::{LogSettings, ProducerSettings};
 use strandline_ports::{Lane, World};
 use strandline_store::format::offset_checkpoint::Offsets;
-use strandline_store::{Checkpoint, DirState, StoreFault};
+use strandline_store::{Checkpoint, DeletedFiles, DirState, StoreFault};
 use strandline_types::{Bug, Offset, planted};
 use tokio::sync::{Notify, mpsc};
 
@@ -89,9 +89,7 @@ impl Upkeep {
     }
 
     async fn checkpoint_dir(&self, dir: DirIndex) -> Result<(), StoreFault> {
-        for checkpoint in
-            [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark]
-        {
+        for checkpoint in Checkpoint::ALL {
             self.checkpoint(dir, checkpoint).await?;
         }
         Ok(())
@@ -131,26 +129,14 @@ impl Upkeep {
         }
     }
 
-    async fn remove(&self, Held { partition, config }: Held, segments: RetiredSegments) {
-        let deleted = match partition.remove_segments(segments).await {
-            Ok(deleted) => deleted,
+    async fn remove(&self, held: Held, segments: RetiredSegments) {
+        match held.partition.remove_segments(segments).await {
+            Ok(deleted) => unlink_later(self, &held, deleted),
             Err(fault) => {
-                tracing::error!(partition = %partition.name(), %fault, "cannot remove old segments");
-                return;
+                let partition = held.partition.name();
+                tracing::error!(%partition, %fault, "cannot remove old segments");
             }
-        };
-        let wait = Duration::from_millis(config.file_delete_delay_ms.max(0) as u64);
-        let (clock, dirs) = (Arc::clone(&self.world.clock), Arc::clone(&self.dirs));
-        let dir = partition.dir();
-        self.world.spawn.spawn(
-            Lane::Data,
-            Box::pin(async move {
-                clock.sleep(wait).await;
-                if let Err(fault) = deleted.unlink(dirs.get(dir).log.io()).await {
-                    tracing::error!(%fault, "cannot unlink old segments: the next start will");
-                }
-            }),
-        );
+        }
     }
 
     async fn checkpoint_all(&self, checkpoint: Checkpoint) {
@@ -176,7 +162,7 @@ impl Upkeep {
         for held in self.partitions.all() {
             if held.partition.is_checkpointed_in(dir) {
                 let offset = checkpointed(&held.partition, checkpoint);
-                offsets.insert(held.partition.name().clone(), offset);
+                offsets.extend(offset.map(|offset| (held.partition.name().clone(), offset)));
             }
         }
         log.write_checkpoint(checkpoint, &offsets).await
@@ -203,10 +189,25 @@ impl Upkeep {
     }
 }
 
-fn checkpointed(partition: &Partition, checkpoint: Checkpoint) -> Offset {
+/// Unlinks files of segments that are out of the log, after `file.delete.delay.ms`.
+pub(super) fn unlink_later(upkeep: &Upkeep, held: &Held, deleted: DeletedFiles) {
+    let wait = Duration::from_millis(held.config.file_delete_delay_ms.max(0) as u64);
+    let (clock, dirs) = (Arc::clone(&upkeep.world.clock), Arc::clone(&upkeep.dirs));
+    let dir = held.partition.dir();
+    let unlinking = async move {
+        clock.sleep(wait).await;
+        if let Err(fault) = deleted.unlink(dirs.get(dir).log.io()).await {
+            tracing::error!(%fault, "cannot unlink old segments: the next start will");
+        }
+    };
+    upkeep.world.spawn.spawn(Lane::Data, Box::pin(unlinking));
+}
+
+/// `None` where there is nothing to say.
+fn checkpointed(partition: &Partition, checkpoint: Checkpoint) -> Option<Offset> {
     match checkpoint {
         Checkpoint::RecoveryPoint if planted(Bug::RecoveryPointTooFar) => {
-            partition.with_log(|log| log.written_end())
+            Some(partition.with_log(|log| log.written_end()))
         }
         _ => partition.checkpointed(checkpoint),
     }

@@ -5,6 +5,7 @@
 //! addition: no lock, no allocation, no lookup. Everything that can be looked up is looked up when
 //! somebody scrapes.
 
+mod cleaner;
 mod durations;
 mod endpoint;
 mod replication;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use strandline_types::Instant;
 
+use cleaner::CleanerMetrics;
 use durations::Durations;
 pub(crate) use endpoint::Endpoint;
 use replication::Replication;
@@ -49,6 +51,7 @@ pub(crate) struct Metrics {
     pub(crate) replication: Replication,
     pub(crate) requests: Requests,
     pub(crate) flushes: Flushes,
+    pub(crate) cleaner: CleanerMetrics,
     listeners: Vec<Arc<ListenerMetrics>>,
     state: AtomicU8,
 }

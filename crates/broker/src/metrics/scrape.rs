@@ -14,6 +14,7 @@ use super::requests::OfApi;
 use super::table::{self, Metric};
 use super::text::{Family, Text};
 use super::traffic;
+use crate::driver::cleaner;
 use crate::handles::Handles;
 use crate::partitions::Held;
 use crate::session::RequestMemory;
@@ -56,6 +57,7 @@ impl Scrape {
             replicas(&mut text, &image, &partitions, unopened);
             self.replication(&mut text, &partitions);
             logs(&mut text, &partitions);
+            self.cleaner(&mut text, &partitions);
             let applied = image.offset.map_or(-1, |offset| offset.get());
             text.single(&table::LAST_APPLIED_OFFSET, applied);
         }
@@ -177,6 +179,32 @@ impl Scrape {
             family.sample(&[("logdirectory", &path)], u8::from(!dir.is_usable()));
         }
         text.single(&table::OFFLINE_LOG_DIR_COUNT, dirs.offline().count());
+    }
+
+    fn cleaner(&self, text: &mut Text, partitions: &[Held]) {
+        let cleaner = &self.handles.metrics.cleaner;
+        text.single(&table::CLEANER_RECOPY_PERCENT, cleaner.recopy_percent());
+        text.single(&table::CLEANER_MAX_CLEAN_TIME, cleaner.clean_time_secs());
+        text.single(&table::CLEANER_DEAD_THREADS, 0);
+        let ratios = partitions.iter().filter_map(|held| Some(cleaner::dirt(held)?.ratio()));
+        let dirtiest = (100.0 * ratios.fold(0.0, f64::max)) as u64;
+        text.single(&table::CLEANER_MAX_DIRTY_PERCENT, dirtiest);
+        let uncleanable: Vec<&Held> =
+            partitions.iter().filter(|held| held.partition.clean_fault().is_some()).collect();
+        type Measure = fn(&Held) -> u64;
+        let series: [(&Metric, Measure); 2] = [
+            (&table::UNCLEANABLE_PARTITIONS, |_| 1),
+            (&table::UNCLEANABLE_BYTES, |held| held.partition.store().size_bytes()),
+        ];
+        for (metric, measure) in series {
+            let mut family = text.family(metric);
+            for (index, dir) in self.handles.dirs.log_dirs() {
+                let here = uncleanable.iter().filter(|held| held.partition.dir() == index);
+                let path = dir.log.path().display();
+                let sum: u64 = here.map(|held| measure(held)).sum();
+                family.sample(&[("logdirectory", &path)], sum);
+            }
+        }
     }
 
     fn cluster(&self, text: &mut Text, image: &Image) {

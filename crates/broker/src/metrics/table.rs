@@ -129,6 +129,19 @@ metrics! {
     OFFLINE_LOG_DIR_COUNT: Gauge "kafka_log_logmanager_offlinelogdirectorycount"
         "Directories that have failed.";
 
+    CLEANER_RECOPY_PERCENT: Gauge "kafka_log_logcleaner_cleaner_recopy_percent"
+        "Of what the last pass of the log cleaner read, how much it wrote again, in percent.";
+    CLEANER_MAX_CLEAN_TIME: Gauge "kafka_log_logcleaner_max_clean_time_secs"
+        "Seconds that the last pass of the log cleaner took.";
+    CLEANER_DEAD_THREADS: Gauge "kafka_log_logcleaner_deadthreadcount"
+        "Always 0: a pass that fails ends no thread.";
+    CLEANER_MAX_DIRTY_PERCENT: Gauge "kafka_log_logcleanermanager_max_dirty_percent"
+        "Share of the bytes that were never cleaned, in the dirtiest compacted log.";
+    UNCLEANABLE_PARTITIONS: Gauge "kafka_log_logcleanermanager_uncleanable_partitions_count"
+        "Compacted logs that cannot be cleaned, by directory.";
+    UNCLEANABLE_BYTES: Gauge "kafka_log_logcleanermanager_uncleanable_bytes"
+        "Bytes of compacted logs that cannot be cleaned, by directory.";
+
     ACTIVE_CONTROLLER_COUNT: Gauge "kafka_controller_kafkacontroller_activecontrollercount"
         "1 on the node that is the active controller.";
     GLOBAL_TOPIC_COUNT: Gauge "kafka_controller_kafkacontroller_globaltopiccount"

@@ -14,6 +14,7 @@ use super::node::{Node, Served};
 use super::settings::{advertised, millis};
 use super::{Fatal, StartError};
 use crate::driver::assignments::Assignments;
+use crate::driver::cleaner::Cleaner;
 use crate::driver::fetchers::Fetchers;
 use crate::driver::groups::Groups;
 use crate::driver::images::Follower;
@@ -45,6 +46,7 @@ pub(super) struct BrokerTasks {
     proposals: IsrProposals,
     assignments: Assignments,
     mover: Mover,
+    cleaner: Cleaner,
     checkpoints_wanted: mpsc::UnboundedReceiver<CheckpointWanted>,
 }
 
@@ -66,6 +68,7 @@ impl BrokerRole {
         let (checkpoints, checkpoints_wanted) = mpsc::unbounded_channel();
         let room = Arc::new(Notify::new());
         let moves = Moves::default();
+        let (cleaner_settings_in, cleaner_settings) = watch::channel(config.cleaner.clone());
         let context = Arc::new(PartitionContext {
             node: config.node_id,
             clock: Arc::clone(&world.clock),
@@ -88,13 +91,23 @@ impl BrokerRole {
                 moves.clone(),
             ),
         );
+        let upkeep = Upkeep {
+            world: world.clone(),
+            dirs: Arc::clone(&node.dirs),
+            partitions: partitions.clone(),
+            settings: config.log.clone(),
+            producers: config.producers.clone(),
+            replica_lag_time_max: replicas::lag_time_max(config),
+            room: Arc::clone(&room),
+        };
         let tasks = BrokerTasks {
             follower: Follower {
                 config: Arc::clone(config),
                 connections: connections.clone(),
                 replicas,
                 dirs: Arc::clone(&node.dirs),
-                room: Arc::clone(&room),
+                cleaner: cleaner_settings_in,
+                room,
                 applied: applied_in,
             },
             proposals: IsrProposals {
@@ -120,6 +133,7 @@ impl BrokerRole {
                 moves: moves.clone(),
                 assignments,
             },
+            cleaner: Cleaner::new(upkeep.clone(), cleaner_settings),
             checkpoints_wanted,
         };
         let groups = Groups::of(world, config, partitions.clone(), applied.clone());
@@ -136,15 +150,7 @@ impl BrokerRole {
                 broker_epoch: broker_epoch_in,
                 heartbeat_interval: millis(config.membership.heartbeat_interval_ms),
             }),
-            upkeep: Upkeep {
-                world: world.clone(),
-                dirs: Arc::clone(&node.dirs),
-                partitions: partitions.clone(),
-                settings: config.log.clone(),
-                producers: config.producers.clone(),
-                replica_lag_time_max: replicas::lag_time_max(config),
-                room,
-            },
+            upkeep,
             partitions,
             moves,
             applied,
@@ -194,6 +200,7 @@ impl BrokerRole {
         spawn.spawn(Lane::Control, Box::pin(tasks.assignments.run()));
         spawn.spawn(Lane::Data, Box::pin(tasks.mover.run()));
         self.upkeep.start(tasks.checkpoints_wanted);
+        spawn.spawn(Lane::Data, Box::pin(tasks.cleaner.run()));
         self.watch_dirs(node);
         joining.become_available().await?;
         spawn.spawn(Lane::Control, Box::pin(Arc::clone(&self.lifecycle).keep_alive()));

@@ -83,7 +83,7 @@ async fn finish(
 ) -> Result<(), StoreFault> {
     let mut epoch = BrokerEpoch::NONE;
     if let Some(broker) = broker {
-        for kind in [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark] {
+        for kind in Checkpoint::ALL {
             broker.upkeep.checkpoint(index, kind).await?;
         }
         epoch = *broker.lifecycle.broker_epoch.borrow();

@@ -240,13 +240,14 @@ impl Opening<'_> {
         &self,
         mut log: LogDir,
         cluster_id: &str,
-    ) -> Result<Option<(Dir, Vec<FoundPartition>, [Offsets; 3])>, StoreFault> {
+    ) -> Result<Option<(Dir, Vec<FoundPartition>, [Offsets; 4])>, StoreFault> {
         let id = directory_id(self.world, self.config, cluster_id, &log).await?;
         let partitions = log.partitions().await?;
         let checkpoints = [
             log.read_checkpoint(Checkpoint::RecoveryPoint).await?,
             log.read_checkpoint(Checkpoint::LogStart).await?,
             log.read_checkpoint(Checkpoint::HighWatermark).await?,
+            log.read_checkpoint(Checkpoint::Cleaner).await?,
         ];
         Ok(Some((Dir::new(Some(id), log), partitions, checkpoints)))
     }

@@ -50,7 +50,9 @@ enum LastOfProducer {
 pub struct CleaningStats {
     pub batches: u64,
     pub batches_kept: u64,
+    /// Of the batches as they were, and of what was written.
     pub bytes: u64,
+    pub written_bytes: u64,
     /// Looked at one by one.
     pub records: u64,
     pub records_kept: u64,
@@ -117,6 +119,11 @@ impl Cleaning {
 
     pub fn stats(&self) -> CleaningStats {
         self.stats
+    }
+
+    /// What is left of a batch has been written, so many bytes.
+    pub fn written(&mut self, bytes: u32) {
+        self.stats.written_bytes += u64::from(bytes);
     }
 
     pub fn begin_batch(&mut self, facts: &BatchFacts) -> BatchLook {

@@ -64,7 +64,7 @@ impl Log {
         let Some(there) = self.segments.get(from..from + cleaned.replaced.len()) else {
             return false;
         };
-        !self.faulted && there.iter().map(|it| it.base_offset).eq(cleaned.replaced.iter().copied())
+        there.iter().map(|it| it.base_offset).eq(cleaned.replaced.iter().copied())
     }
 
     /// The files of `cleaned` have taken the place of those it was made from.

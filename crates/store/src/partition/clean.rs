@@ -444,6 +444,7 @@ fn clean_some(
             (BatchFate::Whole | BatchFate::Rewritten { .. }, _) => batch.bytes.clone(),
         };
         place(target, facts, &left).map_err(|refusal| damaged(refusal.to_string()))?;
+        cleaning.written(left.len() as u32);
         pieces.push(left);
     }
     Ok((reading.batches.position() - from, pieces))

@@ -166,6 +166,8 @@ impl Partition {
             let mut core = self.core();
             let end = log.log_end();
             core.uncommitted.retain(|&(appended, _)| appended <= end);
+            // What comes in its place was not cleaned.
+            core.cleaning.upto = core.cleaning.upto.map(|upto| upto.min(end));
             self.decide(&mut core, now, Event::Cut(Box::new(log)))
         };
         self.settle(after);
@@ -184,7 +186,7 @@ impl Partition {
             Checkpoint::RecoveryPoint => self.with_log(|log| log.recovery_point()) > to,
             Checkpoint::LogStart => self.view().log_start > to,
             Checkpoint::HighWatermark => self.view().high_watermark > to,
-            Checkpoint::Cleaner => false,
+            Checkpoint::Cleaner => self.cleaned_upto() > Some(to),
         };
         if !Checkpoint::ALL.iter().any(is_behind) {
             return Ok(());
@@ -196,15 +198,15 @@ impl Partition {
     }
 
     /// What a checkpoint may say of this partition: nothing of what is just being cut off.
-    pub(crate) fn checkpointed(&self, checkpoint: Checkpoint) -> Offset {
+    pub(crate) fn checkpointed(&self, checkpoint: Checkpoint) -> Option<Offset> {
         let core = self.core();
         let offset = match checkpoint {
             Checkpoint::RecoveryPoint => core.replica.log().recovery_point(),
             Checkpoint::LogStart => core.replica.log().log_start(),
             Checkpoint::HighWatermark => core.replica.high_watermark(),
-            Checkpoint::Cleaner => Offset::ZERO,
+            Checkpoint::Cleaner => core.cleaning.upto?,
         };
-        core.replica.cut().map_or(offset, |cut| offset.min(end_after(cut)))
+        Some(core.replica.cut().map_or(offset, |cut| offset.min(end_after(cut))))
     }
 }
 

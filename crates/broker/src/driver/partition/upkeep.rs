@@ -41,7 +41,7 @@ impl Partition {
         let (sender, retired) = oneshot::channel();
         let after = {
             let mut core = self.core();
-            if core.is_cutting {
+            if core.is_cutting || core.is_swapping {
                 return RetiredSegments::default();
             }
             core.retaining = Some(sender);

@@ -3,11 +3,20 @@
 use strandline_config::{ProducerSettings, TopicConfig};
 use strandline_log::LogConfig;
 
+/// Only a finished segment can be cleaned, so where records must have been cleaned after some time
+/// no segment takes longer to be finished.
+fn segment_ms(topic: &TopicConfig) -> i64 {
+    match topic.cleanup_policy.compact {
+        true => topic.segment_ms.min(topic.max_compaction_lag_ms),
+        false => topic.segment_ms,
+    }
+}
+
 pub(super) fn log_config(topic: &TopicConfig, producers: &ProducerSettings) -> LogConfig {
     let unsigned = |value: i32| value.max(0) as u32;
     LogConfig {
         segment_bytes: unsigned(topic.segment_bytes),
-        segment_ms: topic.segment_ms,
+        segment_ms: segment_ms(topic),
         segment_jitter_ms: topic.segment_jitter_ms,
         index_interval_bytes: unsigned(topic.index_interval_bytes),
         segment_index_bytes: unsigned(topic.segment_index_bytes),

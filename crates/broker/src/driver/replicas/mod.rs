@@ -107,9 +107,9 @@ impl FoundOnDisk {
         &mut self,
         dir: DirIndex,
         partitions: Vec<FoundPartition>,
-        [recovery_points, log_starts, high_watermarks]: [Offsets; 3],
+        [recovery_points, log_starts, high_watermarks, cleaned]: [Offsets; 4],
     ) {
-        let checkpoints = DirCheckpoints { recovery_points, log_starts, high_watermarks };
+        let checkpoints = DirCheckpoints { recovery_points, log_starts, high_watermarks, cleaned };
         self.checkpoints.insert(dir, checkpoints);
         for found in partitions {
             self.partitions.entry(found.name.clone()).or_default().push((dir, found));
@@ -432,7 +432,7 @@ impl Replicas {
     }
 
     fn hold(&mut self, opened: Opened, cluster: &Cluster) {
-        let Opened { opening, store, log, high_watermark } = opened;
+        let Opened { opening, store, log, high_watermark, cleaned_upto } = opened;
         let (name, id) = (opening.name(), opening.id());
         let Opening { assigned, config, dir, .. } = opening;
         if let Some(lies_in) = self.dirs.get(dir).id
@@ -451,6 +451,9 @@ impl Replicas {
             self.replica_config(&config),
             high_watermark,
         );
+        if let Some(upto) = cleaned_upto {
+            partition.set_cleaned_upto(upto);
+        }
         self.throttle(&partition, &config);
         self.partitions.insert(Held { partition: Arc::clone(&partition), config });
         self.assign(&partition, &assigned, cluster);

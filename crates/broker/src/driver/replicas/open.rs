@@ -40,6 +40,8 @@ pub(super) struct Opened {
     pub(super) store: Arc<PartitionStore>,
     pub(super) log: Log,
     pub(super) high_watermark: Offset,
+    /// Where the cleaner's last pass ended.
+    pub(super) cleaned_upto: Option<Offset>,
 }
 
 /// And the high watermark.
@@ -51,6 +53,7 @@ pub(super) struct DirCheckpoints {
     pub(super) recovery_points: Offsets,
     pub(super) log_starts: Offsets,
     pub(super) high_watermarks: Offsets,
+    pub(super) cleaned: Offsets,
 }
 
 fn checkpointed(offsets: &Offsets, partition: &TopicPartition) -> Offset {
@@ -87,7 +90,13 @@ impl Opener {
     /// What was wrong, and the opening for another try.
     pub(super) async fn open(&self, mut opening: Opening) -> Result<Opened, (Opening, StoreFault)> {
         match self.try_open(&mut opening).await {
-            Ok((store, log, high_watermark)) => Ok(Opened { opening, store, log, high_watermark }),
+            Ok((store, log, high_watermark)) => {
+                let checkpoints = self.checkpoints.get(&opening.dir);
+                // A partition that is made anew is not the one of that name that was cleaned.
+                let cleaned = checkpoints.filter(|_| opening.found.is_some());
+                let cleaned_upto = cleaned.and_then(|it| it.cleaned.get(&opening.name()).copied());
+                Ok(Opened { opening, store, log, high_watermark, cleaned_upto })
+            }
             Err(fault) => Err((opening, fault)),
         }
     }

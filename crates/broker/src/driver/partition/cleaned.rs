@@ -1,0 +1,113 @@
+//! A partition whose log is compacted.
+
+use std::sync::Arc;
+
+use strandline_log::LogConfig;
+use strandline_log::clean::{CleanPlan, CleanSettings, Dirt};
+use strandline_store::{CleanPass, DeletedFiles, StoreFault};
+use strandline_types::Offset;
+
+use super::Partition;
+use crate::metrics::Metrics;
+
+/// How far the cleaner has come, and what kept it from coming further.
+#[derive(Default)]
+pub(crate) struct CleaningState {
+    /// Where the last pass ended.
+    pub(super) upto: Option<Offset>,
+    /// Of the last pass, if it failed.
+    fault: Option<Box<CleanFault>>,
+}
+
+/// Why a pass failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CleanFault {
+    pub(crate) text: String,
+    /// There may be another try: there was no room.
+    pub(crate) passes: bool,
+}
+
+impl Partition {
+    pub(crate) fn cleaned_upto(&self) -> Option<Offset> {
+        self.core().cleaning.upto
+    }
+
+    pub(crate) fn set_cleaned_upto(&self, upto: Offset) {
+        let mut core = self.core();
+        // The log may have been cut when the pass was over.
+        core.cleaning.upto = Some(upto.min(core.replica.log().log_end()));
+        core.cleaning.fault = None;
+    }
+
+    /// Why it cannot be cleaned, as long as that is so.
+    pub(crate) fn clean_fault(&self) -> Option<CleanFault> {
+        self.core().cleaning.fault.as_deref().cloned()
+    }
+
+    pub(crate) fn set_clean_fault(&self, fault: &StoreFault) {
+        let (text, passes) = (fault.to_string(), fault.is_full());
+        self.core().cleaning.fault = Some(Box::new(CleanFault { text, passes }));
+    }
+
+    /// Not one that is closed, offline, or about to be somewhere else: its copy is made of the files as
+    /// they are.
+    pub(crate) fn may_be_cleaned(&self) -> bool {
+        let is_settled = {
+            let shown = self.shown();
+            shown.moves_to.is_none() && !shown.view.is_offline
+        };
+        is_settled && !self.core().is_closed
+    }
+
+    /// `None` when it may not be cleaned now, or never before the next start.
+    pub(crate) fn dirt(&self, settings: &CleanSettings) -> Option<Dirt> {
+        let now = self.now().timestamp;
+        let core = self.core();
+        let is_damaged = core.cleaning.fault.as_ref().is_some_and(|fault| !fault.passes);
+        let stable = core.replica.high_watermark();
+        let log = core.replica.log();
+        let is_whole = !log.is_faulted() && !core.is_closed && !core.is_cutting && !is_damaged;
+        is_whole.then(|| log.dirt(now, core.cleaning.upto, stable, settings))
+    }
+
+    pub(crate) fn plan_cleaning(&self, dirt: &Dirt) -> Option<(CleanPlan, Arc<LogConfig>)> {
+        if !self.may_be_cleaned() {
+            return None;
+        }
+        let now = self.now().timestamp;
+        Some(self.with_log(|log| (log.plan_cleaning(dirt, now), Arc::clone(log.config()))))
+    }
+
+    /// Puts what a pass has cleaned in its place. `None` when the log is not what the pass began with.
+    ///
+    /// # Errors
+    /// When the disk refuses in the middle of it.
+    pub(crate) async fn take_cleaned(
+        &self,
+        pass: &mut CleanPass,
+    ) -> Result<Option<DeletedFiles>, StoreFault> {
+        let _files = self.files.lock().await;
+        let Some(cleaned) = pass.ready().cloned() else { return Ok(None) };
+        if !self.may_be_cleaned() {
+            return Ok(None);
+        }
+        {
+            let mut core = self.core();
+            if core.is_cutting || !core.replica.log().can_replace(&cleaned) {
+                return Ok(None);
+            }
+            core.is_swapping = true;
+        }
+        let swapped = pass.swap().await;
+        let mut core = self.core();
+        core.is_swapping = false;
+        if let Ok(Some(_)) = &swapped {
+            core.replica.segments_cleaned(&cleaned);
+        }
+        swapped
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.context.metrics
+    }
+}
