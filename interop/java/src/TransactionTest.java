@@ -9,7 +9,6 @@ import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.AbortTransactionSpec;
 import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.consumer.CommitFailedException;
-import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -196,17 +195,23 @@ class TransactionTest {
         var source = Broker.createTopic(1);
         var group = Broker.fresh("group");
         Broker.fill(source, 0, 5, 1);
-        try (var producer = transactional(Broker.fresh("id")); var consumer = Broker.consumer("group.id", group)) {
+        try (var producer = transactional(Broker.fresh("id")); var consumer = Broker.consumer("group.id", group);
+                var other = Broker.consumer("group.id", group)) {
             consumer.subscribe(List.of(source));
             Broker.read(consumer, 5);
-            var now = consumer.groupMetadata();
-            var past = new ConsumerGroupMetadata(group, now.generationId() - 1, now.memberId(), now.groupInstanceId());
+            var past = consumer.groupMetadata();
+            other.subscribe(List.of(source));
+            Broker.await("both are members", () -> {
+                consumer.poll(Duration.ofMillis(50));
+                other.poll(Duration.ofMillis(50));
+                return consumer.groupMetadata().generationId() > past.generationId();
+            });
             producer.beginTransaction();
             var offsets = Map.of(Broker.at(source, 0), new OffsetAndMetadata(5));
             assertThrows(CommitFailedException.class, () -> producer.sendOffsetsToTransaction(offsets, past));
             producer.abortTransaction();
             producer.beginTransaction();
-            producer.sendOffsetsToTransaction(offsets, now);
+            producer.sendOffsetsToTransaction(offsets, consumer.groupMetadata());
             producer.commitTransaction();
         }
     }

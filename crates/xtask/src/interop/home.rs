@@ -234,7 +234,12 @@ fn controller_listener(controller: u16) -> String {
 /// Internal topics are on so many brokers, and a majority of them must hold what is acknowledged.
 fn replicas(count: u16) -> String {
     let minimum = count.div_ceil(2);
-    format!("offsets.topic.replication.factor={count}\nmin.insync.replicas={minimum}")
+    format!(
+        "offsets.topic.replication.factor={count}\n\
+         transaction.state.log.replication.factor={count}\n\
+         transaction.state.log.min.isr={minimum}\n\
+         min.insync.replicas={minimum}"
+    )
 }
 
 /// Two ports for each of so many nodes, for clients and for controllers, that were free a moment ago.
