@@ -71,6 +71,8 @@ enum Entry {
 enum NameChange {
     Put(PathBuf, Entry),
     Remove(PathBuf),
+    /// One name for another, with all that lies below it: a rename is done or not.
+    Move(Vec<(PathBuf, PathBuf, Entry)>),
 }
 
 /// One file's bytes, in the page cache and on the device.
@@ -113,6 +115,12 @@ impl NameChange {
         match self {
             Self::Put(path, entry) => drop(names.insert(path.clone(), entry.clone())),
             Self::Remove(path) => drop(names.remove(path)),
+            Self::Move(moved) => {
+                for (from, to, entry) in moved {
+                    names.remove(from);
+                    names.insert(to.clone(), entry.clone());
+                }
+            }
         }
     }
 }
@@ -346,15 +354,13 @@ impl Disk for SimDisk {
         let Some(entry) = state.names.get(from).cloned() else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        let inside: Vec<(PathBuf, Entry)> =
-            state.below(from).map(|(path, entry)| (path.clone(), entry.clone())).collect();
-        for (path, entry) in inside {
-            let moved = to.join(path.strip_prefix(from).unwrap_or(&path));
-            state.change(NameChange::Remove(path));
-            state.change(NameChange::Put(moved, entry));
-        }
-        state.change(NameChange::Remove(from.into()));
-        state.change(NameChange::Put(to.into(), entry));
+        let inside = state.below(from).map(|(path, entry)| {
+            let moved = to.join(path.strip_prefix(from).unwrap_or(path));
+            (path.clone(), moved, entry.clone())
+        });
+        let mut moved: Vec<(PathBuf, PathBuf, Entry)> = inside.collect();
+        moved.push((from.into(), to.into(), entry));
+        state.change(NameChange::Move(moved));
         Ok(())
     }
 
