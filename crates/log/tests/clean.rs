@@ -266,6 +266,15 @@ impl World {
                     && it.facts.last_offset() == producer.last_offset
             };
             assert!(after.iter().any(is_last), "the last sequence of {producer:?} is gone");
+            // The log may be cut at the end of the pass.
+            let is_theirs = |it: &&Batch| {
+                it.facts.producer_id == producer.producer_id && it.facts.control.is_none()
+            };
+            let stays = |it: &&Batch| is_theirs(it) && it.facts.next_offset() <= Offset(end);
+            let last = |batches: &[Batch]| {
+                batches.iter().rev().find(stays).map(|it| it.facts.last_offset())
+            };
+            assert_eq!(last(after), last(before), "the last sequence of {producer:?} before {end}");
         }
         assert!(after.is_sorted_by_key(|it| it.facts.base_offset));
         self.check_what_waits(before, after);

@@ -1,15 +1,15 @@
 //! The second half of a pass: what is left of each batch.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 
-use strandline_types::{BatchFacts, Offset, ProducerEpoch, ProducerId, Timestamp};
+use strandline_types::{BatchFacts, Offset, Timestamp};
 
 use super::CleanPlan;
 use super::key_map::KeyMap;
+use super::producers::Producers;
 use super::transactions::{Part, Transactions};
-use crate::{AbortedTransaction, ProducerSnapshot};
+use crate::AbortedTransaction;
 
 /// Give it every batch of the plan's segments, from the log's start to the segment that holds
 /// [`Cleaning::end`].
@@ -20,7 +20,7 @@ pub struct Cleaning {
     bounds: Bounds,
     delete_retention_ms: i64,
     transactions: Transactions,
-    producers: BTreeMap<ProducerId, LastOfProducer>,
+    producers: Producers,
     /// Of the segments that are being cleaned now.
     aborted: Vec<AbortedTransaction>,
     stats: CleaningStats,
@@ -34,15 +34,6 @@ pub(super) struct Bounds {
     /// The last batch that was surveyed ends here. It stays, or a reader who waits for the end of what
     /// is committed would find nothing that reaches so far.
     pub(super) last_batch_end: Offset,
-}
-
-/// How one recognizes the batch that tells a producer's state to the next recovery.
-#[derive(Debug)]
-enum LastOfProducer {
-    /// It has the last sequence.
-    Data(Offset),
-    /// There is only a marker, with the epoch that fences older ones.
-    Marker(ProducerEpoch),
 }
 
 /// What became of the records so far.
@@ -102,8 +93,8 @@ impl Cleaning {
         bounds: Bounds,
         delete_retention_ms: i64,
         transactions: Transactions,
+        producers: Producers,
     ) -> Self {
-        let producers = plan.producers.iter().map(|it| (it.producer_id, last_of(it))).collect();
         let (aborted, stats) = Default::default();
         Self { plan, map, bounds, delete_retention_ms, transactions, producers, aborted, stats }
     }
@@ -134,7 +125,7 @@ impl Cleaning {
         let mut look = BatchLook {
             decided: None,
             is_control: facts.control.is_some(),
-            stays_empty: self.is_last_of_producer(facts)
+            stays_empty: self.producers.need(facts)
                 || facts.next_offset() == self.bounds.last_batch_end,
             horizon,
             wants_horizon: false,
@@ -231,29 +222,11 @@ impl Cleaning {
     pub fn take_aborted(&mut self) -> Vec<AbortedTransaction> {
         mem::take(&mut self.aborted)
     }
-
-    /// CLEAN-4: recovery rebuilds what a log knows of its producers from these batches.
-    fn is_last_of_producer(&self, facts: &BatchFacts) -> bool {
-        match self.producers.get(&facts.producer_id) {
-            Some(LastOfProducer::Data(offset)) => facts.last_offset() == *offset,
-            Some(LastOfProducer::Marker(epoch)) => {
-                facts.control.is_some() && facts.producer_epoch == *epoch
-            }
-            None => false,
-        }
-    }
 }
 
 impl BatchLook {
     /// Whether its records must be looked at one by one.
     pub fn needs_records(&self) -> bool {
         self.decided.is_none()
-    }
-}
-
-fn last_of(producer: &ProducerSnapshot) -> LastOfProducer {
-    match producer.last_offset >= Offset::ZERO {
-        true => LastOfProducer::Data(producer.last_offset),
-        false => LastOfProducer::Marker(producer.epoch),
     }
 }

@@ -17,6 +17,7 @@ mod cleaning;
 mod dirt;
 mod group;
 mod key_map;
+mod producers;
 mod segment;
 mod siphash;
 mod survey;
@@ -39,6 +40,7 @@ pub struct CleanPlan {
     pub first_dirty: Offset,
     /// Where the last of the segments ends.
     pub first_uncleanable: Offset,
+    /// In order of their ids.
     pub producers: Vec<ProducerSnapshot>,
     pub now: Timestamp,
 }

@@ -1,11 +1,13 @@
 //! The first half of a pass: the newest offset of each key among what was never cleaned.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use strandline_types::{BatchFacts, Offset};
+use strandline_types::{BatchFacts, Offset, ProducerId};
 
 use super::cleaning::Bounds;
 use super::key_map::KeyMap;
+use super::producers::Producers;
 use super::transactions::{Part, Transactions};
 use super::{CleanPlan, Cleaning, HashKey};
 use crate::AbortedTransaction;
@@ -26,6 +28,8 @@ pub struct Survey {
     plan: CleanPlan,
     map: KeyMap,
     transactions: Transactions,
+    /// Of the live producers that wrote here: where the last of their batches ends.
+    last_batches: BTreeMap<ProducerId, Offset>,
     /// Before this every key is in the map; behind the last batch that was surveyed.
     end: Offset,
     is_full: bool,
@@ -43,6 +47,7 @@ impl Survey {
         Self {
             map: KeyMap::new(key, limits.map_bytes, limits.load_factor, keys_max),
             transactions: Transactions::new(aborted),
+            last_batches: BTreeMap::new(),
             end: plan.first_dirty,
             is_full: false,
             plan,
@@ -70,8 +75,14 @@ impl Survey {
     }
 
     pub fn end_batch(&mut self, facts: &BatchFacts) {
-        if !self.is_full {
-            self.end = self.end.max(facts.next_offset());
+        if self.is_full {
+            return;
+        }
+        self.end = self.end.max(facts.next_offset());
+        let id = facts.producer_id;
+        let is_live = self.plan.producers.binary_search_by_key(&id, |it| it.producer_id).is_ok();
+        if is_live && facts.control.is_none() && facts.last_offset() >= self.plan.first_dirty {
+            self.last_batches.insert(id, facts.last_offset());
         }
     }
 
@@ -98,6 +109,8 @@ impl Survey {
             end: if self.is_full { self.end } else { self.plan.first_uncleanable },
         };
         let transactions = Transactions::new(aborted);
-        Cleaning::new(self.plan, self.map, bounds, delete_retention_ms, transactions)
+        let producers = Producers::new(&self.plan.producers, self.last_batches, bounds.end);
+        let map = self.map;
+        Cleaning::new(self.plan, map, bounds, delete_retention_ms, transactions, producers)
     }
 }
