@@ -1,9 +1,10 @@
 //! The core world: one partition's log and its files on the simulated disk, without a broker, its
 //! sockets and frames, so that a thousand short lives take seconds.
 //!
-//! A life opens the log, appends, syncs, truncates, deletes, and ends: cleanly, or with a crash at
+//! A life opens the log, appends, syncs, truncates, deletes, compacts it in every other world, and ends: cleanly, or with a crash at
 //! any step of it. What the next one finds is compared with a list of batches: WORLD-26.
 
+mod cleaning;
 mod model;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ use crate::rounds::Rounds;
 use model::{Batch, Model, PRODUCERS};
 
 const DIR: &str = "core";
+/// So many different keys there are.
+const KEYS: u64 = 12;
 const LIFE_MAX: Duration = Duration::from_secs(3600);
 
 /// How a life ends.
@@ -79,6 +82,7 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Ending> {
         index_interval_bytes: draws.between(0, 500) as u32,
         flush_messages: if draws.one_in(2) { 1 } else { i64::MAX },
         retention_ms: -1,
+        compacts: draws.one_in(2),
         ..LogConfig::default()
     });
     let mut endings = Vec::new();
@@ -180,6 +184,8 @@ struct Life {
     dir: LogDir,
     store: Arc<PartitionStore>,
     log: Log,
+    /// Where the last pass of this life ended.
+    cleaned_upto: Option<Offset>,
 }
 
 fn partition() -> TopicPartition {
@@ -220,10 +226,17 @@ impl Life {
             },
         };
         dir.begin().await?;
-        let life = Self { world, model, rng, dir, store, log };
+        let cleaned_upto = None;
+        let life = Self { world, model, rng, dir, store, log, cleaned_upto };
         let found = life.read_all().await?;
         let (start, end) = (life.log.log_start().get(), life.log.log_end().get());
-        lock(&life.model).reopened(start, end, found);
+        match config.compacts {
+            true => lock(&life.model).reopened_compacted(start, end, found),
+            false => {
+                let found = found.into_iter().map(|(batch, _)| batch).collect();
+                lock(&life.model).reopened(start, end, found);
+            }
+        }
         Ok(life)
     }
 
@@ -238,13 +251,14 @@ impl Life {
             if lock(&self.model).complaint.is_some() {
                 break;
             }
-            match self.rng.below(14) {
+            match self.rng.below(if self.log.config().compacts { 16 } else { 14 }) {
                 0..=6 => self.append(LeaderEpoch(epoch)).await?,
                 7 | 8 => self.sync().await?,
                 9 => self.checkpoint(Checkpoint::RecoveryPoint, self.log.recovery_point()).await?,
                 10 => self.store.rest().await?,
                 11 => self.truncate().await?,
                 12 => self.delete().await?,
+                14 | 15 => self.clean().await?,
                 _ => self.repeat(),
             }
         }
@@ -289,7 +303,12 @@ impl Life {
         for _ in 0..self.rng.between(1, 5) {
             let mut value = self.rng.next_u64().to_be_bytes().to_vec();
             value.resize(8 + self.rng.below(400) as usize, 7);
-            let record = NewRecord { timestamp, value: Some(&value), ..NewRecord::default() };
+            let key = [self.rng.below(KEYS) as u8];
+            let (key, value) = match self.log.config().compacts {
+                true => (Some(&key[..]), Some(&value[..]).filter(|_| !self.rng.one_in(5))),
+                false => (None, Some(&value[..])),
+            };
+            let record = NewRecord { timestamp, key, value, ..NewRecord::default() };
             batch.append(&record).expect("it is small");
         }
         batch.build()
@@ -328,6 +347,7 @@ impl Life {
         let snapshots = self.store.snapshots().await?;
         let recovery = self.log.truncate_to(Offset(target), snapshots, self.now().timestamp);
         self.log = self.store.truncate(recovery).await?.log;
+        self.cleaned_upto = self.cleaned_upto.map(|upto| upto.min(self.log.log_end()));
         let (end, expected) = (self.log.log_end().get(), lock(&self.model).end());
         if end != expected {
             lock(&self.model).complain(format!("cut at {target} to {end}, not {expected}"));
@@ -371,7 +391,7 @@ impl Life {
         Ok(())
     }
 
-    async fn read_all(&self) -> Result<Vec<Batch>, StoreFault> {
+    async fn read_all(&self) -> Result<Vec<(Batch, Bytes)>, StoreFault> {
         let (mut from, upto) = (self.log.log_start(), self.log.written_end());
         let mut found = Vec::new();
         while from < upto {
@@ -380,6 +400,8 @@ impl Life {
             let bytes = match answer.as_ref().map(|answer| &answer.records) {
                 Some(Records::Memory(pieces)) => Ok(Bytes::from(pieces.concat())),
                 Some(Records::File(range)) => range.read(self.dir.io()).await,
+                // A loss of power took what nobody was promised, and holes are normal here.
+                Some(Records::Empty) if self.log.config().compacts => break,
                 Some(Records::Empty) | None => Err(std::io::ErrorKind::NotFound.into()),
             };
             let (Some(answer), Ok(bytes)) = (answer, bytes) else {
@@ -388,7 +410,9 @@ impl Life {
             };
             for batch in batches(&bytes).map_while(Result::ok) {
                 match inspect(batch.clone(), &InspectLimits::default()) {
-                    Ok(_) => found.extend(BatchHeader::parse(&batch).map(known)),
+                    Ok(it) => found.extend(
+                        BatchHeader::parse(&batch).map(known).map(|known| (known, it.bytes)),
+                    ),
                     Err(refusal) => {
                         lock(&self.model).complain(format!("served at {from}: {refusal}"));
                     }

@@ -38,6 +38,8 @@ pub(super) struct Model {
     pub(super) start: i64,
     pub(super) durable_start: i64,
     pub(super) has_lost_power: bool,
+    /// No pass of compaction was to change anything from here on.
+    pub(super) cleaned_max: i64,
     /// How many batches were found again.
     pub(super) read: u64,
     pub(super) complaint: Option<String>,
@@ -54,6 +56,7 @@ impl Default for Model {
             start: 0,
             durable_start: 0,
             has_lost_power: false,
+            cleaned_max: 0,
             read: 0,
             complaint: None,
         }
@@ -108,11 +111,15 @@ impl Model {
         (self.written, self.synced) = (self.end(), self.end());
     }
 
-    /// What the next life finds, compared with what it must find.
-    pub(super) fn reopened(&mut self, start: i64, end: i64, found: Vec<Batch>) {
-        let spared = if self.has_lost_power { self.synced } else { self.written };
-        self.has_lost_power = false;
-        self.read += found.len() as u64;
+    /// What no crash may have taken.
+    pub(super) fn spared(&mut self) -> i64 {
+        match std::mem::take(&mut self.has_lost_power) {
+            true => self.synced,
+            false => self.written,
+        }
+    }
+
+    pub(super) fn check_bounds(&mut self, start: i64, end: i64, spared: i64) {
         if start < self.durable_start || start > self.start {
             let (least, most) = (self.durable_start, self.start);
             self.complain(format!("the log starts at {start}, not in {least}..={most}"));
@@ -120,6 +127,35 @@ impl Model {
         if end < spared {
             self.complain(format!("the log ends at {end}, {spared} was promised"));
         }
+    }
+
+    pub(super) fn batches_with_bytes(&self) -> impl Iterator<Item = (&Batch, &Bytes)> {
+        self.batches.iter().filter_map(|batch| Some((batch, self.admitted.get(batch)?)))
+    }
+
+    pub(super) fn was_admitted(&self, batch: &Batch) -> bool {
+        self.admitted.contains_key(batch)
+    }
+
+    pub(super) fn forget_from(&mut self, end: i64) {
+        self.batches.retain(|batch| batch.end() <= end);
+    }
+
+    pub(super) fn found_again(&mut self, batch: Batch) {
+        self.batches.push(batch);
+    }
+
+    /// From here on the log is what was found.
+    pub(super) fn settle(&mut self, start: i64, end: i64) {
+        (self.start, self.durable_start) = (start, start);
+        (self.written, self.synced) = (end, self.synced.min(end));
+    }
+
+    /// What the next life finds, compared with what it must find.
+    pub(super) fn reopened(&mut self, start: i64, end: i64, found: Vec<Batch>) {
+        let spared = self.spared();
+        self.read += found.len() as u64;
+        self.check_bounds(start, end, spared);
         let is_spared = |batch: &&Batch| batch.end() > start && batch.end() <= spared;
         let expected: Vec<Batch> = self.batches.iter().filter(is_spared).copied().collect();
         let kept: Vec<Batch> = found.iter().filter(is_spared).copied().collect();
@@ -135,8 +171,7 @@ impl Model {
         if found.last().is_some_and(|last| last.end() != end) {
             self.complain(format!("the log ends at {end}, its records at {:?}", found.last()));
         }
-        (self.start, self.durable_start) = (start, start);
-        (self.written, self.synced) = (end, self.synced.min(end));
+        self.settle(start, end);
         self.batches = found;
     }
 }
