@@ -182,8 +182,8 @@ impl Log {
             let (base, found) = (batch.base_offset, batch.leader_epoch);
             let end = base.checked_add(i64::from(batch.last_offset_delta) + 1);
             let Some(end) = end else { return Err(AdmitRefusal::OffsetsExhausted) };
-            // Only compaction leaves holes; anywhere else records would be missing.
-            let follows = base == expected || (self.config.compacts && base > expected);
+            // Where there cannot be holes records would be missing.
+            let follows = base == expected || (self.config.may_have_holes && base > expected);
             if !follows || batch.last_offset_delta < 0 {
                 return Err(AdmitRefusal::OffsetOutOfOrder { expected, found: base });
             }

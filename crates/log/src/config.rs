@@ -35,6 +35,9 @@ pub struct LogConfig {
     pub timestamp_after_max_ms: i64,
     /// `cleanup.policy` contains `compact`: records without a key are refused.
     pub compacts: bool,
+    /// A leader's log may lack records that were compacted away: any topic's, for they are missing
+    /// still when it is not compacted any more, and only the leader knows which.
+    pub may_have_holes: bool,
     /// `cleanup.policy` contains `delete`: retention by time and size applies.
     pub deletes: bool,
     /// `producer.id.expiration.ms`: an idle producer's state is forgotten after this.
@@ -62,6 +65,7 @@ impl Default for LogConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compacts: false,
+            may_have_holes: false,
             deletes: true,
             producer_id_expiration_ms: 86_400_000,
             verifies_transactions: true,

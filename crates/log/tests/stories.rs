@@ -524,7 +524,8 @@ fn leaders_come_and_a_follower_truncates() {
 
 #[test]
 fn a_follower_copies_what_its_leader_wrote() {
-    let mut story = Story::new(LogConfig { max_message_bytes: 100, compacts: true, ..small() });
+    let mut story =
+        Story::new(LogConfig { max_message_bytes: 100, may_have_holes: true, ..small() });
     let at = |offset: i64, count, epoch, time| {
         let copied = from_producer(batch(count, time), 7, 0, offset as i32);
         BatchFacts { base_offset: Offset(offset), leader_epoch: LeaderEpoch(epoch), ..copied }
@@ -554,7 +555,7 @@ fn a_follower_copies_what_its_leader_wrote() {
     }
     story.show();
     story.say(format!("{:?}", story.log.producers().snapshot()));
-    // Where nothing is compacted a hole means that records are missing.
+    // Where nothing was ever compacted a hole means that records are missing.
     let mut dense = Story::new(small());
     let holed = [at(0, 3, 1, 1000), at(4, 1, 1, 1000)];
     let refused = dense.log.admit(now(1000), &holed, Origin::Follower, LeaderEpoch::NONE);

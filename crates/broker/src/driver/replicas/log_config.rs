@@ -29,6 +29,7 @@ pub(super) fn log_config(topic: &TopicConfig, producers: &ProducerSettings) -> L
         timestamp_before_max_ms: topic.timestamp_before_max_ms,
         timestamp_after_max_ms: topic.timestamp_after_max_ms,
         compacts: topic.cleanup_policy.compact,
+        may_have_holes: true,
         deletes: topic.cleanup_policy.delete,
         producer_id_expiration_ms: producers.expiration_ms.into(),
         verifies_transactions: producers.verifies_transactions,
