@@ -63,7 +63,7 @@ impl Log {
         let known = cleaned_upto.filter(|upto| *upto <= self.log_end);
         let first_dirty = known.unwrap_or(self.log_start).max(self.log_start);
         let last = self.segments.len() - 1;
-        let stable = self.first_open_transaction().map_or(stable, |open| stable.min(open));
+        let stable = self.first_unstable().map_or(stable, |unstable| stable.min(unstable));
         let stable = stable.min(self.recovery_point);
         let ends_before = |at: usize| self.segments[at + 1].base_offset <= stable;
         let youngest = now.as_millis().saturating_sub(settings.min_lag_ms);
@@ -92,12 +92,6 @@ impl Log {
             dirty_bytes,
             is_overdue: oldest.is_some_and(|it| now.millis_since(it) > settings.max_lag_ms),
         }
-    }
-
-    fn first_open_transaction(&self) -> Option<Offset> {
-        let producers = self.producers.snapshot();
-        let open = producers.iter().map(|it| it.transaction_first_offset);
-        open.filter(|first| *first >= Offset::ZERO).min()
     }
 
     /// No record of these segments is older, as far as the log knows: a segment that was there at the

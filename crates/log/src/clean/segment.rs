@@ -93,6 +93,9 @@ impl CleanedSegment {
     pub fn finish(mut self, aborted: Vec<AbortedTransaction>) -> Cleaned {
         let close = self.cleaned.segment.close();
         self.cleaned.time_index_entries.extend(close.final_time_index_entry);
+        for transaction in &aborted {
+            self.cleaned.segment.aborted(transaction);
+        }
         self.cleaned.aborted = aborted;
         self.cleaned
     }
