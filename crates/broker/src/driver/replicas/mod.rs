@@ -5,7 +5,7 @@ mod log_config;
 mod open;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,12 +23,12 @@ use strandline_store::format::names::PartitionDir;
 use strandline_store::format::offset_checkpoint::Offsets;
 use strandline_store::{FoundPartition, StoreFault};
 use strandline_types::{BrokerEpoch, NodeId, PartitionId, TopicIdPartition, TopicPartition, Uuid};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::assignments::Assignment;
 use super::fetchers::Fetchers;
 use super::moves::Moves;
-use super::partition::{Home, IsrProposal, Partition, PartitionContext};
+use super::partition::{CheckpointWanted, Home, IsrProposal, Partition, PartitionContext};
 use super::quorum::metadata_partition;
 use crate::dirs::{DirIndex, Dirs};
 use crate::partitions::{Held, Partitions};
@@ -96,6 +96,8 @@ pub(crate) struct Replicas {
     found: Found,
     /// What there was no room for.
     waiting: BTreeMap<TopicIdPartition, Opening>,
+    /// Checkpoints that are to speak of deleted partitions no more.
+    forgetting: Vec<oneshot::Receiver<Result<(), StoreFault>>>,
     applied: Image,
 }
 
@@ -148,6 +150,7 @@ impl Replicas {
             opener,
             found,
             waiting: BTreeMap::new(),
+            forgetting: Vec::new(),
             applied: Image::default(),
         }
     }
@@ -176,6 +179,7 @@ impl Replicas {
         let mut openings = VecDeque::new();
         let mut load = None;
         let mut configs = BTreeMap::new();
+        let mut left = BTreeSet::new();
         if !delta.brokers.is_empty() {
             self.fetchers.update_endpoints(&image.cluster);
         }
@@ -201,12 +205,19 @@ impl Replicas {
                         None => self.partitions.set_offline(id),
                     }
                 }
-                (None, Some(_)) => self.delete(id).await,
+                (None, Some(held)) => {
+                    left.insert(held.partition.dir());
+                    self.delete(id).await;
+                }
                 (None, None) => {
                     self.partitions.forget_offline(id);
                     self.waiting.remove(&id);
                 }
             }
+        }
+        self.forget_checkpoints(left);
+        if !openings.is_empty() {
+            self.checkpoints_forgotten().await;
         }
         self.open_all(openings, &image.cluster).await;
         self.tell_of_brokers(image, &delta.brokers);
@@ -537,6 +548,26 @@ impl Replicas {
             Err(fault) => {
                 let partition = held.partition.name();
                 tracing::error!(%partition, %fault, "cannot delete a partition");
+            }
+        }
+    }
+
+    /// Has the checkpoints written of directories that partitions have left.
+    fn forget_checkpoints(&mut self, left: BTreeSet<DirIndex>) {
+        for dir in left {
+            let (written, forgotten) = oneshot::channel();
+            // Without a receiver the node is stopping.
+            let _ = self.context.checkpoints.send(CheckpointWanted { dir, written });
+            self.forgetting.push(forgotten);
+        }
+    }
+
+    /// A partition that is made under the name of a deleted one must not be taken for it by the next
+    /// start: a log that ends before the start of the deleted one would be thrown away.
+    async fn checkpoints_forgotten(&mut self) {
+        for forgotten in self.forgetting.drain(..) {
+            if let Ok(Err(fault)) = forgotten.await {
+                tracing::warn!(%fault, "checkpoints speak of deleted partitions still");
             }
         }
     }
