@@ -54,7 +54,7 @@ fn what_is_not_committed_stays() {
 }
 
 #[test]
-fn what_a_loss_of_power_could_take_stays() {
+fn what_a_loss_of_power_could_take_must_be_synced_first() {
     let config = LogConfig { segment_bytes: 1000, compacts: true, ..LogConfig::default() };
     let mut log = Log::create(Arc::new(config), 0, Offset(0), Timestamp(0));
     let mut files = Files::create(Offset(0));
@@ -62,7 +62,10 @@ fn what_a_loss_of_power_could_take_stays() {
         files.append(&mut log, now(number), &[batch(10, number)], 0).expect("it fits");
     }
     log.synced(Timestamp(9), Offset(20));
-    assert_eq!(dirt(&log, None, 50, &SETTINGS).first_uncleanable, Offset(20));
+    let found = dirt(&log, None, 50, &SETTINGS);
+    assert_eq!(log.plan_cleaning(&found, Timestamp(9)), None);
+    log.synced(Timestamp(9), found.first_uncleanable);
+    assert!(log.plan_cleaning(&found, Timestamp(9)).is_some());
 }
 
 #[test]

@@ -74,7 +74,7 @@ async fn clean(
 ) -> Result<(Offset, Vec<DeletedFiles>), StoreFault> {
     let stable = node.log.written_end();
     let dirt = node.log.dirt(Timestamp(at), cleaned_upto, stable, &SETTINGS);
-    let plan = node.log.plan_cleaning(&dirt, Timestamp(at));
+    let plan = node.log.plan_cleaning(&dirt, Timestamp(at)).expect("it is durable");
     let aborted = node.store.aborted_transactions().await?;
     let survey = Survey::new(plan, limits, HashKey([5, 6]), aborted.clone());
     let mut pass = node.store.clean(survey, Arc::clone(&node.config), 1_000, aborted);

@@ -49,9 +49,7 @@ impl Log {
     /// watermark at the most) everything is committed.
     ///
     /// Nothing at or above `stable`, in an open transaction, in the active segment, or younger than
-    /// `min.compaction.lag.ms` is cleaned. Nor is anything past the recovery point: the holes that
-    /// cleaning leaves would look like a loss to the next recovery of a topic that is not compacted
-    /// any more.
+    /// `min.compaction.lag.ms` is cleaned.
     pub fn dirt(
         &self,
         now: Timestamp,
@@ -64,7 +62,6 @@ impl Log {
         let first_dirty = known.unwrap_or(self.log_start).max(self.log_start);
         let last = self.segments.len() - 1;
         let stable = self.first_unstable().map_or(stable, |unstable| stable.min(unstable));
-        let stable = stable.min(self.recovery_point);
         let ends_before = |at: usize| self.segments[at + 1].base_offset <= stable;
         let youngest = now.as_millis().saturating_sub(settings.min_lag_ms);
         let is_safe = |segment: &Segment| {

@@ -46,16 +46,21 @@ pub struct CleanPlan {
 }
 
 impl Log {
-    /// A pass over the dirt that was found.
-    pub fn plan_cleaning(&self, dirt: &Dirt, now: Timestamp) -> CleanPlan {
+    /// A pass over the dirt that was found. `None` before all of that is durable: the holes that
+    /// cleaning leaves would look like a loss to the recovery of a topic that is not compacted any
+    /// more.
+    pub fn plan_cleaning(&self, dirt: &Dirt, now: Timestamp) -> Option<CleanPlan> {
+        if dirt.first_uncleanable > self.recovery_point {
+            return None;
+        }
         let is_cleanable = |it: &&Segment| it.base_offset < dirt.first_uncleanable;
-        CleanPlan {
+        Some(CleanPlan {
             segments: self.segments.iter().filter(is_cleanable).copied().collect(),
             first_dirty: dirt.first_dirty,
             first_uncleanable: dirt.first_uncleanable,
             producers: self.producers.snapshot(),
             now,
-        }
+        })
     }
 
     /// Whether the segments of a group are still what they were: retention may have taken some.

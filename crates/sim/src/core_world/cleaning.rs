@@ -28,9 +28,12 @@ impl Life {
         if !dirt.is_worth_a_pass(&SETTINGS) {
             return Ok(());
         }
+        if dirt.first_uncleanable > self.log.recovery_point() {
+            self.sync().await?;
+        }
         // As the driver does, or the next recovery could take what is left for torn.
         self.checkpoint(Checkpoint::RecoveryPoint, self.log.recovery_point()).await?;
-        let plan = self.log.plan_cleaning(&dirt, now);
+        let Some(plan) = self.log.plan_cleaning(&dirt, now) else { return Ok(()) };
         let keys = self.rng.between(1, 20);
         let limits = SurveyLimits { map_bytes: 16 * (keys + 1), load_factor: 0.95 };
         let key = HashKey([self.rng.next_u64(), self.rng.next_u64()]);

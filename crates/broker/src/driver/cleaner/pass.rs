@@ -68,6 +68,7 @@ async fn clean(
         return Err(StoreFault::Full { path: log_dir.path().to_owned() });
     }
     // CLEAN-1, also for a start that finds only what is checkpointed.
+    partition.make_durable(dirt.first_uncleanable).await?;
     cleaner.upkeep.checkpoint(dir, Checkpoint::RecoveryPoint).await?;
     let Some((plan, log_config)) = partition.plan_cleaning(&dirt) else {
         return Ok(Outcome::Unwanted);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use strandline_log::LogConfig;
 use strandline_log::clean::{CleanPlan, CleanSettings, Dirt};
+use strandline_replica::Event;
 use strandline_store::{CleanPass, DeletedFiles, StoreFault};
 use strandline_types::Offset;
 
@@ -75,7 +76,22 @@ impl Partition {
             return None;
         }
         let now = self.now().timestamp;
-        Some(self.with_log(|log| (log.plan_cleaning(dirt, now), Arc::clone(log.config()))))
+        self.with_log(|log| Some((log.plan_cleaning(dirt, now)?, Arc::clone(log.config()))))
+    }
+
+    /// Syncs what is written before `upto`. A segment that was finished is mostly; after a crash of the
+    /// process alone nothing may be.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) async fn make_durable(&self, upto: Offset) -> Result<(), StoreFault> {
+        let Some(plan) = self.with_log(|log| log.plan_sync(upto)) else { return Ok(()) };
+        {
+            let _files = self.files.lock().await;
+            self.store().sync(&plan).await?;
+        }
+        self.step(Event::Synced { upto: plan.upto });
+        Ok(())
     }
 
     /// Puts what a pass has cleaned in its place. `None` when the log is not what the pass began with.
