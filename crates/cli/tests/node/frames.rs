@@ -24,8 +24,8 @@ use strandline_wire::messages::{
     fetch_request, fetch_response, list_offsets_request, produce_request, produce_response,
 };
 use strandline_wire::records::{
-    BatchBuilder, BatchOptions, InspectLimits, NewRecord, ProducerFields, Records as BatchRecords,
-    batches,
+    BatchBuilder, BatchHeader, BatchOptions, InspectLimits, NewRecord, ProducerFields,
+    Records as BatchRecords, batches,
 };
 
 /// The newest versions that speak of topics by name.
@@ -237,8 +237,8 @@ impl Client {
             assert_eq!(fetched.error_code, ErrorCode::NONE);
             let Records::Bytes(bytes) = fetched.records else { panic!("no records at {next}") };
             for batch in batches(&bytes) {
-                let records =
-                    BatchRecords::open(&batch.unwrap(), &InspectLimits::default()).unwrap();
+                let batch = batch.unwrap();
+                let records = BatchRecords::open(&batch, &InspectLimits::default()).unwrap();
                 for record in records.iter().map(Result::unwrap) {
                     if record.offset.get() >= next {
                         next = record.offset.get() + 1;
@@ -246,6 +246,9 @@ impl Client {
                         values.push((record.offset.get(), Bytes::copy_from_slice(value)));
                     }
                 }
+                // Where it was compacted its last record may be gone.
+                let header = BatchHeader::parse(&batch).unwrap();
+                next = next.max(header.last_offset().get() + 1);
             }
         }
         values

@@ -1,0 +1,172 @@
+//! A compacted topic is the newest value of each key, whatever ends the process in the middle of a pass;
+//! and what a topic leaves behind says nothing of the next one of its name.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod node;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use node::frames::batch;
+use node::{Client, Start, eventually};
+use strandline_types::{Compression, ErrorCode, Timestamp};
+use strandline_wire::compression::CompressionChoice;
+use strandline_wire::messages::DeleteRecordsRequest;
+use strandline_wire::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
+use strandline_wire::records::{BatchBuilder, BatchOptions, NewRecord};
+
+const KEYS: u64 = 500;
+const RECORDS_PER_BATCH: u64 = 200;
+const ROUNDS: u64 = 8;
+/// Rolled segments are of this size before they are cleaned.
+const SEGMENT_BYTES: u64 = 1_048_576;
+
+/// The number of the record that updates a key last, of those that were acknowledged and of all.
+#[derive(Default)]
+struct Updates {
+    next: u64,
+    acked: BTreeMap<u64, u64>,
+    sent: BTreeMap<u64, u64>,
+}
+
+impl Updates {
+    /// Updates keys until the broker is gone.
+    fn send(&mut self, client: &mut Client) {
+        loop {
+            let numbers = self.next..self.next + RECORDS_PER_BATCH;
+            self.next = numbers.end;
+            let keys: BTreeMap<u64, u64> = numbers.clone().map(|it| (key_of(it), it)).collect();
+            self.sent.extend(&keys);
+            let Ok(answer) = client.produce("table", 0, updates(numbers)) else { return };
+            assert_eq!(answer.error_code, ErrorCode::NONE, "{answer:?}");
+            self.acked.extend(keys);
+        }
+    }
+
+    /// Each key has the value that was acknowledged last, or one that was sent after it.
+    fn check(&self, client: &mut Client) -> usize {
+        let found = client.read_all("table", 0, 0);
+        assert!(found.is_sorted_by(|(one, _), (other, _)| one < other), "offsets ascend");
+        let numbers = found.iter().map(|(_, value)| number_in(value));
+        let table: BTreeMap<u64, u64> = numbers.map(|number| (key_of(number), number)).collect();
+        for (key, acked) in &self.acked {
+            let newest = table.get(key).copied().unwrap_or_default();
+            assert!(
+                (*acked..=self.sent[key]).contains(&newest),
+                "key {key} is at {newest}, not {acked}"
+            );
+        }
+        found.len()
+    }
+}
+
+fn key_of(number: u64) -> u64 {
+    number * 31 % KEYS
+}
+
+fn number_in(value: &[u8]) -> u64 {
+    std::str::from_utf8(&value[..12]).unwrap().parse().unwrap()
+}
+
+fn updates(numbers: std::ops::Range<u64>) -> bytes::Bytes {
+    let compression = CompressionChoice { codec: Compression::Lz4, level: None };
+    let mut builder = BatchBuilder::new(BatchOptions { compression, ..BatchOptions::default() });
+    for number in numbers {
+        // Hard to compress, so that segments fill.
+        let noise = (0..20).map(|at| (number ^ at << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let noise: String = noise.map(|it| format!("{it:016x}")).collect();
+        let value = format!("{number:012}{noise}");
+        let record = NewRecord {
+            timestamp: Timestamp(1_700_000_000_000),
+            key: Some(&key_of(number).to_be_bytes()),
+            value: Some(value.as_bytes()),
+            headers: &[],
+        };
+        builder.append(&record).unwrap();
+    }
+    builder.build()
+}
+
+fn log_bytes(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let logs = entries.filter(|it| it.file_name().to_string_lossy().ends_with(".log"));
+    logs.filter_map(|it| it.metadata().ok()).map(|it| it.len()).sum()
+}
+
+#[test]
+fn killed_while_it_is_cleaned() {
+    let temporary = tempfile::tempdir().unwrap();
+    let start = Start::anywhere(temporary.path())
+        .set("log.cleaner.backoff.ms", "1")
+        .set("log.segment.delete.delay.ms", "0");
+    let mut node = start.ready();
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", &SEGMENT_BYTES.to_string()),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    node.client().create_topic("table", 1, &configs);
+    let mut all = Updates::default();
+    for round in 0..ROUNDS {
+        let mut client = node.client();
+        thread::scope(|scope| {
+            scope.spawn(|| all.send(&mut client));
+            thread::sleep(Duration::from_millis(300 + 130 * round));
+            let ended = node.kill();
+            assert!(!ended.log.contains("panicked"), "{}", ended.log);
+        });
+        node = start.ready();
+        all.check(&mut node.client());
+    }
+    let sent_bytes = all.next * 300;
+    assert!(sent_bytes > 8 * SEGMENT_BYTES, "only {sent_bytes} bytes were sent");
+    let dir = temporary.path().join("strandline-data/table-0");
+    eventually("it shrinks", || (1..3 * SEGMENT_BYTES).contains(&log_bytes(&dir)));
+    let left = all.check(&mut node.client());
+    assert!((left as u64) < all.next / 2, "{left} of {} records are left", all.next);
+    assert!(node.stop().status.success());
+}
+
+#[test]
+fn a_topic_of_the_same_name_begins_anew() {
+    let temporary = tempfile::tempdir().unwrap();
+    // Written in time for the first topic, and not again by itself before the second one is killed.
+    let start = Start::anywhere(temporary.path())
+        .set("log.flush.start.offset.checkpoint.interval.ms", "3000");
+    let node = start.ready();
+    let mut client = node.client();
+    client.create_topic("again", 1, &[]);
+    let values: Vec<&[u8]> = vec![b"first"; 100];
+    assert_eq!(client.produce("again", 0, batch(&values)).unwrap().error_code, ErrorCode::NONE);
+    let everything =
+        DeleteRecordsPartition { partition_index: 0, offset: -1, ..Default::default() };
+    let topic = DeleteRecordsTopic {
+        name: "again".into(),
+        partitions: vec![everything],
+        ..Default::default()
+    };
+    let delete =
+        DeleteRecordsRequest { topics: vec![topic], timeout_ms: 5_000, ..Default::default() };
+    let deleted = client.ask(&delete, 2);
+    assert_eq!(deleted.topics[0].partitions[0].low_watermark, 100);
+    let checkpoint = temporary.path().join("strandline-data/log-start-offset-checkpoint");
+    let noted = || fs::read_to_string(&checkpoint).unwrap_or_default();
+    eventually("the log start is noted", || noted().contains("again 0 100"));
+    client.delete_topic("again");
+    client.create_topic("again", 1, &[]);
+    assert_eq!(
+        client.produce("again", 0, batch(&[b"second"])).unwrap().error_code,
+        ErrorCode::NONE
+    );
+    node.kill();
+    let node = start.ready();
+    let found = node.client().read_all("again", 0, 0);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(node.stop().status.success());
+}
