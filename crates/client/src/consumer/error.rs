@@ -28,10 +28,30 @@ pub enum ConsumeError {
     /// The group does not want this member; subscribing again joins anew.
     #[error("group {group}: {refusal}")]
     Group { group: String, refusal: Refusal },
+    /// A bounded read would wait for records that are not there.
+    #[error("{partition} ends at offset {end}, before {until}")]
+    BeyondEnd {
+        partition: TopicPartition,
+        /// Where the read was to end.
+        until: Offset,
+        /// Where the log ends, or what is committed of it.
+        end: Offset,
+    },
     #[error("{partition} is not assigned to this consumer")]
     NotAssigned { partition: TopicPartition },
     #[error("the consumer has no group: set one in its configuration")]
     NoGroup,
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+impl ConsumeError {
+    /// Whether the same may succeed later.
+    pub(super) fn is_retriable(&self) -> bool {
+        match self {
+            Self::Refused { refusal, .. } => refusal.code.is_retriable(),
+            Self::Client(error) => error.is_retriable(),
+            _ => false,
+        }
+    }
 }

@@ -23,6 +23,7 @@
 //! ```
 
 mod assignor;
+mod bounded;
 mod error;
 mod fetcher;
 mod group;
@@ -39,11 +40,12 @@ use strandline_types::{
     ErrorCode, Instant, LeaderEpoch, NodeId, Offset, Timestamp, TopicPartition, Uuid,
 };
 
-use crate::admin::{Admin, CommittedOffset, OffsetSpec};
+use crate::admin::{Admin, CommittedOffset, ListedOffset, OffsetSpec};
 use crate::cluster::Client;
 use crate::error::ClientError;
 use crate::metadata::TopicAnswer;
 pub use assignor::Assignor;
+pub use bounded::{BoundedConfig, BoundedReader, Place, Progress};
 pub use error::ConsumeError;
 use fetcher::{Arrived, Fetcher, Refused, Wants, Why};
 use group::Group;
@@ -231,18 +233,24 @@ impl Consumer {
         partitions: &[TopicPartition],
         spec: OffsetSpec,
     ) -> Result<BTreeMap<TopicPartition, Option<Offset>>, ConsumeError> {
+        let found = |listed: ListedOffset| (listed.offset.get() >= 0).then_some(listed.offset);
+        let listed = self.listed(partitions, spec).await?.into_iter();
+        Ok(listed.map(|(partition, listed)| (partition, found(listed))).collect())
+    }
+
+    async fn listed(
+        &self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+    ) -> Result<BTreeMap<TopicPartition, ListedOffset>, ConsumeError> {
         let specs = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
         let admin = Admin::new(self.client.clone());
-        let mut offsets = BTreeMap::new();
-        for (partition, result) in admin.list_offsets(&specs, self.config.is_read_committed).await?
-        {
-            let listed = result.map_err(|refusal| ConsumeError::Refused {
-                partition: partition.clone(),
-                refusal,
-            })?;
-            offsets.insert(partition, (listed.offset.get() >= 0).then_some(listed.offset));
-        }
-        Ok(offsets)
+        let listed = admin.list_offsets(&specs, self.config.is_read_committed).await?.into_iter();
+        let listed = listed.map(|(partition, result)| match result {
+            Ok(listed) => Ok((partition, listed)),
+            Err(refusal) => Err(ConsumeError::Refused { partition, refusal }),
+        });
+        listed.collect()
     }
 
     /// The first offset of each partition whose record is as old as `timestamp` or younger.

@@ -43,6 +43,8 @@ pub(crate) struct Log {
     pub(crate) leader_epoch: i32,
     /// Epoch and value of each record, by offset; a marker is a control record.
     pub(crate) records: Vec<(i32, Entry)>,
+    /// Where the first open transaction begins.
+    pub(crate) open_from: Option<i64>,
     /// Whether the leader still knows where epochs end.
     pub(crate) knows_epochs: bool,
     /// What consumers asked: the epoch whose end they wanted.
@@ -197,9 +199,12 @@ impl Session {
 
     fn list_offsets(&self, request: &Incoming) -> ListOffsetsResponse {
         let request: ListOffsetsRequest = request.decode().unwrap();
-        let end = self.log.borrow().records.len() as i64;
+        let log = self.log.borrow().clone();
+        let open_from = log.open_from.filter(|_| request.isolation_level == 1);
+        let end = open_from.unwrap_or(log.records.len() as i64);
         let offset = if request.topics[0].partitions[0].timestamp == -2 { 0 } else { end };
-        let partition = ListOffsetsPartitionResponse { offset, ..Default::default() };
+        let leader_epoch = log.leader_epoch;
+        let partition = ListOffsetsPartitionResponse { offset, leader_epoch, ..Default::default() };
         let topic = ListOffsetsTopicResponse {
             name: TOPIC.into(),
             partitions: vec![partition],
