@@ -92,7 +92,7 @@ async fn clean(
             Ok(Outcome::Cleaned(end))
         }
         unfinished => {
-            if partition.may_be_cleaned() && log_dir.state() != DirState::Offline {
+            if log_dir.state() != DirState::Offline {
                 pass.abandon().await?;
             }
             unfinished
