@@ -10,7 +10,7 @@ pub(crate) const SUPPORTED: &[FeatureRange] = &[
         MetadataVersion::LATEST.0,
     ),
     FeatureRange::new(feature::KRAFT_VERSION, 0, 1),
-    FeatureRange::new(feature::TRANSACTION_VERSION, 0, 0),
+    FeatureRange::new(feature::TRANSACTION_VERSION, 0, 2),
     FeatureRange::new(feature::GROUP_VERSION, 0, 0),
     FeatureRange::new(feature::ELR_VERSION, 0, 1),
     FeatureRange::new(feature::SHARE_VERSION, 0, 0),

@@ -14,6 +14,7 @@ use crate::driver::controller::ControllerHandle;
 use crate::driver::groups::Groups;
 use crate::driver::moves::Moves;
 use crate::driver::quorum::QuorumHandle;
+use crate::driver::transactions::Transactions;
 use crate::driver::verifier::Verifier;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -31,8 +32,9 @@ pub(crate) struct Handles {
     pub(crate) partitions: Partitions,
     pub(crate) moves: Moves,
     pub(crate) fetch_sessions: FetchSessions,
-    pub(crate) producer_ids: ProducerIds,
+    pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) verifier: Verifier,
     pub(crate) metrics: Arc<Metrics>,
     /// What clients may know: published once this node has done its part of it, so that a

@@ -18,25 +18,34 @@ pub(crate) fn is_internal(topic: &str) -> bool {
 /// coordinator needs, others with the broker's defaults. Whether there are brokers for so many
 /// replicas is for the controller to say, who knows whether it can add some later.
 pub(crate) fn creation(config: &BrokerConfig, name: String) -> CreatableTopic {
-    if name != CONSUMER_OFFSETS {
-        let (num_partitions, replication_factor) = (-1, -1);
-        return CreatableTopic { name, num_partitions, replication_factor, ..Default::default() };
-    }
-    let offsets = &config.offsets;
+    let (offsets, transactions) = (&config.offsets, &config.transactions);
     let setting = |name: &str, value: String| CreatableTopicConfig {
         name: name.into(),
         value: Some(value),
         ..Default::default()
     };
-    CreatableTopic {
-        name,
-        num_partitions: offsets.num_partitions,
-        replication_factor: offsets.replication_factor,
-        configs: vec![
-            setting("cleanup.policy", "compact".into()),
-            setting("compression.type", "producer".into()),
-            setting("segment.bytes", offsets.segment_bytes.to_string()),
-        ],
-        ..Default::default()
-    }
+    let (num_partitions, replication_factor, configs) = match &*name {
+        CONSUMER_OFFSETS => (
+            offsets.num_partitions,
+            offsets.replication_factor,
+            vec![
+                setting("cleanup.policy", "compact".into()),
+                setting("compression.type", "producer".into()),
+                setting("segment.bytes", offsets.segment_bytes.to_string()),
+            ],
+        ),
+        TRANSACTION_STATE => (
+            transactions.num_partitions,
+            transactions.replication_factor,
+            vec![
+                setting("cleanup.policy", "compact".into()),
+                setting("compression.type", "uncompressed".into()),
+                setting("min.insync.replicas", transactions.min_insync_replicas.to_string()),
+                setting("segment.bytes", transactions.segment_bytes.to_string()),
+                setting("unclean.leader.election.enable", "false".into()),
+            ],
+        ),
+        _ => (-1, -1, Vec::new()),
+    };
+    CreatableTopic { name, num_partitions, replication_factor, configs, ..Default::default() }
 }

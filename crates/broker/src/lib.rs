@@ -8,6 +8,7 @@ mod dirs;
 mod dispatch;
 mod driver;
 mod features;
+mod fencing;
 pub mod format;
 mod forward;
 mod handles;

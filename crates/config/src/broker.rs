@@ -557,27 +557,27 @@ const PRODUCERS_AND_TRANSACTIONS: &[Setting] = &[
         .doc("How long the state of a silent idempotent producer is kept."),
     int("producer.id.expiration.check.interval.ms").default("600000").at_least(1).internal().honoured()
         .doc("Time between two searches for expired producers."),
-    int("transaction.max.timeout.ms").default("900000").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("transaction.max.timeout.ms").default("900000").at_least(1).honoured()
         .doc("Longest timeout a transactional producer may ask for."),
     boolean("transaction.partition.verification.enable").default("true").cluster_wide().honoured()
         .doc("Whether a partition checks with the coordinator that it belongs to the transaction."),
-    boolean("transaction.two.phase.commit.enable").default("false").no_effect(reason::TRANSACTIONS)
+    boolean("transaction.two.phase.commit.enable").default("false").no_effect(reason::TWO_PHASE)
         .doc("Whether a transaction may be prepared first and committed by an outer coordinator."),
-    int("transaction.abort.timed.out.transaction.cleanup.interval.ms").default("10000").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("transaction.abort.timed.out.transaction.cleanup.interval.ms").default("10000").at_least(1).no_effect(reason::TRANSACTION_TIMERS)
         .doc("Time between two searches for transactions that timed out."),
-    int("transaction.remove.expired.transaction.cleanup.interval.ms").default("3600000").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("transaction.remove.expired.transaction.cleanup.interval.ms").default("3600000").at_least(1).honoured()
         .doc("Time between two searches for expired transactional ids."),
-    int("transactional.id.expiration.ms").default("604800000").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("transactional.id.expiration.ms").default("604800000").at_least(1).honoured()
         .doc("How long an unused transactional id is remembered."),
-    int("transaction.state.log.num.partitions").default("50").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("transaction.state.log.num.partitions").default("50").at_least(1).honoured()
         .doc("Partitions of the transaction topic; fixed once it exists."),
-    short("transaction.state.log.replication.factor").default("3").at_least(1).no_effect(reason::TRANSACTIONS)
-        .doc("Replicas of the transaction topic; fixed once it exists."),
-    int("transaction.state.log.min.isr").default("2").at_least(1).no_effect(reason::TRANSACTIONS)
+    short("transaction.state.log.replication.factor").default("3").at_least(1).honoured()
+        .doc("Replicas of the transaction topic, as far as there are brokers: it gains those it lacks, by the controllers' value, as brokers join."),
+    int("transaction.state.log.min.isr").default("2").at_least(1).honoured()
         .doc("Replicas of the transaction topic that must be in sync."),
-    int("transaction.state.log.segment.bytes").default("104857600").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("transaction.state.log.segment.bytes").default("104857600").at_least(1).honoured()
         .doc("Segment size of the transaction topic."),
-    int("transaction.state.log.load.buffer.size").default("5242880").at_least(1).no_effect(reason::TRANSACTIONS)
+    int("transaction.state.log.load.buffer.size").default("5242880").at_least(1).no_effect(reason::RUNTIME)
         .doc("Bytes read at once when transactions are loaded."),
     int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1).honoured()
         .doc("First pause before a failed verification of a transaction is tried again."),

@@ -49,6 +49,7 @@ pub struct BrokerConfig {
     pub groups: GroupSettings,
     pub offsets: OffsetsTopicSettings,
     pub producers: ProducerSettings,
+    pub transactions: TransactionSettings,
     pub own: OwnSettings,
     /// What a topic without settings of its own has.
     pub topic_defaults: Arc<TopicConfig>,
@@ -237,6 +238,19 @@ pub struct OffsetsTopicSettings {
     pub retention_check_interval_ms: i64,
     pub commit_timeout_ms: i32,
     pub metadata_max_bytes: i32,
+}
+
+/// The transaction coordinator and the topic that holds its state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransactionSettings {
+    /// Longest time-out that a producer may ask for.
+    pub timeout_max_ms: i32,
+    pub id_expiration_ms: i32,
+    pub id_expiration_check_interval_ms: i32,
+    pub num_partitions: i32,
+    pub replication_factor: i16,
+    pub min_insync_replicas: i32,
+    pub segment_bytes: i32,
 }
 
 /// Idempotent producers.
@@ -493,6 +507,21 @@ impl ProducerSettings {
             verifies_transactions: values.boolean("transaction.partition.verification.enable"),
             verification_retry_ms: values.int("add.partitions.to.txn.retry.backoff.ms"),
             verification_retry_max_ms: values.int("add.partitions.to.txn.retry.backoff.max.ms"),
+        }
+    }
+}
+
+impl TransactionSettings {
+    pub(crate) fn of(values: &Values) -> Self {
+        const EXPIRY_CHECK: &str = "transaction.remove.expired.transaction.cleanup.interval.ms";
+        Self {
+            timeout_max_ms: values.int("transaction.max.timeout.ms"),
+            id_expiration_ms: values.int("transactional.id.expiration.ms"),
+            id_expiration_check_interval_ms: values.int(EXPIRY_CHECK),
+            num_partitions: values.int("transaction.state.log.num.partitions"),
+            replication_factor: values.short("transaction.state.log.replication.factor"),
+            min_insync_replicas: values.int("transaction.state.log.min.isr"),
+            segment_bytes: values.int("transaction.state.log.segment.bytes"),
         }
     }
 }

@@ -38,6 +38,7 @@ pub use broker_config::{
     BrokerConfig, CleanerSettings, GroupSettings, LogSettings, MembershipSettings,
     MetadataSettings, NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings,
     QuorumSettings, ReplicaSelector, ReplicationSettings, Roles, ThrottleSettings, TopicDefaults,
+    TransactionSettings,
 };
 pub use error::{ConfigError, ConfigErrors, Refusal, Warning};
 pub use layers::{BrokerLayers, Overrides, Source};

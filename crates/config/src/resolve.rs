@@ -14,7 +14,7 @@ use crate::alter;
 use crate::broker_config::{
     BrokerConfig, CleanerSettings, GroupSettings, LogSettings, MembershipSettings,
     MetadataSettings, NetworkSettings, OffsetsTopicSettings, OwnSettings, ProducerSettings,
-    QuorumSettings, ReplicationSettings, Roles, TopicDefaults,
+    QuorumSettings, ReplicationSettings, Roles, TopicDefaults, TransactionSettings,
 };
 use crate::cross_check;
 use crate::error::{ConfigError, ConfigErrors, Warning};
@@ -71,14 +71,12 @@ pub struct Resolved {
 ///
 /// The replication factors of topics that do not gain replicas as brokers join are 1, because this
 /// node is alone; a file that says nothing about them gets Kafka's 3.
-const BARE_START: [(&str, &str); 9] = [
+const BARE_START: [(&str, &str); 7] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
     ("listeners", "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"),
     ("controller.listener.names", "CONTROLLER"),
     ("log.dirs", "./strandline-data"),
-    ("transaction.state.log.replication.factor", "1"),
-    ("transaction.state.log.min.isr", "1"),
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
 ];
@@ -175,6 +173,7 @@ impl BrokerConfig {
             groups: GroupSettings::of(values),
             offsets: OffsetsTopicSettings::of(values),
             producers: ProducerSettings::of(values),
+            transactions: TransactionSettings::of(values),
             own: OwnSettings::of(values),
             topic_defaults: Arc::new(TopicConfig::of_broker(values)),
             ..self
@@ -372,6 +371,7 @@ fn build(layers: BrokerLayers, values: &Values) -> Result<BrokerConfig, Vec<Stri
         groups: GroupSettings::of(values),
         offsets: OffsetsTopicSettings::of(values),
         producers: ProducerSettings::of(values),
+        transactions: TransactionSettings::of(values),
         own: OwnSettings::of(values),
         topic_defaults: Arc::new(TopicConfig::of_broker(values)),
         layers,

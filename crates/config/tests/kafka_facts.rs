@@ -116,6 +116,7 @@ fn every_setting_of_kafka_is_declared_as_kafka_declares_it() {
         Kafka broker authorizer.class.name STRING  non-null string read-only  
         Kafka broker broker.heartbeat.interval.ms INT 2000  read-only  
         Kafka broker broker.session.timeout.ms INT 9000  read-only  
+        Kafka broker request.timeout.ms INT 30000  read-only  
         Kafka client-metrics interval.ms INT 300000    
         ours  broker allow.everyone.if.no.acl.found BOOLEAN false  read-only  
         ours  broker authorizer.class.name STRING   read-only  
@@ -124,6 +125,7 @@ fn every_setting_of_kafka_is_declared_as_kafka_declares_it() {
         ours  broker follower.replication.throttled.rate LONG 9223372036854775807 [0,...] cluster-wide  
         ours  broker leader.replication.throttled.rate LONG 9223372036854775807 [0,...] cluster-wide  
         ours  broker replica.alter.log.dirs.io.max.bytes.per.second LONG 9223372036854775807 [0,...] cluster-wide  
+        ours  broker request.timeout.ms INT 30000 [0,...] read-only  
         ours  broker super.users STRING null  read-only  
         ours  client-metrics interval.ms INT 300000 [100,...,3600000]   
     "#]].assert_eq(&difference.replace('\t', " "));

@@ -120,8 +120,6 @@ fn a_file_of_kafka_works_as_it_is() {
             warning: line 16: `num.recovery.threads.per.data.dir` has no effect: the runtime sizes its own threads and queues
             warning: line 18: `share.coordinator.state.topic.replication.factor` has no effect: share groups are not served
             warning: line 19: `share.coordinator.state.topic.min.isr` has no effect: share groups are not served
-            warning: line 20: `transaction.state.log.replication.factor` has no effect: transactions are not served
-            warning: line 21: `transaction.state.log.min.isr` has no effect: transactions are not served
         "#]],
     );
 }

@@ -1,4 +1,4 @@
-//! The offsets topic of a cluster that grows.
+//! The topics of coordinators in a cluster that grows.
 #![allow(clippy::unwrap_used, reason = "what a test relies on must hold")]
 
 mod story;
@@ -100,6 +100,21 @@ fn the_offsets_topic_gains_replicas_as_brokers_join() {
     story.ask(story::registration(4, 1));
     assert!(!story.beat(4).contains("InternalTopics"), "three are enough");
     assert_eq!(story.tick(Timer::InternalTopics), "");
+}
+
+#[test]
+fn the_transaction_topic_grows_too() {
+    let mut story = Story::configured(&[("transaction.state.log.replication.factor", "3")], 1);
+    create(&mut story, "__transaction_state", 2, 3);
+    let replicas = |story: &Story| {
+        let topic = story.image().topics.by_name("__transaction_state").unwrap();
+        topic.partitions.values().map(|it| it.replicas.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(replicas(&story), [1, 1]);
+    story.join(2);
+    story.join(3);
+    story.tick(Timer::InternalTopics);
+    assert_eq!(replicas(&story), [3, 3]);
 }
 
 #[test]

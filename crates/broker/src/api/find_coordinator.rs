@@ -1,8 +1,9 @@
-//! FindCoordinator: the broker that leads the group's partition of `__consumer_offsets`. The first
-//! one to ask has that topic created.
+//! FindCoordinator: the broker that leads the partition of `__consumer_offsets` or
+//! `__transaction_state` which is responsible for a group or a transactional id. The first one to ask
+//! has that topic created.
 
 use strandline_metadata::Image;
-use strandline_types::ErrorCode;
+use strandline_types::{ErrorCode, TopicIdPartition};
 use strandline_wire::messages::find_coordinator_response::Coordinator;
 use strandline_wire::messages::{
     CreateTopicsRequest, CreateTopicsResponse, FindCoordinatorRequest, FindCoordinatorResponse,
@@ -10,7 +11,7 @@ use strandline_wire::messages::{
 
 use crate::cx::Cx;
 use crate::forward::ask;
-use crate::internal_topics::{self, CONSUMER_OFFSETS};
+use crate::internal_topics::{self, CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::session::Hangup;
 
 const GROUP: i8 = 0;
@@ -24,17 +25,19 @@ pub(crate) async fn handle(
     cx: &Cx,
     request: FindCoordinatorRequest,
 ) -> Result<FindCoordinatorResponse, Hangup> {
-    if request.key_type == GROUP && cx.image().topics.by_name(CONSUMER_OFFSETS).is_none() {
-        create_offsets_topic(cx).await;
+    match request.key_type {
+        GROUP => create_if_missing(cx, CONSUMER_OFFSETS).await,
+        TRANSACTION => create_if_missing(cx, TRANSACTION_STATE).await,
+        _ => {}
     }
     let image = cx.image();
     let find = |key: String| {
         let found = match request.key_type {
-            GROUP => coordinator_of(cx, &image, &key),
-            TRANSACTION | SHARE => Err((
-                ErrorCode::UNSUPPORTED_VERSION,
-                "this broker coordinates neither transactions nor share groups",
-            )),
+            GROUP => leader_of(cx, &image, &key, cx.handles.groups.partition_of(&key)),
+            TRANSACTION => leader_of(cx, &image, &key, cx.handles.transactions.partition_of(&key)),
+            SHARE => {
+                Err((ErrorCode::UNSUPPORTED_VERSION, "this broker coordinates no share groups"))
+            }
             _ => Err((ErrorCode::INVALID_REQUEST, "unknown type of coordinator")),
         };
         found.unwrap_or_else(|(error_code, message)| Coordinator {
@@ -65,20 +68,22 @@ pub(crate) async fn handle(
     })
 }
 
-fn coordinator_of(
+/// The broker that leads the partition which is responsible for the key.
+fn leader_of(
     cx: &Cx,
     image: &Image,
-    group_id: &str,
+    key: &str,
+    responsible: Option<TopicIdPartition>,
 ) -> Result<Coordinator, (ErrorCode, &'static str)> {
     let not_available =
         || (ErrorCode::COORDINATOR_NOT_AVAILABLE, "The coordinator is not available.");
-    let id = cx.handles.groups.partition_of(group_id).ok_or_else(not_available)?;
+    let id = responsible.ok_or_else(not_available)?;
     let partition = image.topics.partition(id.topic_id, id.partition).ok_or_else(not_available)?;
     let broker = image.cluster.broker(partition.leader).filter(|broker| !broker.is_fenced());
     let endpoint = broker.and_then(|broker| broker.endpoint(&cx.session.listener));
     let endpoint = endpoint.ok_or_else(not_available)?;
     Ok(Coordinator {
-        key: group_id.into(),
+        key: key.into(),
         node_id: partition.leader.get(),
         host: endpoint.host.clone(),
         port: i32::from(endpoint.port),
@@ -88,20 +93,23 @@ fn coordinator_of(
 }
 
 /// Whoever asks is told to ask again unless the topic is there afterwards.
-async fn create_offsets_topic(cx: &Cx) {
-    let topic = internal_topics::creation(&cx.handles.config, CONSUMER_OFFSETS.into());
+pub(crate) async fn create_if_missing(cx: &Cx, topic: &'static str) {
+    if cx.image().topics.by_name(topic).is_some() {
+        return;
+    }
+    let creation = internal_topics::creation(&cx.handles.config, topic.into());
     let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
+        CreateTopicsRequest { topics: vec![creation], timeout_ms: 30_000, ..Default::default() };
     let answer: Result<CreateTopicsResponse, _> = ask(cx, request).await;
     match answer {
         Ok(response) => {
-            for topic in response.topics {
-                if !matches!(topic.error_code, ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS) {
-                    let reason = topic.error_message.as_deref().unwrap_or_default();
-                    tracing::warn!(error = %topic.error_code, reason, "cannot create {CONSUMER_OFFSETS}");
+            for result in response.topics {
+                if !matches!(result.error_code, ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS) {
+                    let reason = result.error_message.as_deref().unwrap_or_default();
+                    tracing::warn!(error = %result.error_code, reason, "cannot create {topic}");
                 }
             }
         }
-        Err(refusal) => tracing::warn!(%refusal, "cannot create {CONSUMER_OFFSETS}"),
+        Err(refusal) => tracing::warn!(%refusal, "cannot create {topic}"),
     }
 }

@@ -60,6 +60,9 @@ apis! {
     DeleteRecords => delete_records(DeleteRecordsRequest) on Broker;
     InitProducerId => init_producer_id(InitProducerIdRequest) on Broker;
     OffsetForLeaderEpoch => offset_for_leader_epoch(OffsetForLeaderEpochRequest) on Broker;
+    AddPartitionsToTxn => add_partitions_to_txn(AddPartitionsToTxnRequest) on Broker;
+    AddOffsetsToTxn => add_offsets_to_txn(AddOffsetsToTxnRequest) on Broker;
+    EndTxn => end_txn(EndTxnRequest) on Broker;
     WriteTxnMarkers => write_txn_markers(WriteTxnMarkersRequest) on Broker;
     TxnOffsetCommit => txn_offset_commit(TxnOffsetCommitRequest) on Broker;
     DescribeConfigs => describe_configs(DescribeConfigsRequest) on Broker Controller;
@@ -89,6 +92,8 @@ apis! {
     BrokerRegistration => broker_registration(BrokerRegistrationRequest) on Controller;
     BrokerHeartbeat => broker_heartbeat(BrokerHeartbeatRequest) on Controller;
     UnregisterBroker => unregister_broker(UnregisterBrokerRequest) on Broker Controller;
+    DescribeTransactions => describe_transactions(DescribeTransactionsRequest) on Broker;
+    ListTransactions => list_transactions(ListTransactionsRequest) on Broker;
     AllocateProducerIds => allocate_producer_ids(AllocateProducerIdsRequest) on Controller;
     ControllerRegistration =>
         controller_registration(ControllerRegistrationRequest) on Controller;

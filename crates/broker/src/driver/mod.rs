@@ -10,6 +10,7 @@ pub(crate) mod images;
 pub(crate) mod isr;
 pub(crate) mod lifecycle;
 pub(crate) mod links;
+pub(crate) mod markers;
 pub(crate) mod moves;
 pub(crate) mod partition;
 pub(crate) mod peers;
@@ -22,5 +23,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod throttles;
+pub(crate) mod transactions;
 pub(crate) mod upkeep;
 pub(crate) mod verifier;

@@ -15,6 +15,7 @@ use super::settings::{advertised, millis};
 use super::{Fatal, StartError};
 use crate::driver::assignments::Assignments;
 use crate::driver::cleaner::Cleaner;
+use crate::driver::coordinators::Place;
 use crate::driver::fetchers::Fetchers;
 use crate::driver::groups::Groups;
 use crate::driver::images::Follower;
@@ -24,6 +25,7 @@ use crate::driver::moves::{Mover, Moves};
 use crate::driver::partition::{CheckpointWanted, PartitionContext};
 use crate::driver::replicas::{self, FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::throttles::Throttles;
+use crate::driver::transactions::Transactions;
 use crate::driver::upkeep::Upkeep;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -34,6 +36,8 @@ pub(super) struct BrokerRole {
     pub(super) partitions: Partitions,
     pub(super) moves: Moves,
     pub(super) groups: Groups,
+    pub(super) transactions: Transactions,
+    pub(super) producer_ids: Arc<ProducerIds>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) upkeep: Upkeep,
     /// The image that this node has done its part of.
@@ -138,8 +142,16 @@ impl BrokerRole {
         };
         let groups = Groups::of(world, config, partitions.clone(), applied.clone());
         groups.start();
+        let (me, epochs) = (config.node_id, broker_epoch_in.subscribe());
+        let producer_ids = Arc::new(ProducerIds::new(me, epochs));
+        let place = Place::new(world, me, &partitions, &applied);
+        let controller = control.controller.clone();
+        let transactions = Transactions::of(place, config, Arc::clone(&producer_ids), controller);
+        transactions.start();
         let role = Self {
             groups,
+            transactions,
+            producer_ids,
             lifecycle: Arc::new(Lifecycle {
                 clock: Arc::clone(&world.clock),
                 controller: control.controller.clone(),
@@ -159,13 +171,12 @@ impl BrokerRole {
     }
 
     pub(super) fn served(&self) -> Served {
-        let lifecycle = &self.lifecycle;
-        let (me, epoch) = (lifecycle.identity.node_id, lifecycle.broker_epoch.subscribe());
         Served {
             partitions: self.partitions.clone(),
             moves: self.moves.clone(),
             groups: self.groups.clone(),
-            producer_ids: ProducerIds::new(me, epoch),
+            transactions: self.transactions.clone(),
+            producer_ids: Arc::clone(&self.producer_ids),
             image: self.applied.clone(),
         }
     }

@@ -12,9 +12,11 @@ use super::control::Control;
 use super::{Fatal, StartError};
 use crate::api::fetch::FetchSessions;
 use crate::dirs::{DirIndex, Dirs};
+use crate::driver::coordinators::Place;
 use crate::driver::groups::Groups;
 use crate::driver::moves::Moves;
 use crate::driver::peers::Peers;
+use crate::driver::transactions::Transactions;
 use crate::driver::verifier::Verifier;
 use crate::handles::{Handles, Identity};
 use crate::metrics::Metrics;
@@ -60,7 +62,7 @@ impl Node {
     pub(super) fn handles(&self, control: &Control, served: Served) -> Arc<Handles> {
         let fetch_sessions_max = self.config.network.fetch_session_slots.max(0) as usize;
         let entropy = Arc::clone(&self.world.entropy);
-        let Served { partitions, moves, groups, producer_ids, image } = served;
+        let Served { partitions, moves, groups, transactions, producer_ids, image } = served;
         let peers = Peers::new(&self.world, &self.config, image.clone(), "verifier");
         let clock = Arc::clone(&self.world.clock);
         let verifier = Verifier::new(peers, clock, &self.config.producers);
@@ -77,6 +79,7 @@ impl Node {
             fetch_sessions: FetchSessions::new(fetch_sessions_max, entropy),
             producer_ids,
             groups,
+            transactions,
             verifier,
             metrics: Arc::clone(&self.metrics),
             image,
@@ -89,7 +92,8 @@ pub(super) struct Served {
     pub(super) partitions: Partitions,
     pub(super) moves: Moves,
     pub(super) groups: Groups,
-    pub(super) producer_ids: ProducerIds,
+    pub(super) transactions: Transactions,
+    pub(super) producer_ids: Arc<ProducerIds>,
     pub(super) image: watch::Receiver<Arc<Image>>,
 }
 
@@ -99,9 +103,13 @@ impl Served {
     pub(super) fn by_controller(node: &Node, control: &Control) -> Self {
         let (partitions, image) = (Partitions::default(), control.controller.watch_image());
         let (_, no_epoch) = watch::channel(BrokerEpoch::NONE);
+        let ids = Arc::new(ProducerIds::new(node.config.node_id, no_epoch));
+        let place = Place::new(&node.world, node.config.node_id, &partitions, &image);
+        let controller = control.controller.clone();
         Self {
+            transactions: Transactions::of(place, &node.config, Arc::clone(&ids), controller),
             groups: Groups::of(&node.world, &node.config, partitions.clone(), image.clone()),
-            producer_ids: ProducerIds::new(node.config.node_id, no_epoch),
+            producer_ids: ids,
             partitions,
             moves: Moves::default(),
             image,

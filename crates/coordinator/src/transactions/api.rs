@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use strandline_types::{LeaderEpoch, ProducerEpoch, ProducerId, Timestamp};
-use strandline_wire::messages::ListTransactionsResponse;
 use strandline_wire::messages::add_partitions_to_txn_response::AddPartitionsToTxnTopicResult;
 use strandline_wire::messages::describe_transactions_response::TransactionState;
+use strandline_wire::messages::list_transactions_response::TransactionState as ListedTransaction;
 
 use super::context::Record;
 use super::refusal::Refusal;
+use super::transaction::State;
 use crate::contract;
 
 /// What a coordinator knows from the node's configuration.
@@ -79,8 +80,8 @@ pub enum Request {
 /// Filters of ListTransactions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TransactionListing {
-    /// Empty means any.
-    pub states: Vec<String>,
+    /// `None` means any.
+    pub states: Option<Vec<State>>,
     /// Empty means any.
     pub producer_ids: Vec<i64>,
     /// Only transactions that began longer ago than this; negative means any.
@@ -104,7 +105,7 @@ pub enum Response {
     /// To AddPartitions and VerifyPartitions.
     Partitions(Vec<AddPartitionsToTxnTopicResult>),
     Describe(TransactionState),
-    List(ListTransactionsResponse),
+    List(Vec<ListedTransaction>),
 }
 
 /// What a shard waits for.
@@ -158,5 +159,5 @@ answers! {
     Issued(Issued),
     Partitions(Vec<AddPartitionsToTxnTopicResult>),
     Describe(TransactionState),
-    List(ListTransactionsResponse),
+    List(Vec<ListedTransaction>),
 }

@@ -69,6 +69,11 @@ fn end_and_bump(ctx: &mut Context<'_>, id: &str, end: &End) -> Result<Issued, Re
     }
     let is_bumped = i32::from(present.get()) == i32::from(producer_epoch.get()) + 1;
     let is_retry = is_bumped || is_new_id;
+    if transaction.state.is_prepared() && producer_epoch == present {
+        // It has heard of the last end, and ends the next before the markers are written: when it
+        // aborts what never reached a partition.
+        return Err(Refusal::Concurrent);
+    }
     let is_valid = match transaction.state {
         State::Empty | State::Ongoing => producer_epoch == present,
         State::PrepareCommit | State::PrepareAbort => is_bumped,

@@ -45,7 +45,7 @@ impl State {
         Self::ALL.into_iter().find(|state| *state as i8 == number)
     }
 
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 

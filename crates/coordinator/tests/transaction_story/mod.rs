@@ -237,9 +237,8 @@ fn answer(response: &Response) -> String {
             format!("{} {} {id}:{epoch} {open:?}", it.error_code, it.transaction_state)
         }
         Response::List(list) => {
-            let ids = list.transaction_states.iter().map(|it| it.transactional_id.as_str());
-            let ids: Vec<_> = ids.collect();
-            format!("{ids:?} unknown: {:?}", list.unknown_state_filters)
+            let ids: Vec<_> = list.iter().map(|it| it.transactional_id.as_str()).collect();
+            format!("{ids:?}")
         }
     }
 }

@@ -39,8 +39,12 @@ pub(super) fn for_now(cx: &Context<'_>, topic: &str, factor: usize) -> usize {
 }
 
 /// Topics with a replication factor of their own in the configuration.
-fn factors(cx: &Context<'_>) -> [(&'static str, i16); 1] {
-    [("__consumer_offsets", cx.settings.config.offsets.replication_factor)]
+fn factors(cx: &Context<'_>) -> [(&'static str, i16); 2] {
+    let config = &cx.settings.config;
+    [
+        ("__consumer_offsets", config.offsets.replication_factor),
+        ("__transaction_state", config.transactions.replication_factor),
+    ]
 }
 
 /// Those that there are, and which factor.

@@ -98,6 +98,18 @@ pub(crate) struct Place {
     pub(crate) image: watch::Receiver<Arc<Image>>,
 }
 
+impl Place {
+    pub(crate) fn new(
+        world: &World,
+        node: NodeId,
+        partitions: &Partitions,
+        image: &watch::Receiver<Arc<Image>>,
+    ) -> Self {
+        let (world, partitions) = (world.clone(), partitions.clone());
+        Self { world, node, partitions, image: image.clone() }
+    }
+}
+
 impl<K: Kind> Coordinators<K> {
     /// Coordinates nothing until it is started.
     pub(crate) fn new(place: Place, kind: K, settings: Settings<K>, writing: Writing) -> Self {
@@ -194,6 +206,10 @@ impl<K: Kind> Coordinators<K> {
             }
         }
         Ok(answers)
+    }
+
+    pub(crate) fn kind(&self) -> &K {
+        &self.0.kind
     }
 
     fn shard(&self, id: TopicIdPartition) -> Option<Arc<Shard<K>>> {

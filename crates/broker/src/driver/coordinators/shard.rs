@@ -199,6 +199,14 @@ impl<K: Kind> Shard<K> {
         self.release(releases);
     }
 
+    /// Looks at what has been decided; `None` when nothing is decided here just now.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&K::Core) -> T) -> Option<T> {
+        match &*self.lock() {
+            State::Active(active) => Some(look(&active.core)),
+            State::Loading | State::Gone => None,
+        }
+    }
+
     /// Decides what is due.
     pub(super) fn fire(self: &Arc<Self>, now: Instant) {
         let mut state = self.lock();

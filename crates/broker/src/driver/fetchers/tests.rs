@@ -36,6 +36,7 @@ use crate::api::fetch::FetchSessions;
 use crate::cx::ListenerRole;
 use crate::dirs::{Dir, Dirs};
 use crate::driver::controller::ControllerHandle;
+use crate::driver::coordinators::Place;
 use crate::driver::groups::Groups;
 use crate::driver::moves::Moves;
 use crate::driver::partition::{IsrProposal, PartitionContext};
@@ -44,6 +45,7 @@ use crate::driver::quorum::{self, MetadataLogOptions, QuorumOptions};
 use crate::driver::replicas::{FoundOnDisk, ReplicaSettings, Replicas};
 use crate::driver::testing::FailingDisk;
 use crate::driver::throttles::Throttles;
+use crate::driver::transactions::Transactions;
 use crate::driver::upkeep::Upkeep;
 use crate::driver::verifier::Verifier;
 use crate::features;
@@ -151,6 +153,10 @@ impl TestNode {
         replicas.begin_to_follow();
         let (applied, image) = watch::channel(Arc::new(Image::default()));
         let quorum = start_quorum(&world, io, options, &path.join("metadata"), id).await;
+        let controller = ControllerHandle::answered_by_test(world.clone()).0;
+        let ids = Arc::new(ProducerIds::new(NodeId(id), broker_epoch));
+        let place = Place::new(&world, NodeId(id), &partitions, &image);
+        let transactions = Transactions::of(place, &config, Arc::clone(&ids), controller.clone());
         let handles = Handles {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
@@ -160,13 +166,14 @@ impl TestNode {
                 cluster_id: "test".into(),
                 incarnation_id: Uuid::from_u128(id as u128),
             },
-            controller: ControllerHandle::answered_by_test(world.clone()).0,
+            controller,
             quorum,
             dirs: Arc::clone(&dirs),
             partitions: partitions.clone(),
             moves: Moves::default(),
             fetch_sessions: FetchSessions::new(10, Arc::clone(&world.entropy)),
-            producer_ids: ProducerIds::new(NodeId(id), broker_epoch),
+            producer_ids: ids,
+            transactions,
             groups: Groups::of(&world, &config, partitions.clone(), image.clone()),
             verifier: Verifier::new(
                 Peers::new(&world, &config, image.clone(), "verifier"),
