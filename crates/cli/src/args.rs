@@ -57,9 +57,9 @@ pub(crate) enum Verb {
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigVerb),
 
-    /// Print a topic's records as they come
+    /// Print a topic's records as they come, or up to an end
     #[command(
-        after_help = "Examples:\n  strandline consume orders --from beginning -n 10 --key\n  strandline consume orders --group billing --json"
+        after_help = "Examples:\n  strandline consume orders --from beginning -n 10 --key\n  strandline consume orders --from 2026-01-30 --until 2026-01-31 --json\n  strandline consume orders --group billing --json"
     )]
     Consume(ConsumeArgs),
 

@@ -1,5 +1,7 @@
 //! `strandline consume`: records to standard output.
 
+mod bounded;
+
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -10,16 +12,16 @@ use clap::Args;
 use serde_json::{Value, json};
 use strandline_client::admin::OffsetSpec;
 use strandline_client::consumer::{
-    ConsumeError, Consumer, ConsumerConfig, ConsumerRecord, GroupConfig, Reset,
+    ConsumeError, Consumer, ConsumerConfig, ConsumerRecord, GroupConfig, Place, Reset,
 };
 use strandline_client::{Client, ClientError};
-use strandline_types::{Offset, PartitionId, Timestamp, TopicPartition};
+use strandline_types::{PartitionId, Timestamp, TopicPartition};
 
 use crate::connect::{ConnectArgs, failed};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::when;
+use crate::{place, when};
 
 /// How long one poll may wait; signals and ends are looked at in between.
 const POLL: Duration = Duration::from_millis(200);
@@ -31,10 +33,20 @@ pub(crate) struct ConsumeArgs {
     topic: String,
 
     /// Where to start: beginning, end, an offset, a time (2026-01-31T12:30, UTC) or how long ago
-    /// (15m, 2h, 7d). With a group it counts only where the group has committed nothing, and is
-    /// beginning or end
-    #[arg(long, short, value_name = "WHERE", default_value = "end")]
-    from: String,
+    /// (15m, 2h, 7d). Without it: at the end, or at the beginning with --until. With a group it
+    /// counts only where the group has committed nothing, and without --until is beginning or end
+    #[arg(long, short, value_name = "WHERE")]
+    from: Option<String>,
+
+    /// Stop there, in every partition: now (where each ends at this moment), before an offset, or
+    /// before the first record of a time or later (now, if there is none). With a group this reads
+    /// all partitions from what it has committed, without joining it, and commits where it stopped
+    #[arg(long, short, value_name = "WHERE")]
+    until: Option<String>,
+
+    /// Wait for records before the end that are not there yet, instead of saying so
+    #[arg(long, requires = "until")]
+    wait: bool,
 
     /// Only this partition; may be repeated
     #[arg(long, short, conflicts_with = "group")]
@@ -48,8 +60,8 @@ pub(crate) struct ConsumeArgs {
     #[arg(short = 'n', long = "count", value_name = "COUNT")]
     count: Option<usize>,
 
-    /// Stop where the topic ended when this began
-    #[arg(long, short, conflicts_with = "group")]
+    /// Short for --until now
+    #[arg(long, short, conflicts_with = "until")]
     exit: bool,
 
     /// Print keys, a tab before the value
@@ -76,48 +88,49 @@ pub(crate) struct ConsumeArgs {
     connect: ConnectArgs,
 }
 
-#[derive(Clone, Copy)]
-enum From {
-    Spec(OffsetSpec),
-    Offset(Offset),
-}
-
 impl ConsumeArgs {
-    fn from(&self, now: Timestamp) -> Result<From, Failure> {
-        Ok(match self.from.as_str() {
-            "beginning" | "earliest" | "start" => From::Spec(OffsetSpec::Earliest),
-            "end" | "latest" => From::Spec(OffsetSpec::Latest),
-            text => match text.parse() {
-                Ok(offset) if offset >= 0 => From::Offset(Offset(offset)),
-                _ => when::parse(text, now).map(|at| From::Spec(OffsetSpec::At(at))).ok_or_else(
-                    || {
-                        Failure::misuse(format!("--from {text} is no place to start")).next(
-                            "say beginning, end, an offset, a time such as 2026-01-31T12:30, or 2h",
-                        )
-                    },
-                )?,
-            },
+    fn until(&self, now: Timestamp) -> Result<Option<Place>, Failure> {
+        let Some(text) = self.until.as_deref().or(self.exit.then_some("now")) else {
+            return Ok(None);
+        };
+        let until = place::parse(text, now).ok_or_else(|| {
+            Failure::misuse(format!("--until {text} is no place to stop"))
+                .next("say now, an offset, a time such as 2026-01-31T12:30, or 2h")
+        });
+        until.map(Some)
+    }
+
+    fn from(&self, now: Timestamp, otherwise: Place) -> Result<Place, Failure> {
+        let Some(text) = &self.from else { return Ok(otherwise) };
+        place::parse(text, now).ok_or_else(|| {
+            Failure::misuse(format!("--from {text} is no place to start"))
+                .next("say beginning, end, an offset, a time such as 2026-01-31T12:30, or 2h")
         })
     }
 
-    fn consumer_config(&self, from: From) -> Result<ConsumerConfig, Failure> {
+    fn consumer_config(&self) -> ConsumerConfig {
+        ConsumerConfig {
+            reset: Reset::Earliest,
+            is_read_committed: self.read_committed,
+            poll_records_max: POLL_RECORDS_MAX,
+            rack: self.rack.clone(),
+            ..ConsumerConfig::default()
+        }
+    }
+
+    /// Of a consumer that goes on until it is stopped, perhaps as a member of a group.
+    fn endless_config(&self, from: Place) -> Result<ConsumerConfig, Failure> {
         let reset = match from {
-            From::Spec(OffsetSpec::Latest) => Reset::Latest,
-            From::Spec(OffsetSpec::Earliest) => Reset::Earliest,
+            Place::End => Reset::Latest,
+            Place::Beginning => Reset::Earliest,
             _ if self.group.is_some() => {
                 return Err(Failure::misuse("with a group, --from is beginning or end")
                     .next("`strandline group reset` moves a group to an offset or a time"));
             }
             _ => Reset::Earliest,
         };
-        Ok(ConsumerConfig {
-            group: self.group.as_ref().map(GroupConfig::new),
-            reset,
-            is_read_committed: self.read_committed,
-            poll_records_max: POLL_RECORDS_MAX,
-            rack: self.rack.clone(),
-            ..ConsumerConfig::default()
-        })
+        let group = self.group.as_ref().map(GroupConfig::new);
+        Ok(ConsumerConfig { group, reset, ..self.consumer_config() })
     }
 }
 
@@ -126,28 +139,23 @@ pub(crate) fn run(args: ConsumeArgs, output: &Output) -> Result<ExitCode, Failur
 }
 
 async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let from = args.from(client.clock().now().timestamp)?;
-    let mut consumer = Consumer::new(client.clone(), args.consumer_config(from)?);
-    let mut ends = Vec::new();
+    let now = client.clock().now().timestamp;
+    if let Some(until) = args.until(now)? {
+        let from = args.from(now, Place::Beginning)?;
+        return bounded::consume(client, args, from, until, output).await;
+    }
+    let from = args.from(now, Place::End)?;
+    let mut consumer = Consumer::new(client.clone(), args.endless_config(from)?);
     if args.group.is_some() {
         consumer.subscribe([&args.topic]);
     } else {
         let partitions = partitions(&client, args).await?;
         consumer.assign(partitions.clone());
         seek(&mut consumer, args, &partitions, from).await?;
-        if args.exit {
-            let found = consumer.offsets(&partitions, OffsetSpec::Latest).await;
-            let found = found.map_err(|error| broken(args, &error))?;
-            ends.extend(found.into_iter().filter_map(|(partition, end)| Some((partition, end?))));
-        }
     }
-    let mut signals = Signals::listen()
-        .map_err(|error| Failure::new("cannot listen for signals").because(&error))?;
+    let mut signals = listen()?;
     let is_raw = !io::stdout().is_terminal();
-    if let From::Spec(OffsetSpec::Latest) = from
-        && !is_raw
-        && !output.is_json()
-    {
+    if from == Place::End && !is_raw && !output.is_json() {
         // A closed standard error leaves nobody to tell.
         let _ = writeln!(
             io::stderr(),
@@ -156,7 +164,7 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
     }
     let mut is_told = false;
     let mut left = args.count.unwrap_or(usize::MAX);
-    while left > 0 && !(args.exit && has_reached(&consumer, &ends)) {
+    while left > 0 {
         let records = tokio::select! {
             biased;
             _ = signals.next() => break,
@@ -178,8 +186,12 @@ async fn consume(client: Client, args: &ConsumeArgs, output: &Output) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
+fn listen() -> Result<Signals, Failure> {
+    Signals::listen().map_err(|error| Failure::new("cannot listen for signals").because(&error))
+}
+
 /// Says once, to people and machines alike, why nothing comes. Whether it is said.
-fn tell(trouble: Option<&ClientError>, is_told: bool) -> bool {
+pub(crate) fn tell(trouble: Option<&ClientError>, is_told: bool) -> bool {
     if let Some(error) = trouble.filter(|_| !is_told) {
         // A closed standard error leaves nobody to tell.
         let _ = writeln!(io::stderr(), "no broker answers, trying again: {error}");
@@ -190,6 +202,16 @@ fn tell(trouble: Option<&ClientError>, is_told: bool) -> bool {
 fn broken(args: &ConsumeArgs, error: &ConsumeError) -> Failure {
     match error {
         ConsumeError::Client(error) => failed(&format!("consume {}", args.topic), error),
+        ConsumeError::BeyondEnd { .. } => {
+            Failure::new(format!("cannot consume {} so far", args.topic))
+                .because(error)
+                .next("--wait waits for it, --until now ends at what there is")
+        }
+        ConsumeError::Truncated { .. } => {
+            Failure::new(format!("{} is no longer what was read", args.topic))
+                .because(error)
+                .next("read it again: a leader was lost before others had all its records")
+        }
         error => Failure::new(format!("cannot consume {}", args.topic)).because(error),
     }
 }
@@ -217,19 +239,15 @@ async fn seek(
     consumer: &mut Consumer,
     args: &ConsumeArgs,
     partitions: &[TopicPartition],
-    from: From,
+    from: Place,
 ) -> Result<(), Failure> {
     let done = match from {
-        From::Spec(spec) => consumer.seek_to(partitions, spec).await,
-        From::Offset(offset) => partitions.iter().try_for_each(|p| consumer.seek(p, offset)),
+        Place::Beginning => consumer.seek_to(partitions, OffsetSpec::Earliest).await,
+        Place::End => consumer.seek_to(partitions, OffsetSpec::Latest).await,
+        Place::Time(at) => consumer.seek_to(partitions, OffsetSpec::At(at)).await,
+        Place::Offset(offset) => partitions.iter().try_for_each(|p| consumer.seek(p, offset)),
     };
     done.map_err(|error| broken(args, &error))
-}
-
-fn has_reached(consumer: &Consumer, ends: &[(TopicPartition, Offset)]) -> bool {
-    ends.iter().all(|(partition, end)| {
-        consumer.position(partition).ok().flatten().is_some_and(|position| position >= *end)
-    })
 }
 
 /// What was read but not printed must not be committed.
@@ -247,7 +265,7 @@ fn put_back(
 
 /// Bytes as they are for a program that reads along. A terminal gets what is text and no controls,
 /// which it would obey.
-fn text(bytes: Option<&Bytes>, is_raw: bool) -> Cow<'_, [u8]> {
+pub(crate) fn text(bytes: Option<&Bytes>, is_raw: bool) -> Cow<'_, [u8]> {
     match bytes {
         None => Cow::Borrowed(b"null"),
         Some(bytes) if is_raw => Cow::Borrowed(bytes),
@@ -283,7 +301,7 @@ fn text_of(record: &ConsumerRecord, args: &ConsumeArgs, is_raw: bool) -> Vec<u8>
 }
 
 /// Text where it is text, else `{"hex": …}`: nothing is lost.
-fn json_bytes(bytes: Option<&Bytes>) -> Value {
+pub(crate) fn json_bytes(bytes: Option<&Bytes>) -> Value {
     let Some(bytes) = bytes else { return Value::Null };
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
