@@ -14,6 +14,9 @@ mod metadata;
 pub mod plan;
 pub mod producer;
 mod sync;
+pub mod table;
+#[cfg(test)]
+mod testing;
 mod versions;
 
 pub use admin::Admin;

@@ -304,28 +304,15 @@ fn fetch_request(config: &ConsumerConfig, plan: &Plan, version: i16) -> FetchReq
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use strandline_ports::World;
-    use strandline_ports::real::{
-        RealClock, RealDisk, RealEntropy, RealNet, RealSpawn, WriteBudget,
-    };
     use strandline_types::{LeaderEpoch, Uuid};
     use strandline_wire::messages::fetch_response::FetchableTopicResponse;
 
     use super::*;
     use crate::cluster::ClientConfig;
+    use crate::testing::world;
 
     fn fetcher() -> Fetcher {
-        let spawn = RealSpawn::new(tokio::runtime::Handle::current()).unwrap();
-        let world = World {
-            clock: Arc::new(RealClock::default()),
-            entropy: Arc::new(RealEntropy),
-            spawn: Arc::new(spawn),
-            net: Arc::new(RealNet),
-            disk: Arc::new(RealDisk::new(WriteBudget::default())),
-        };
-        Fetcher::new(Client::new(world, ClientConfig::new("localhost:9092")))
+        Fetcher::new(Client::new(world(), ClientConfig::new("localhost:9092")))
     }
 
     /// The leader moves while its answer is on the way, and the next leader answers the same.
