@@ -13,6 +13,7 @@ use crate::log_dump::LogVerb;
 use crate::produce::ProduceArgs;
 use crate::start::StartArgs;
 use crate::storage::StorageVerb;
+use crate::table::TableArgs;
 use crate::topic::TopicVerb;
 use crate::txn::TxnVerb;
 
@@ -100,6 +101,17 @@ pub(crate) enum Verb {
     /// Format a node's directories, or tell whose they are
     #[command(subcommand, arg_required_else_help = true)]
     Storage(StorageVerb),
+
+    /// Show the table that a topic of changes stands for, now or at a moment
+    ///
+    /// One row per key, sorted by key: its newest value. A null value deletes the key. Within a
+    /// partition the later offset is the newer; of a key in several partitions the later timestamp
+    /// counts. Records without a key are counted, and in no row. A topic that is compacted no longer
+    /// knows what a key was before its newest value.
+    #[command(
+        after_help = "Examples:\n  strandline table flights\n  strandline table flights --at 2026-01-31 --json\n  strandline table flights --key EWR-IAH"
+    )]
+    Table(TableArgs),
 
     /// Create, list, describe, alter and delete topics
     #[command(subcommand, arg_required_else_help = true)]

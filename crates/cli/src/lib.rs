@@ -25,6 +25,7 @@ mod produce;
 pub mod signals;
 mod start;
 mod storage;
+mod table;
 mod tasks;
 mod topic;
 mod txn;
@@ -49,6 +50,7 @@ pub fn run() -> ExitCode {
         Verb::Produce(args) => produce::run(args, &output),
         Verb::Start(args) => start::run(args, &output),
         Verb::Storage(verb) => storage::run(verb, &output),
+        Verb::Table(args) => table::run(args, &output),
         Verb::Topic(verb) => topic::run(verb, &output),
         Verb::Txn(verb) => txn::run(verb, &output),
     };
