@@ -133,6 +133,9 @@ pub enum Entry<Record> {
         /// Of the transaction's coordinator.
         coordinator_epoch: i32,
         is_commit: bool,
+        /// The producer has this epoch from now on; its transaction's records have an older one
+        /// (KIP-890). What is replayed does not say.
+        bumps_epoch: bool,
     },
 }
 

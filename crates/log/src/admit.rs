@@ -272,7 +272,8 @@ impl Log {
             new_epoch |= self.epochs.assign(epoch, base_offset);
             let aborted = self.producers.apply(batch, base_offset, max_timestamp);
             if batch.control.is_some() {
-                self.verifications.end(batch.producer_id);
+                let bumps_epoch = origin == Origin::Marker { bumps_epoch: true };
+                self.verifications.end_by(batch, bumps_epoch);
             }
             let placed = Placed { last_offset, max_timestamp, size_bytes: batch.size_bytes };
             let active = self.segments.last_mut().expect("LOG-2: there is an active segment");

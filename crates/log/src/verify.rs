@@ -55,7 +55,16 @@ impl From<&BatchFacts> for TransactionStart {
 }
 
 impl Verifications {
-    pub(crate) fn end(&mut self, producer: ProducerId) {
+    /// A marker is written. Where it has the epoch of the producer's next transaction, that one may be
+    /// waiting for its coordinator's consent already.
+    pub(crate) fn end_by(&mut self, marker: &BatchFacts, bumps_epoch: bool) {
+        let is_of_next = |it: &Verification| bumps_epoch && it.epoch >= marker.producer_epoch;
+        if !self.by_producer.get(&marker.producer_id).is_some_and(is_of_next) {
+            self.end(marker.producer_id);
+        }
+    }
+
+    fn end(&mut self, producer: ProducerId) {
         self.by_producer.remove(&producer);
     }
 

@@ -624,6 +624,16 @@ fn a_transaction_begins_only_with_its_coordinators_consent() {
     story.append_from("time-out", marker(7, 1, false, 0), Origin::Marker { bumps_epoch: false });
     story.append_from("late", late, Origin::Verified(guard));
 
+    // Where the epoch is bumped, the marker has that of the next transaction, which may be waiting.
+    let bumped = Origin::Marker { bumps_epoch: true };
+    story.append_from("others", in_transaction(1, 5, 0, 0), Origin::Leader);
+    let next = in_transaction(1, 5, 1, 0);
+    let guard = story.verify("next", &next, true).expect("it is new");
+    story.append_from("marker of the one before", marker(5, 1, true, 0), bumped);
+    story.append_from("next", next.clone(), Origin::Verified(guard));
+    story.append_from("its own marker", marker(5, 2, true, 0), bumped);
+    story.append_from("next, again", in_transaction(1, 5, 1, 1), Origin::Verified(guard));
+
     // The question about the first batch failed, the one about the second did not.
     let (lost, next) = (in_transaction(1, 8, 0, 0), in_transaction(1, 8, 0, 1));
     story.verify("lost", &lost, false);
@@ -647,10 +657,16 @@ fn a_transaction_begins_only_with_its_coordinators_consent() {
         late: to be asked
         time-out: offsets 4-4 in 0.log at 400
         late: INVALID_PRODUCER_EPOCH (producer 7 with epoch 0 is fenced by epoch 1)
+        others: INVALID_TXN_STATE (the batch does not belong to an ongoing transaction)
+        next: to be asked
+        marker of the one before: offsets 5-5 in 0.log at 500
+        next: offsets 6-6 in 0.log at 600
+        its own marker: offsets 7-7 in 0.log at 700
+        next, again: INVALID_PRODUCER_EPOCH (producer 5 with epoch 1 is fenced by epoch 2)
         lost: to be asked
         overtaking: to be asked
         overtaking: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 8 sent sequence 1, expected 0)
-        lost, again: offsets 5-5 in 0.log at 500
+        lost, again: offsets 8-8 in 0.log at 800
         in the middle: to be asked
         in the middle: OUT_OF_ORDER_SEQUENCE_NUMBER (producer 9 sent sequence 5, expected 0)
     "#]]);

@@ -98,27 +98,24 @@ fn begin(cx: &Cx, marker: WritableTxnMarker) -> Begun {
 
 /// How a transaction ends, and which epochs its marker may have.
 #[derive(Clone, Copy)]
-struct Ending {
-    marker: Marker,
-    bumps_epoch: bool,
-}
+struct Ending(Marker);
 
 impl Ending {
     /// `None` for an id or an epoch that no producer has.
     fn of(marker: &WritableTxnMarker) -> Option<Self> {
-        let bumps_epoch = marker.transaction_version >= TRANSACTION_VERSION_WITH_BUMPS;
         let is_possible = marker.producer_id >= 0 && marker.producer_epoch >= 0;
         let marker = Marker {
             producer_id: ProducerId(marker.producer_id),
             producer_epoch: ProducerEpoch(marker.producer_epoch),
             coordinator_epoch: marker.coordinator_epoch,
             is_commit: marker.transaction_result,
+            bumps_epoch: marker.transaction_version >= TRANSACTION_VERSION_WITH_BUMPS,
         };
-        is_possible.then_some(Self { marker, bumps_epoch })
+        is_possible.then_some(Self(marker))
     }
 
     fn write(self, cx: &Cx, partition: &Partition) -> Result<Writing, ErrorCode> {
-        let Self { marker, bumps_epoch } = self;
+        let Self(marker) = self;
         let producer = ProducerFields {
             id: marker.producer_id,
             epoch: marker.producer_epoch,
@@ -133,7 +130,7 @@ impl Ending {
         );
         let batch = inspect(bytes, &InspectLimits::default())
             .map_err(|_| ErrorCode::UNKNOWN_SERVER_ERROR)?;
-        let origin = Origin::Marker { bumps_epoch };
+        let origin = Origin::Marker { bumps_epoch: marker.bumps_epoch };
         let ordered = partition.produce(cx.now, vec![batch], RequiredAcks::All, origin);
         Ok(Box::pin(async move {
             ordered.answered().await.map(drop).map_err(|refusal| refusal.code())
@@ -142,9 +139,9 @@ impl Ending {
 
     /// Offsets that the transaction has committed count from here on, or never.
     fn tell_groups(self, cx: &Cx, partition: &Partition) -> Result<Writing, ErrorCode> {
-        let Self { marker, bumps_epoch } = self;
+        let Self(marker) = self;
         let may_end = move |partition: &Partition| {
-            let Marker { producer_id, producer_epoch, coordinator_epoch, .. } = marker;
+            let Marker { producer_id, producer_epoch, coordinator_epoch, bumps_epoch, .. } = marker;
             let checked = partition.with_log(|log| {
                 log.check_marker(producer_id, producer_epoch, coordinator_epoch, bumps_epoch)
             });

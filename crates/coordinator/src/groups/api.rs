@@ -85,6 +85,15 @@ pub struct Marker {
     pub producer_epoch: ProducerEpoch,
     pub coordinator_epoch: i32,
     pub is_commit: bool,
+    /// See [`crate::Entry::Marker`].
+    pub bumps_epoch: bool,
+}
+
+impl Marker {
+    pub(crate) fn entry(self) -> Entry {
+        let Self { producer_id, producer_epoch, coordinator_epoch, is_commit, bumps_epoch } = self;
+        Entry::Marker { producer_id, producer_epoch, coordinator_epoch, is_commit, bumps_epoch }
+    }
 }
 
 /// The marker is in the log.

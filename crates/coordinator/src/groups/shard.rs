@@ -12,7 +12,7 @@ use strandline_wire::{DecodeError, EncodeError};
 
 use crate::contract::{Caller, Core, Fault, Moment, Ticket};
 use crate::groups::api::{
-    Effect, Entry, Event, Input, Marker, Request, Response, Settings, Timer, TransactionEnded,
+    Effect, Entry, Event, Input, Request, Response, Settings, Timer, TransactionEnded,
 };
 use crate::groups::classic::context::Context;
 use crate::groups::classic::{
@@ -274,8 +274,7 @@ fn route(
             None
         }
         Request::EndTransaction(marker) => {
-            let Marker { producer_id, producer_epoch, coordinator_epoch, is_commit } = marker;
-            ctx.enter(Entry::Marker { producer_id, producer_epoch, coordinator_epoch, is_commit });
+            ctx.enter(marker.entry());
             ctx.reply(ticket, Response::EndTransaction(TransactionEnded));
             None
         }

@@ -32,7 +32,7 @@ pub(super) fn batches<C: Core>(
             Entry::InTransaction { producer_id, producer_epoch, record } => {
                 packer.record::<C>(producer(*producer_id, *producer_epoch), record)?;
             }
-            Entry::Marker { producer_id, producer_epoch, coordinator_epoch, is_commit } => {
+            Entry::Marker { producer_id, producer_epoch, coordinator_epoch, is_commit, .. } => {
                 let producer = producer(*producer_id, *producer_epoch);
                 packer.marker(producer, *coordinator_epoch, *is_commit)?;
             }
@@ -132,7 +132,8 @@ mod tests {
 
     fn marker(id: i64, is_commit: bool) -> Entry<Record> {
         let (producer_id, producer_epoch) = (ProducerId(id), ProducerEpoch(3));
-        Entry::Marker { producer_id, producer_epoch, coordinator_epoch: 5, is_commit }
+        let (coordinator_epoch, bumps_epoch) = (5, false);
+        Entry::Marker { producer_id, producer_epoch, coordinator_epoch, is_commit, bumps_epoch }
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub(super) fn replay_batch<C: Core>(
                 producer_epoch,
                 coordinator_epoch,
                 is_commit,
+                bumps_epoch: false,
             })?;
             continue;
         }

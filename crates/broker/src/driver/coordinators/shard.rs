@@ -297,7 +297,12 @@ impl<K: Kind> Shard<K> {
             // An append of nothing is refused: the shard is loaded again without them.
             Vec::new()
         });
-        self.partition.produce(now, batches, RequiredAcks::All, Origin::Coordinator)
+        let bumps = |entry: &Written<K>| matches!(entry, Entry::Marker { bumps_epoch: true, .. });
+        let origin = match entries.iter().any(bumps) {
+            true => Origin::Marker { bumps_epoch: true },
+            false => Origin::Coordinator,
+        };
+        self.partition.produce(now, batches, RequiredAcks::All, origin)
     }
 
     fn carry_out(self: &Arc<Self>, actions: Vec<Action<K>>) {
