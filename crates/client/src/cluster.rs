@@ -17,8 +17,6 @@ use crate::error::{CallError, ClientError, Refusal};
 use crate::metadata::{Broker, Metadata, Topic, TopicAnswer};
 use crate::sync::lock;
 
-/// FindCoordinator's key type of a group.
-
 /// Settings that all clients have in common.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -429,6 +427,7 @@ pub enum Coordinated {
 }
 
 impl Coordinated {
+    /// Type and key of FindCoordinator.
     fn key(&self) -> (i8, &str) {
         match self {
             Self::Group(id) => (0, id),
