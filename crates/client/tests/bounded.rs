@@ -62,7 +62,12 @@ fn an_end_is_an_offset_and_no_record() {
         assert_eq!(reader.progress(), Progress { passed: 8, total: 8 });
         assert_eq!(reader.positions(), [(PartitionId(0), Offset(8))].into());
         let rest = BoundedConfig { starts: reader.positions(), ..BoundedConfig::default() };
-        assert_eq!(read(&mut open(&broker, rest).await.unwrap()).await.unwrap(), "g");
+        assert_eq!(read(&mut open(&broker, rest.clone()).await.unwrap()).await.unwrap(), "g");
+        // An end before the beginning takes nobody back.
+        let before = BoundedConfig { until: Place::Offset(Offset(3)), ..rest };
+        let reader = open(&broker, before).await.unwrap();
+        assert!(reader.is_done());
+        assert_eq!(reader.positions(), [(PartitionId(0), Offset(8))].into());
     });
 }
 

@@ -163,10 +163,12 @@ impl BoundedReader {
         })
     }
 
-    /// Where another reader goes on: what was returned lies before, and nothing else. Never past
-    /// the end.
+    /// Where another reader goes on: what was returned lies before, and nothing else. Past the end
+    /// only where this one began behind it.
     pub fn positions(&self) -> BTreeMap<PartitionId, Offset> {
-        let of = |(index, span): (&PartitionId, &Span)| (*index, span.position.min(span.end));
+        let of = |(index, span): (&PartitionId, &Span)| {
+            (*index, span.position.min(span.end.max(span.start)))
+        };
         self.spans.iter().map(of).collect()
     }
 
