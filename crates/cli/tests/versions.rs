@@ -11,20 +11,23 @@ use node::frames::{batch, fetch, produce};
 use node::{Client, Node, Start};
 use strandline_types::{ErrorCode, Uuid};
 use strandline_wire::messages::{
-    AddRaftVoterRequest, AllocateProducerIdsRequest, AlterConfigsRequest,
-    AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterReplicaLogDirsRequest,
-    ApiVersionsRequest, AssignReplicasToDirsRequest, BeginQuorumEpochRequest,
-    BrokerHeartbeatRequest, BrokerRegistrationRequest, ControllerRegistrationRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeLogDirsRequest, DescribeProducersRequest, DescribeQuorumRequest,
-    DescribeTopicPartitionsRequest, ElectLeadersRequest, EndQuorumEpochRequest, EnvelopeRequest,
-    FetchSnapshotRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
-    ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, Message,
-    MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, RemoveRaftVoterRequest, Request, SyncGroupRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddRaftVoterRequest,
+    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
+    AlterPartitionRequest, AlterReplicaLogDirsRequest, ApiVersionsRequest,
+    AssignReplicasToDirsRequest, BeginQuorumEpochRequest, BrokerHeartbeatRequest,
+    BrokerRegistrationRequest, ControllerRegistrationRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
+    DescribeTransactionsRequest, ElectLeadersRequest, EndQuorumEpochRequest, EndTxnRequest,
+    EnvelopeRequest, FetchSnapshotRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, ListTransactionsRequest, Message, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+    RemoveRaftVoterRequest, Request, SyncGroupRequest, TxnOffsetCommitRequest,
     UnregisterBrokerRequest, UpdateFeaturesRequest, UpdateRaftVoterRequest, VoteRequest,
+    WriteTxnMarkersRequest,
 };
 
 const TOPIC: &str = "sweep";
@@ -171,6 +174,84 @@ impl Sweep {
             }
         });
         self.each(|_, _| InitProducerIdRequest { transactional_id: None, ..Default::default() });
+    }
+
+    fn transactions(&mut self) {
+        use strandline_wire::messages::{
+            add_partitions_to_txn_request as add, txn_offset_commit_request as commit,
+            write_txn_markers_request as markers,
+        };
+        let id = || "sweeping".to_owned();
+        self.each(|_, _| InitProducerIdRequest {
+            transactional_id: Some(id()),
+            transaction_timeout_ms: 60_000,
+            ..Default::default()
+        });
+        self.each(|version, _| {
+            let topic = add::AddPartitionsToTxnTopic {
+                name: TOPIC.into(),
+                partitions: vec![0],
+                ..Default::default()
+            };
+            if version < 4 {
+                return AddPartitionsToTxnRequest {
+                    v3_and_below_transactional_id: id(),
+                    v3_and_below_topics: vec![topic],
+                    ..Default::default()
+                };
+            }
+            let transaction = add::AddPartitionsToTxnTransaction {
+                transactional_id: id(),
+                verify_only: version == 4,
+                topics: vec![topic],
+                ..Default::default()
+            };
+            AddPartitionsToTxnRequest { transactions: vec![transaction], ..Default::default() }
+        });
+        self.each(|_, _| AddOffsetsToTxnRequest {
+            transactional_id: id(),
+            group_id: GROUP.into(),
+            ..Default::default()
+        });
+        self.each(|_, _| {
+            let partition = commit::TxnOffsetCommitRequestPartition {
+                committed_offset: 1,
+                ..Default::default()
+            };
+            let topic = commit::TxnOffsetCommitRequestTopic {
+                name: TOPIC.into(),
+                partitions: vec![partition],
+                ..Default::default()
+            };
+            TxnOffsetCommitRequest {
+                transactional_id: id(),
+                group_id: GROUP.into(),
+                topics: vec![topic],
+                ..Default::default()
+            }
+        });
+        self.each(|_, _| {
+            let topic = markers::WritableTxnMarkerTopic {
+                name: TOPIC.into(),
+                partition_indexes: vec![0, 99],
+                ..Default::default()
+            };
+            let marker = markers::WritableTxnMarker {
+                producer_id: 4711,
+                topics: vec![topic],
+                ..Default::default()
+            };
+            WriteTxnMarkersRequest { markers: vec![marker], ..Default::default() }
+        });
+        self.each(|_, _| EndTxnRequest { transactional_id: id(), ..Default::default() });
+        self.each(|_, _| DescribeTransactionsRequest {
+            transactional_ids: vec![id(), "nobody's".into()],
+            ..Default::default()
+        });
+        self.each(|_, _| ListTransactionsRequest {
+            state_filters: vec!["Ongoing".into(), "Dreaming".into()],
+            ..Default::default()
+        });
     }
 
     fn groups(&mut self) {
@@ -494,6 +575,7 @@ fn every_version_of_every_api_is_answered() {
     let mut sweep = Sweep { node, topic_id, asked: Vec::new() };
     sweep.topics();
     sweep.groups();
+    sweep.transactions();
     sweep.cluster();
     sweep.controller();
     sweep.quorum();

@@ -215,7 +215,9 @@ impl Recovery {
         let next = self.listing.segments.get(index + 1);
         // Thousands of partitions may hold nothing: then there is nothing to verify or to rebuild.
         // Another one may lie behind an empty segment that has lost its records.
-        let is_empty = listing.size_bytes == 0 && next.is_none();
+        let is_empty = listing.size_bytes == 0
+            && next.is_none()
+            && listing.transactions == TransactionListing::EMPTY;
         let is_damaged = listing.transactions == TransactionListing::Damaged;
         if (index >= self.first_damaged || is_damaged) && !is_empty {
             return Some(Purpose::Verify);
