@@ -249,7 +249,8 @@ async fn abort(admin: Admin, ids: Vec<String>, output: &Output) -> Result<ExitCo
         }
         admin.fence_producer(id).await.map_err(|error| failed(&what, &error))?;
     }
-    let text: String = ids.iter().map(|id| format!("{id} has no open transaction\n")).collect();
+    let told = |id| format!("{id}: nothing is open any more, and its producer is shut out\n");
+    let text: String = ids.iter().map(told).collect();
     output.done(&text, &json!(ids))
 }
 
