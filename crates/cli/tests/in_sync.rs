@@ -145,3 +145,30 @@ fn who_stopped_cleanly_leads_again_without_the_last_leader() {
     assert!(eligible.is_none_or(|it| it.is_empty()));
     holds(&mut client, &["first", "second", "third"]);
 }
+
+/// Producers fill the room for requests and wait for a follower that stands still. What the other
+/// follower has it says by a request, which must be read all the same: else it would seem to stand
+/// still, too.
+#[test]
+fn what_replicas_say_is_read_however_much_producers_wait() {
+    const ROOM_BYTES: usize = 2 << 20;
+    let home = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start_with(home.path(), |_, start| {
+        let room = ROOM_BYTES.to_string();
+        start.set("queued.max.request.bytes", &room).set("socket.request.max.bytes", &room)
+    });
+    let leader = cluster.node(0);
+    leader.client().create_topic_on(TOPIC, &[&[1, 2, 3]], &[]);
+    until_in_sync(&mut leader.client(), &[1, 2, 3]);
+    cluster.node(1).signal(Signal::STOP);
+    let value = vec![b'x'; ROOM_BYTES / 8];
+    let request = ProduceRequest { timeout_ms: 20_000, ..produce(TOPIC, 0, batch(&[&value])) };
+    let answers: Vec<ErrorCode> = std::thread::scope(|scope| {
+        let send = || send(&mut leader.client(), &request).0;
+        let sending: Vec<_> = (0..24).map(|_| scope.spawn(send)).collect();
+        sending.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|code| code.is_none()), "{answers:?}");
+    until_in_sync(&mut leader.client(), &[1, 3]);
+    cluster.node(1).signal(Signal::CONT);
+}

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use strandline_ports::Conn;
+use strandline_wire::messages::ApiKey;
 
 use super::budget::{Abandoned, Charge, Charging, RequestMemory};
 use super::connections::Activity;
@@ -21,6 +22,8 @@ const FIRST_CHARGE_BYTES: usize = 16 * 1024;
 /// size that was only declared costs nothing.
 const RESERVE_AHEAD_BYTES: usize = 1024 * 1024;
 const SIZE_BYTES: usize = 4;
+/// What a frame begins with.
+const API_KEY_BYTES: usize = 2;
 /// Room that is left when a frame has been read: only a read that does not fill its buffer proves
 /// that nothing more is there, and it may bring the size of the frame behind.
 const BEYOND_BYTES: usize = SIZE_BYTES;
@@ -81,7 +84,8 @@ impl Inbox {
         conn: &dyn Conn,
     ) -> Poll<Result<Frame, End>> {
         loop {
-            if let Some(len) = self.frame_len().map_err(End::BadSize)? {
+            let len = self.frame_len().map_err(End::BadSize)?;
+            if let Some(len) = len.filter(|len| self.shows_its_api(*len)) {
                 let charged =
                     ready!(self.poll_charge(cx, len)).map_err(|Abandoned| End::Abandoned)?;
                 let total = SIZE_BYTES + len;
@@ -118,8 +122,18 @@ impl Inbox {
         }
         let ahead = self.expected_bytes().max(FIRST_CHARGE_BYTES);
         let bytes = (2 * arrived).max(ahead).min(len);
-        ready!(self.charging.poll_charge(cx, &mut self.charge, bytes))?;
+        let reserve_for = (!self.is_produce()).then_some(len);
+        ready!(self.charging.poll_charge(cx, &mut self.charge, bytes, reserve_for))?;
         Poll::Ready(Ok(bytes))
+    }
+
+    /// Whether so much of the frame is there that its kind is known.
+    fn shows_its_api(&self, len: usize) -> bool {
+        self.buf.len() >= SIZE_BYTES + len.min(API_KEY_BYTES)
+    }
+
+    fn is_produce(&self) -> bool {
+        self.buf[SIZE_BYTES..].starts_with(&ApiKey::Produce.code().to_be_bytes())
     }
 
     /// The declared length of the frame at the start of the buffer, once its size is there.
