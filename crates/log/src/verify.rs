@@ -16,6 +16,10 @@ use crate::{AdmitRefusal, Log};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VerificationGuard(u64);
 
+/// How many producers' verifications a log keeps. While no coordinator answers nothing ends them, and
+/// a client may make up as many producer ids as it likes.
+const MAX_VERIFICATIONS: usize = 10_000;
+
 /// What is being verified, by producer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Verifications {
@@ -64,6 +68,16 @@ impl Verifications {
         }
     }
 
+    /// The oldest gives way: what it was to admit is refused, and may be tried again.
+    fn make_room_for(&mut self, producer: ProducerId) {
+        let kept = &mut self.by_producer;
+        if kept.len() < MAX_VERIFICATIONS || kept.contains_key(&producer) {
+            return;
+        }
+        let oldest = kept.iter().min_by_key(|(_, it)| it.guard.0).map(|(&id, _)| id);
+        oldest.and_then(|id| kept.remove(&id));
+    }
+
     fn end(&mut self, producer: ProducerId) {
         self.by_producer.remove(&producer);
     }
@@ -87,6 +101,7 @@ impl Log {
             return None;
         }
         let verifications = &mut self.verifications;
+        verifications.make_room_for(id);
         let known = verifications.by_producer.entry(id).or_insert_with(|| {
             verifications.next_guard += 1;
             Verification {

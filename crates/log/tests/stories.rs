@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use files::{Files, batch, from_producer, marker, now};
-use strandline_log::{Admitted, Log, LogConfig, Origin, RollReason, VerificationGuard};
+use strandline_log::{
+    Admitted, Log, LogConfig, Origin, RollReason, TransactionStart, VerificationGuard,
+};
 use strandline_types::{BatchFacts, LeaderEpoch, Offset, TimestampType};
 
 struct Story {
@@ -602,6 +604,20 @@ fn in_transaction(count: i32, producer: i64, epoch: i16, sequence: i32) -> Batch
     let mut batch = from_producer(batch(count, 1000), producer, epoch, sequence);
     batch.is_transactional = true;
     batch
+}
+
+#[test]
+fn made_up_producers_push_out_the_oldest_question_and_no_more() {
+    let mut log = Story::new(LogConfig::default()).log;
+    let first = |producer| TransactionStart::from(&in_transaction(1, producer, 0, 0));
+    let mut ask = |producer| log.begin_verification(now(0).timestamp, first(producer), false);
+    let oldest = ask(0);
+    let second = ask(1);
+    let newest = (2..=10_000).map(&mut ask).last().expect("there are some");
+
+    assert!(log.check_verified(first(0), oldest).is_err(), "nothing gave way");
+    log.check_verified(first(1), second).expect("it is among the 10,000");
+    log.check_verified(first(10_000), newest).expect("it was asked last");
 }
 
 #[test]
