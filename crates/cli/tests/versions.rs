@@ -6,6 +6,7 @@
 mod node;
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use node::frames::{batch, fetch, produce};
 use node::{Client, Node, Start};
@@ -176,12 +177,27 @@ impl Sweep {
         self.each(|_, _| InitProducerIdRequest { transactional_id: None, ..Default::default() });
     }
 
+    /// Until then there is nothing to compare but errors.
+    fn await_coordinator(&self, key_type: i8, key: &str) {
+        let request = FindCoordinatorRequest {
+            key_type,
+            coordinator_keys: vec![key.into()],
+            ..Default::default()
+        };
+        let mut client = Client::connect(self.node.kafka);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while client.ask(&request, 4).coordinators[0].error_code != ErrorCode::NONE {
+            assert!(Instant::now() < deadline, "no coordinator\n{}", self.node.log());
+        }
+    }
+
     fn transactions(&mut self) {
         use strandline_wire::messages::{
             add_partitions_to_txn_request as add, txn_offset_commit_request as commit,
             write_txn_markers_request as markers,
         };
         let id = || "sweeping".to_owned();
+        self.await_coordinator(1, &id());
         self.each(|_, _| InitProducerIdRequest {
             transactional_id: Some(id()),
             transaction_timeout_ms: 60_000,

@@ -413,3 +413,25 @@ fn what_is_cleaned_long_enough_is_the_table() {
     let markers = world.batches.iter().filter(|it| it.facts.control.is_some()).count();
     assert_eq!((left.len(), markers), (5, 1), "one marker has data of its transaction before it");
 }
+
+/// An entry that is left over in an index, before real ones of the same producer.
+#[test]
+fn an_entry_of_an_index_speaks_of_its_own_offsets_alone() {
+    let mut world = World::new();
+    world.aborted.push(AbortedTransaction {
+        producer_id: ProducerId(1),
+        first_offset: Offset(0),
+        last_offset: Offset(1),
+        last_stable_offset: Offset(0),
+    });
+    world.write(0, &[(Some(1), true), (Some(2), true), (Some(3), true)]);
+    world.write(1, &[(Some(4), true)]);
+    world.end_transaction(1, true);
+    world.write(1, &[(Some(5), true)]);
+    world.end_transaction(1, false);
+    world.clean(1_000);
+    let keys = world.batches.iter().flat_map(|it| &it.entries).filter_map(|it| it.key);
+    assert_eq!(keys.collect::<BTreeSet<u8>>(), BTreeSet::from([1, 2, 3, 4]));
+    let first: Vec<Offset> = world.aborted.iter().map(|it| it.first_offset).collect();
+    assert_eq!(first, [Offset(5)], "what is left over goes");
+}

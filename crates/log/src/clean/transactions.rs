@@ -22,6 +22,9 @@ pub(super) enum Part {
 }
 
 /// The transactions of a log, batch by batch from its start on.
+///
+/// An entry of an index speaks of the offsets from its first to its last alone: taken further, one
+/// that is left over would let a pass drop what the same producer committed later.
 #[derive(Debug)]
 pub(super) struct Transactions {
     /// The aborted ones that lie ahead, the next one last.
@@ -49,17 +52,18 @@ impl Transactions {
         match facts.control {
             None if !facts.is_transactional => Part::Data,
             None => match self.aborted.get_mut(&facts.producer_id) {
-                Some(aborted) => {
+                Some(aborted) if facts.base_offset < aborted.transaction.last_offset => {
                     aborted.has_data = true;
                     Part::AbortedData
                 }
-                None => {
+                _ => {
                     self.committed.insert(facts.producer_id);
                     Part::Data
                 }
             },
             Some(ControlType::Abort { .. }) => {
                 let aborted = self.aborted.remove(&facts.producer_id);
+                let aborted = aborted.filter(|it| it.transaction.last_offset == facts.base_offset);
                 let outlived = aborted.as_ref().is_none_or(|it| !it.has_data);
                 Part::Marker { outlived, aborted: aborted.map(|it| it.transaction) }
             }
@@ -75,8 +79,9 @@ impl Transactions {
 
     fn advance(&mut self, upto: Offset) {
         while let Some(transaction) = self.ahead.pop_if(|next| next.first_offset <= upto) {
+            // A producer has one transaction at a time: what came before has ended.
             let begun = Aborted { transaction, has_data: false };
-            self.aborted.entry(transaction.producer_id).or_insert(begun);
+            self.aborted.insert(transaction.producer_id, begun);
         }
     }
 }
