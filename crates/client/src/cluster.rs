@@ -17,6 +17,9 @@ use crate::error::{CallError, ClientError, Refusal};
 use crate::metadata::{Broker, Metadata, Topic, TopicAnswer};
 use crate::sync::lock;
 
+/// The first pause while a transaction comes to its end, which is a matter of milliseconds.
+pub(crate) const BUSY_BACKOFF: Duration = Duration::from_millis(5);
+
 /// Settings that all clients have in common.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -374,25 +377,43 @@ impl Client {
         self.doubt();
     }
 
-    /// Calls the coordinator until it says something else than "not me" or "not yet". `code` finds
-    /// what the whole answer says.
+    /// Calls the coordinator while it says "not me", "not yet" or another thing that passes. `code`
+    /// finds what the whole answer says.
     pub(crate) async fn call_coordinator<R: Request>(
         &self,
         of: impl Into<Coordinated>,
         build: impl Fn(i16) -> R + Send + Sync,
         code: impl Fn(&R::Response) -> ErrorCode + Send + Sync,
     ) -> Result<R::Response, ClientError> {
+        self.call_coordinator_upto(i16::MAX, of, build, code).await
+    }
+
+    /// As [`Client::call_coordinator`], in a version up to `version_max`.
+    pub(crate) async fn call_coordinator_upto<R: Request>(
+        &self,
+        version_max: i16,
+        of: impl Into<Coordinated>,
+        build: impl Fn(i16) -> R + Send + Sync,
+        code: impl Fn(&R::Response) -> ErrorCode + Send + Sync,
+    ) -> Result<R::Response, ClientError> {
         let of = of.into();
+        let timeout = self.0.config.connection.request_timeout;
         let mut backoff = self.backoff();
+        let mut busy = Backoff { next: BUSY_BACKOFF, ..self.backoff() };
         loop {
             let node = self.coordinator(of.clone()).await?;
-            let error = match self.call_node_once(node, Channel::SHARED, &build).await {
+            let answer = async {
+                let connection = self.connection(node, Channel::SHARED).await?;
+                Ok(connection.start(&build, version_max, timeout)?.receive().await?)
+            };
+            let error = match answer.await {
                 Ok(response) => match code(&response) {
-                    refused @ (ErrorCode::NOT_COORDINATOR
-                    | ErrorCode::COORDINATOR_NOT_AVAILABLE
-                    | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => {
-                        ClientError::refused(of.to_string(), refused)
+                    ErrorCode::CONCURRENT_TRANSACTIONS => {
+                        let error = ErrorCode::CONCURRENT_TRANSACTIONS;
+                        busy.pause(ClientError::refused(of.to_string(), error)).await?;
+                        continue;
                     }
+                    code if code.is_retriable() => ClientError::refused(of.to_string(), code),
                     _ => return Ok(response),
                 },
                 Err(error) => error,

@@ -6,28 +6,37 @@ use strandline_wire::messages::{ApiKey, ApiVersionsResponse, VersionRange};
 
 /// What one broker said in ApiVersions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Versions(BTreeMap<i16, VersionRange>);
+pub struct Versions {
+    served: BTreeMap<i16, VersionRange>,
+    finalized: BTreeMap<String, i16>,
+}
 
 impl Versions {
     pub(crate) fn of(response: &ApiVersionsResponse) -> Self {
         let range = |min, max| VersionRange { min, max };
-        Self(
-            response
-                .api_keys
-                .iter()
+        let apis = response.api_keys.iter();
+        let features = response.finalized_features.iter();
+        Self {
+            served: apis
                 .map(|api| (api.api_key, range(api.min_version, api.max_version)))
                 .collect(),
-        )
+            finalized: features.map(|it| (it.name.clone(), it.max_version_level)).collect(),
+        }
     }
 
     /// What the broker serves of `api`, by the key on the wire.
     pub fn served(&self, api: i16) -> Option<VersionRange> {
-        self.0.get(&api).copied()
+        self.served.get(&api).copied()
     }
 
     /// Every API the broker serves, by key.
     pub fn iter(&self) -> impl Iterator<Item = (i16, VersionRange)> {
-        self.0.iter().map(|(key, range)| (*key, *range))
+        self.served.iter().map(|(key, range)| (*key, *range))
+    }
+
+    /// The level of a feature that the whole cluster has agreed on; 0 where it has not.
+    pub fn finalized(&self, feature: &str) -> i16 {
+        self.finalized.get(feature).copied().unwrap_or(0)
     }
 
     /// The highest version both sides know, up to ours that are not subject to change.

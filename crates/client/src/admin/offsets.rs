@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use strandline_types::{LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition};
+use strandline_types::{
+    ErrorCode, LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicPartition,
+};
 use strandline_wire::messages::{
-    ListOffsetsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetFetchResponse,
+    ListOffsetsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
+    OffsetFetchRequest, OffsetFetchResponse,
     list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
     offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
     offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
@@ -221,45 +223,23 @@ pub(crate) async fn commit_offsets(
     offsets: &BTreeMap<TopicPartition, CommittedOffset>,
 ) -> Result<PerItem<TopicPartition, ()>, ClientError> {
     let request = commit_request(group, committer, offsets);
-    let mut backoff = client.backoff();
-    loop {
-        let node = client.coordinator(group).await?;
-        let connection = client.connection(node, crate::Channel::SHARED).await;
-        let timeout = client.config().connection.request_timeout;
-        let answer = match connection {
-            Ok(connection) => {
-                let answer = connection.start(|_| request.clone(), OFFSETS_BY_NAME_MAX, timeout);
-                match answer {
-                    Ok(answer) => answer.receive().await.map_err(ClientError::from),
-                    Err(error) => Err(error.into()),
-                }
-            }
-            Err(error) => Err(error),
-        };
-        let error = match answer {
-            Ok(response) => {
-                let mut results = Vec::new();
-                for topic in response.topics {
-                    results.extend(topic.partitions.into_iter().map(|answer| {
-                        let partition = PartitionId(answer.partition_index);
-                        let subject = TopicPartition { topic: topic.name.clone(), partition };
-                        (subject, Refusal::check(answer.error_code, None))
-                    }));
-                }
-                let retriable = results.iter().find_map(|(_, result)| match result {
-                    Err(refusal) if refusal.code.is_retriable() => Some(refusal.clone()),
-                    _ => None,
-                });
-                match retriable {
-                    Some(refusal) => ClientError::refused(format!("group {group}"), refusal),
-                    None => return Ok(results),
-                }
-            }
-            Err(error) => error,
-        };
-        client.forget_coordinator(group);
-        backoff.pause(error).await?;
+    let retriable = |response: &OffsetCommitResponse| {
+        let answers = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let mut codes = answers.map(|answer| answer.error_code);
+        codes.find(|code| code.is_retriable()).unwrap_or(ErrorCode::NONE)
+    };
+    let response = client
+        .call_coordinator_upto(OFFSETS_BY_NAME_MAX, group, |_| request.clone(), retriable)
+        .await?;
+    let mut results = Vec::new();
+    for topic in response.topics {
+        results.extend(topic.partitions.into_iter().map(|answer| {
+            let partition = PartitionId(answer.partition_index);
+            let subject = TopicPartition { topic: topic.name.clone(), partition };
+            (subject, Refusal::check(answer.error_code, None))
+        }));
     }
+    Ok(results)
 }
 
 fn commit_request(

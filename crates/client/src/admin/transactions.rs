@@ -130,25 +130,16 @@ impl Admin {
     /// Makes the present producer of a transactional id a former one: its open transaction is
     /// aborted, and whatever it does next fails.
     pub async fn fence_producer(&self, id: &str) -> Result<(), ClientError> {
-        let subject = format!("transactional id {id}");
         let request = || InitProducerIdRequest {
             transactional_id: Some(id.to_owned()),
             transaction_timeout_ms: FENCING_TIMEOUT_MS,
             ..Default::default()
         };
-        let mut backoff = self.client.backoff();
-        loop {
-            let of = Coordinated::Transaction(id.to_owned());
-            let code = |response: &InitProducerIdResponse| response.error_code;
-            let response = self.client.call_coordinator(of, |_| request(), code).await?;
-            match ClientError::check(subject.clone(), response.error_code, None) {
-                // Until the abort is complete.
-                Err(error) if response.error_code == ErrorCode::CONCURRENT_TRANSACTIONS => {
-                    backoff.pause(error).await?;
-                }
-                checked => return checked,
-            }
-        }
+        let of = Coordinated::Transaction(id.to_owned());
+        let code = |response: &InitProducerIdResponse| response.error_code;
+        // Says that it is busy until the abort is complete.
+        let response = self.client.call_coordinator(of, |_| request(), code).await?;
+        ClientError::check(format!("transactional id {id}"), response.error_code, None)
     }
 
     /// The transactions that are open on these partitions, as their leaders know them.

@@ -16,7 +16,7 @@ use super::error::ConsumeError;
 use super::membership::{Membership, Turn};
 use super::{Assigned, Consumer};
 use crate::admin::CommittedOffset;
-use crate::admin::offsets::{commit_offsets, fetch_committed};
+use crate::admin::offsets::{Committer, commit_offsets, fetch_committed};
 use crate::cluster::Client;
 use crate::error::ClientError;
 use crate::sync::lock;
@@ -54,6 +54,13 @@ impl GroupConfig {
     pub(super) fn is_cooperative(&self) -> bool {
         self.assignors.iter().all(|assignor| assignor.is_cooperative())
     }
+}
+
+/// A member of a group in the generation that gave it what it owns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupMember {
+    pub(crate) group: String,
+    pub(crate) committer: Committer,
 }
 
 /// Is told what the group decides, from within [`Consumer::poll`].
@@ -217,6 +224,16 @@ impl Consumer {
     pub fn member(&self) -> Option<(String, i32)> {
         let committer = self.group.as_ref()?.membership.as_ref()?.committer();
         (committer.generation_id >= 0).then_some((committer.member_id, committer.generation_id))
+    }
+
+    /// This member as it was given what it owns, for a transaction that commits what it has read;
+    /// `None` while it owns nothing.
+    pub fn group_member(&self) -> Option<GroupMember> {
+        let group = self.group.as_ref()?;
+        let membership = group.membership.as_ref()?;
+        let generation_id = membership.assigned_generation()?;
+        let committer = Committer { generation_id, ..membership.committer() };
+        Some(GroupMember { group: group.config.id.clone(), committer })
     }
 
     /// The generation in which this member was given its assignment; `None` before the first. While

@@ -49,7 +49,7 @@ pub use bounded::{BoundedConfig, BoundedReader, Place, Progress};
 pub use error::ConsumeError;
 use fetcher::{Arrived, Fetcher, Refused, Wants, Why};
 use group::Group;
-pub use group::{GroupConfig, RebalanceListener};
+pub use group::{GroupConfig, GroupMember, RebalanceListener};
 pub use records::ConsumerRecord;
 use session::Want;
 
@@ -208,6 +208,14 @@ impl Consumer {
         };
         self.fetcher.discard(partition);
         Ok(())
+    }
+
+    /// Continues at the committed offsets: what was read since then is read again.
+    pub fn rewind(&mut self) {
+        for (partition, assigned) in &mut self.assigned {
+            *assigned = Assigned { is_paused: assigned.is_paused, ..Assigned::default() };
+            self.fetcher.discard(partition);
+        }
     }
 
     /// Continues where `spec` says, for each partition given. A time after the last record is the
@@ -558,7 +566,7 @@ impl Consumer {
     }
 
     /// What would be committed now: the next record of each partition.
-    fn positions(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
+    pub fn positions(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
         let positions = self.assigned.iter().filter_map(|(partition, assigned)| {
             let leader_epoch = assigned.leader_epoch.unwrap_or(LeaderEpoch::NONE);
             let offset = assigned.position?;

@@ -4,7 +4,8 @@
 //! and keeps it. While a batch waits to be sent again, nothing newer goes out, and of several that
 //! wait only the first does: so retries keep the order, and the broker sees no gap. When a batch is
 //! given up, or the broker has lost our state, the partition goes on under the next producer epoch
-//! with sequences from 0 (KIP-360).
+//! with sequences from 0 (KIP-360). A batch of a transaction that is given up is the end of the
+//! transaction: the coordinator gives the next epoch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use strandline_wire::records::{
 
 use super::error::ProduceError;
 use super::outcome::{Outcome, Stored};
+use crate::cluster::BUSY_BACKOFF;
 use crate::error::Refusal;
 
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub(super) struct Settings {
     pub(super) delivery_timeout: Duration,
     pub(super) retry_backoff: Duration,
     pub(super) is_idempotent: bool,
+    /// Implies the former.
+    pub(super) is_transactional: bool,
 }
 
 /// What became of a batch that was sent.
@@ -59,6 +63,8 @@ pub(super) struct Batches {
     next_token: u64,
     /// Buffer bytes of batches that have ended since somebody asked.
     freed_bytes: usize,
+    /// Why the first batch was given up since somebody asked.
+    failure: Option<ProduceError>,
 }
 
 #[derive(Default)]
@@ -117,6 +123,7 @@ impl Batches {
             partitions: BTreeMap::new(),
             next_token: 0,
             freed_bytes: 0,
+            failure: None,
         }
     }
 
@@ -153,8 +160,17 @@ impl Batches {
         self.settings.is_idempotent && self.identity.is_none() && !self.is_empty()
     }
 
+    /// Those of a transactional producer are the coordinator's, epochs too: sequences begin anew with
+    /// each. Nothing is buffered then.
     pub(super) fn set_identity(&mut self, identity: Identity) {
+        if self.settings.is_transactional && self.identity != Some(identity) {
+            self.partitions.clear();
+        }
         self.identity = Some(identity);
+    }
+
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -251,6 +267,11 @@ impl Batches {
         false
     }
 
+    /// Why a batch was given up since the last time that somebody asked.
+    pub(super) fn take_failure(&mut self) -> Option<ProduceError> {
+        self.failure.take()
+    }
+
     fn refused(
         &mut self,
         now: Instant,
@@ -264,22 +285,27 @@ impl Batches {
                 refusal.code,
                 ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID
             );
-        if lost_sequence {
-            // Behind another batch it only says that the other one has not arrived.
+        // Behind another batch it only says that the other one has not arrived.
+        if lost_sequence && (index > 0 || self.settings.may_restart()) {
             queue.must_restart |= index == 0;
         } else if !refusal.code.is_retriable() {
             let is_last = index + 1 == queue.sent.len();
             if self.settings.is_idempotent && is_last && !queue.must_restart {
                 queue.next_sequence = queue.sent[index].base_sequence;
             } else {
-                queue.must_restart |= self.settings.is_idempotent;
+                queue.must_restart |= self.settings.may_restart();
             }
             let partition = partition.clone();
             let error = ProduceError::Refused { partition, refusal };
+            self.failure.get_or_insert_with(|| error.clone());
             self.freed_bytes += queue.end(index, Err(error));
             return false;
         }
         queue.retry(now, index, &self.settings, refusal.to_string());
+        if refusal.code == ErrorCode::CONCURRENT_TRANSACTIONS {
+            queue.sent[index].retry_at = Some(now + BUSY_BACKOFF);
+            return false;
+        }
         true
     }
 
@@ -291,19 +317,23 @@ impl Batches {
                 |last: String| ProduceError::TimedOut { partition: partition.clone(), after, last };
             while queue.open.front().is_some_and(|batch| batch.deadline <= now) {
                 let Some(batch) = queue.open.pop_front() else { break };
-                batch.outcome.resolve(Err(timed_out("no leader to send it to".into())));
+                let error = timed_out("no leader to send it to".into());
+                self.failure.get_or_insert_with(|| error.clone());
+                batch.outcome.resolve(Err(error));
                 self.freed_bytes += batch.buffered_bytes;
             }
             while let Some(batch) = queue.sent.front().filter(|batch| batch.deadline <= now) {
-                let last = batch.last_error.clone();
-                queue.must_restart |= self.settings.is_idempotent;
-                self.freed_bytes += queue.end(0, Err(timed_out(last)));
+                let error = timed_out(batch.last_error.clone());
+                queue.must_restart |= self.settings.may_restart();
+                self.failure.get_or_insert_with(|| error.clone());
+                self.freed_bytes += queue.end(0, Err(error));
             }
         }
     }
 
     /// Fails everything that is left.
     pub(super) fn fail_all(&mut self, error: &ProduceError) {
+        self.failure.get_or_insert_with(|| error.clone());
         for queue in self.partitions.values_mut() {
             for batch in queue.open.drain(..) {
                 batch.outcome.resolve(Err(error.clone()));
@@ -318,6 +348,13 @@ impl Batches {
 
     pub(super) fn take_freed_bytes(&mut self) -> usize {
         std::mem::take(&mut self.freed_bytes)
+    }
+}
+
+impl Settings {
+    /// Whether a partition may go on under an epoch of the producer's own.
+    fn may_restart(&self) -> bool {
+        self.is_idempotent && !self.is_transactional
     }
 }
 
@@ -381,7 +418,11 @@ impl Queue {
 
 impl Open {
     fn new(settings: &Settings, now: Instant, partition: TopicPartition) -> Self {
-        let options = BatchOptions { compression: settings.compression, ..BatchOptions::default() };
+        let options = BatchOptions {
+            compression: settings.compression,
+            is_transactional: settings.is_transactional,
+            ..BatchOptions::default()
+        };
         Self {
             builder: BatchBuilder::new(options),
             due_at: now + settings.linger,

@@ -31,6 +31,7 @@ impl Story {
             delivery_timeout: Duration::from_secs(60),
             retry_backoff: Duration::from_millis(100),
             is_idempotent: true,
+            is_transactional: false,
         });
         batches.set_identity(Identity { id: ProducerId(7), epoch: ProducerEpoch(0) });
         let (tokens, outcomes) = Default::default();

@@ -24,4 +24,26 @@ pub enum ProduceError {
     Client(#[from] ClientError),
     #[error("the producer is closed")]
     Closed,
+    /// Its transaction was ended before it was stored.
+    #[error("the transaction was given up")]
+    GivenUp,
+}
+
+/// Why a transaction, or all of its producer's, came to nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TransactionError {
+    /// Of this transaction nothing will ever be read; the next one may succeed.
+    #[error("the transaction was aborted: {cause}")]
+    Aborted { cause: ProduceError },
+    /// Nothing more can be done under this producer's id and epoch, and what was open is aborted.
+    #[error(
+        "{transactional_id} belongs to another producer by now, or a transaction took longer than \
+         its time-out; open a new producer to go on"
+    )]
+    Fenced { transactional_id: String },
+    /// Nobody answered: it was committed as a whole, or it will be aborted as a whole.
+    #[error("whether the transaction was committed is not known: {last}")]
+    InDoubt { last: ClientError },
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }

@@ -20,10 +20,12 @@
 //! ```
 
 mod batches;
+mod enrolment;
 mod error;
 mod outcome;
 mod partitioner;
 mod sender;
+mod transactional;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,10 +42,12 @@ use crate::cluster::{Channel, Client};
 use crate::metadata::Topic;
 use crate::sync::lock;
 use batches::{Batches, Settings};
-pub use error::ProduceError;
+use enrolment::Enrolment;
+pub use error::{ProduceError, TransactionError};
 pub use outcome::{Delivered, Delivery};
 use partitioner::Sticky;
 pub use partitioner::partition_of_key;
+pub use transactional::{Transaction, TransactionalConfig, TransactionalProducer};
 
 /// What a record costs in the buffer besides its content.
 const RECORD_OVERHEAD_BYTES: usize = 32;
@@ -179,10 +183,16 @@ struct Shared {
     room: Semaphore,
     to_send: Notify,
     is_closed: AtomicBool,
+    /// Of a transactional producer.
+    enrolment: Option<Enrolment>,
 }
 
 impl Producer {
     pub fn new(client: Client, config: ProducerConfig) -> Self {
+        Self::start(client, config, None)
+    }
+
+    fn start(client: Client, config: ProducerConfig, enrolment: Option<Enrolment>) -> Self {
         let is_idempotent = config.is_idempotent && config.acks == Acks::All;
         let settings = Settings {
             compression: config.compression,
@@ -193,6 +203,7 @@ impl Producer {
             delivery_timeout: config.delivery_timeout,
             retry_backoff: client.config().retry_backoff,
             is_idempotent,
+            is_transactional: enrolment.is_some(),
         };
         let shared = Arc::new(Shared {
             channel: client.new_channel(),
@@ -203,6 +214,7 @@ impl Producer {
             is_closed: AtomicBool::new(false),
             client,
             config,
+            enrolment,
         });
         let spawn = Arc::clone(&shared.client.world().spawn);
         spawn.spawn(Lane::Data, Box::pin(sender::run(Arc::clone(&shared))));
@@ -211,6 +223,10 @@ impl Producer {
 
     pub fn client(&self) -> &Client {
         &self.0.0.client
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.0
     }
 
     /// Buffers the record, waiting while the buffer is full.

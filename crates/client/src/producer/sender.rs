@@ -7,22 +7,30 @@ use std::sync::{Arc, Mutex};
 
 use strandline_ports::{Lane, timeout};
 use strandline_types::{
-    Instant, NodeId, Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition, Uuid,
+    ErrorCode, Instant, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp,
+    TopicPartition, Uuid,
 };
 use strandline_wire::messages::{
-    InitProducerIdRequest, ProduceRequest, ProduceResponse, Records,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, InitProducerIdRequest, ProduceRequest,
+    ProduceResponse, Records,
+    add_partitions_to_txn_request::AddPartitionsToTxnTopic,
     produce_request::{PartitionProduceData, TopicProduceData},
 };
 
 use super::batches::{Identity, Outgoing, Reply};
+use super::enrolment::{Enrolment, Protocol, Question};
 use super::error::ProduceError;
 use super::{Acks, Shared};
+use crate::admin::offsets::by_topic;
+use crate::cluster::Coordinated;
 use crate::connection::Connection;
 use crate::error::{CallError, ClientError, Refusal};
 use crate::sync::lock;
 
 /// The first version that names topics by id.
 const BY_TOPIC_ID: i16 = 13;
+/// AddPartitionsToTxn speaks of several transactions after that, as brokers do to each other.
+const ONE_TRANSACTION_MAX: i16 = 3;
 
 /// What the sender knows about the world outside; shared with the tasks it starts.
 #[derive(Default)]
@@ -67,7 +75,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    fn free_room(&self) {
+    pub(super) fn free_room(&self) {
         let freed = lock(&self.batches).take_freed_bytes();
         self.room.add_permits(freed);
     }
@@ -80,10 +88,15 @@ impl Shared {
 /// Sends what can be sent, and starts what must happen before the rest can. Returns when to look
 /// again.
 fn dispatch(shared: &Arc<Shared>, links: &SharedLinks, now: Instant) -> Instant {
-    let (due, needs_identity, mut look_again_at) = {
+    let (mut due, needs_identity, mut look_again_at) = {
         let batches = lock(&shared.batches);
         (batches.due(now), batches.needs_identity(), batches.next_due_at())
     };
+    if let Some(enrolment) = &shared.enrolment
+        && let Some(question) = enrolment.admit(&mut due)
+    {
+        enrol(shared, question);
+    }
     if look_again_at <= now {
         // Due, but held up by something that will wake us; deadlines are looked at now and then.
         look_again_at = now + shared.client.config().retry_backoff;
@@ -139,6 +152,60 @@ fn identify(shared: &Arc<Shared>, links: &SharedLinks) {
         lock(&links).is_identifying = false;
         shared.to_send.notify_one();
     });
+}
+
+/// Tells the coordinator which partitions the transaction spans, too.
+fn enrol(shared: &Arc<Shared>, question: Question) {
+    let task_shared = Arc::clone(shared);
+    shared.spawn(async move {
+        let shared = task_shared;
+        let Some(enrolment) = &shared.enrolment else { return };
+        let noted = add_partitions(&shared, enrolment, &question.partitions).await;
+        if enrolment.answered(question, noted.is_ok())
+            && let Err(error) = noted
+        {
+            lock(&shared.batches).fail_all(&ProduceError::Client(error));
+            shared.free_room();
+        }
+        shared.to_send.notify_one();
+    });
+}
+
+async fn add_partitions(
+    shared: &Shared,
+    enrolment: &Enrolment,
+    partitions: &[TopicPartition],
+) -> Result<(), ClientError> {
+    let Some(identity) = lock(&shared.batches).identity() else { return Ok(()) };
+    let topics = by_topic(partitions).into_iter().map(|(name, indexes)| AddPartitionsToTxnTopic {
+        name: name.to_owned(),
+        partitions: indexes.into_iter().map(PartitionId::get).collect(),
+        ..Default::default()
+    });
+    let request = AddPartitionsToTxnRequest {
+        v3_and_below_transactional_id: enrolment.transactional_id.clone(),
+        v3_and_below_producer_id: identity.id.0,
+        v3_and_below_producer_epoch: identity.epoch.0,
+        v3_and_below_topics: topics.collect(),
+        ..Default::default()
+    };
+    let of = Coordinated::Transaction(enrolment.transactional_id.clone());
+    let subject = of.to_string();
+    let response = shared
+        .client
+        .call_coordinator_upto(ONE_TRANSACTION_MAX, of, |_| request.clone(), refusal_of)
+        .await?;
+    ClientError::check(subject, refusal_of(&response), None)
+}
+
+/// What is wrong with any of the partitions; the others are not added then.
+fn refusal_of(response: &AddPartitionsToTxnResponse) -> ErrorCode {
+    let topics = response.results_by_topic_v3_and_below.iter();
+    let mut codes = topics
+        .flat_map(|topic| &topic.results_by_partition)
+        .map(|answer| answer.partition_error_code)
+        .filter(|code| !code.is_none() && *code != ErrorCode::OPERATION_NOT_ATTEMPTED);
+    codes.next().unwrap_or(ErrorCode::NONE)
 }
 
 async fn init_producer_id(shared: &Shared) -> Result<Identity, ClientError> {
@@ -297,6 +364,8 @@ fn sending(shared: &Shared, connection: &Connection, parts: &[Part]) -> Result<S
     let build = |version| produce_request(shared, version, parts);
     let ids_known = parts.iter().all(|part| !part.topic_id.is_zero());
     let version_max = if ids_known { i16::MAX } else { BY_TOPIC_ID - 1 };
+    let protocol = shared.enrolment.as_ref().map(|it| it.protocol);
+    let version_max = version_max.min(protocol.map_or(i16::MAX, Protocol::produce_version_max));
     if shared.config.acks == Acks::None {
         let unanswered = connection.send_unanswered(build, version_max)?;
         return Ok(Box::pin(async { unanswered.written().await.map(|()| None) }));
@@ -311,7 +380,7 @@ fn lost(error: &CallError) -> Reply {
     match error.is_retriable() {
         true => Reply::Lost(error.to_string()),
         false => Reply::Refused(Refusal {
-            code: strandline_types::ErrorCode::UNSUPPORTED_VERSION,
+            code: ErrorCode::UNSUPPORTED_VERSION,
             message: Some(error.to_string()),
         }),
     }
@@ -352,6 +421,7 @@ fn produce_request(shared: &Shared, version: i16, parts: &[Part]) -> ProduceRequ
     }
     let timeout = shared.client.config().connection.request_timeout;
     ProduceRequest {
+        transactional_id: shared.enrolment.as_ref().map(|it| it.transactional_id.clone()),
         acks: match shared.config.acks {
             Acks::None => 0,
             Acks::Leader => 1,

@@ -69,8 +69,11 @@ pub(crate) fn unique(stem: &str) -> String {
 }
 
 pub(crate) async fn new_topic(client: &Client, stem: &str, partitions: i32) -> String {
-    let name = unique(stem);
-    let topic = NewTopic::new(&name, partitions, 1);
+    new_topic_with(client, NewTopic::new(unique(stem), partitions, 1)).await
+}
+
+pub(crate) async fn new_topic_with(client: &Client, topic: NewTopic) -> String {
+    let name = topic.name.clone();
     let results = Admin::new(client.clone()).create_topics(&[topic], false).await.unwrap();
     assert!(results[0].1.is_ok(), "{results:?}");
     eventually(async || {
@@ -116,6 +119,8 @@ impl Twin {
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              controller.quorum.bootstrap.servers={controller}\nlog.dirs={}\n\
              offsets.topic.replication.factor=1\noffsets.topic.num.partitions=5\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=5\n\
              group.initial.rebalance.delay.ms=0\n",
             dir.join("data").display()
         );
