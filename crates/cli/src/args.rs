@@ -44,7 +44,7 @@ pub(crate) enum Verb {
     /// by the schedule, so that a broker that stands still cannot hide it; without one, from when
     /// the producer had room to take it.
     #[command(
-        after_help = "Examples:\n  strandline bench\n  strandline bench produce --duration 10 --size 100 --compression zstd\n  strandline bench roundtrip --rate 20000 --json"
+        after_help = "Examples:\n  strandline bench\n  strandline bench produce --duration 10 --size 100 --compression zstd\n  strandline bench roundtrip --rate 20000 --json\n  strandline bench roundtrip --commit-every 100"
     )]
     Bench(BenchArgs),
 

@@ -65,6 +65,25 @@ fn every_record_of_a_round_trip_is_timed() {
 }
 
 #[test]
+fn transactions_are_committed_on_time_and_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Start::anywhere(dir.path()).ready();
+    let line = "bench -n 400 --rate 2000 --size 100 --producers 2 --partitions 2 --commit-every 20";
+    let report = json(&node, line);
+    for side in ["produced", "committed", "consumed"] {
+        latencies(&report[side]);
+    }
+    assert_eq!(
+        (&report["produced"]["records"], &report["consumed"]["records"]),
+        (&400.into(), &400.into())
+    );
+    let committed = report["committed"]["records"].as_u64().unwrap();
+    assert!((2..=22).contains(&committed), "{committed} in 200 ms");
+    assert_eq!(report["commitEveryMs"], 20);
+    no_topic_is_left(&node);
+}
+
+#[test]
 fn every_load_runs_and_tells() {
     let dir = tempfile::tempdir().unwrap();
     let node = Start::anywhere(dir.path()).ready();

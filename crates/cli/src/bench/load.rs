@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use strandline_client::consumer::{ConsumeError, Consumer, ConsumerConfig, Reset};
 use strandline_client::producer::{
-    Delivery, ProduceError, Producer, ProducerConfig, ProducerRecord,
+    Delivery, ProduceError, Producer, ProducerConfig, ProducerRecord, TransactionError,
+    TransactionalConfig, TransactionalProducer,
 };
 use strandline_client::{Client, ClientConfig};
-use strandline_ports::{Clock, World, watch};
+use strandline_ports::{Clock, World, timeout, watch};
 use strandline_types::{Instant, Offset, PartitionId, TopicPartition};
 use tokio::sync::mpsc;
 
@@ -47,6 +48,8 @@ pub(super) struct Load {
     pub(super) records: Option<u64>,
     pub(super) duration: Duration,
     pub(super) producer: ProducerConfig,
+    /// In transactions, one after the other, of so long each.
+    pub(super) commit_every: Option<Duration>,
 }
 
 /// How far one side has come, seen by whoever shows it.
@@ -76,6 +79,8 @@ impl Side {
 #[derive(Default)]
 pub(super) struct Run {
     pub(super) produced: Side,
+    /// Counts transactions.
+    pub(super) committed: Side,
     pub(super) consumed: Side,
     /// Set to end the sending early.
     pub(super) is_over: AtomicBool,
@@ -93,29 +98,32 @@ pub(super) async fn produce(
     let mut sources = Vec::new();
     for number in 0..load.producers {
         let client = Client::new(world.clone(), ClientConfig::new(bootstrap));
-        let source = Source::open(client, load, run, number).await;
-        sources.push(source.map_err(|error| not_sent(&error))?);
+        sources.push(Source::open(client, load, run, number).await?);
     }
     let clock = Arc::clone(&world.clock);
     let began = clock.now().instant;
     let ends = began + if load.records.is_some() { Duration::MAX } else { load.duration };
     let mut dues = schedule(&clock, load, run, began, ends).into_iter().flatten();
     let mut running = Vec::new();
-    for source in sources {
-        running.push(task(world, source.send_all(dues.next(), ends)));
+    for (source, outlet) in sources {
+        running.push(task(world, source.send_all(outlet, dues.next(), ends)));
     }
     let mut failed = None;
     for source in running {
         failed = source.await.err().or(failed);
     }
     match failed {
-        Some(error) => Err(not_sent(&error)),
+        Some(failure) => Err(failure),
         None => Ok((began, clock.now().instant)),
     }
 }
 
-fn not_sent(error: &ProduceError) -> Failure {
-    Failure::new("a record was not stored").because(error)
+fn not_sent(error: ProduceError) -> Failure {
+    Failure::new("a record was not stored").because(&error)
+}
+
+fn not_committed(error: TransactionError) -> Failure {
+    Failure::new("a transaction was not committed").because(&error)
 }
 
 /// The moments at which one producer sends.
@@ -154,15 +162,22 @@ fn schedule(
 /// Ends when all of one producer and partition is stored.
 type Confirmed = Pin<Box<dyn Future<Output = Result<(), ProduceError>> + Send>>;
 
+/// What a producer sends by.
+enum Outlet {
+    Plain(Producer),
+    InTransactions(TransactionalProducer, Duration),
+}
+
 /// One producer.
 struct Source {
-    producer: Producer,
+    clock: Arc<dyn Clock>,
     load: Load,
     run: Arc<Run>,
     filler: Filler,
     /// Who waits for deliveries, by partition: those of one partition come in order.
     awaited: Vec<mpsc::Sender<(Instant, Delivery)>>,
     confirmed: Vec<Confirmed>,
+    sent: usize,
 }
 
 impl Source {
@@ -172,15 +187,37 @@ impl Source {
         load: &Load,
         run: &Arc<Run>,
         number: usize,
-    ) -> Result<Self, ProduceError> {
+    ) -> Result<(Self, Outlet), Failure> {
         let world = client.world().clone();
-        let producer = Producer::new(client, load.producer.clone());
         let mut filler = Filler(number as u64 + 1);
-        for partition in 0..load.partitions {
+        let mut warm = |partition| {
             let value = filler.value(UNMEASURED, load.value_bytes);
-            let record = ProducerRecord::new(&*load.topic).value(value);
-            producer.send(record.partition(PartitionId(partition))).await?.await?;
-        }
+            ProducerRecord::new(&*load.topic).value(value).partition(PartitionId(partition))
+        };
+        let config = load.producer.clone();
+        let outlet = match load.commit_every {
+            None => {
+                let producer = Producer::new(client, config);
+                for partition in 0..load.partitions {
+                    let delivery = producer.send(warm(partition)).await.map_err(not_sent)?;
+                    delivery.await.map_err(not_sent)?;
+                }
+                Outlet::Plain(producer)
+            }
+            Some(every) => {
+                let id = format!("{}-{number}", load.topic);
+                let config =
+                    TransactionalConfig { producer: config, ..TransactionalConfig::new(id) };
+                let opened = TransactionalProducer::open(client, config).await;
+                let mut producer = opened.map_err(not_committed)?;
+                let transaction = producer.begin().await.map_err(not_committed)?;
+                for partition in 0..load.partitions {
+                    drop(transaction.send(warm(partition)).await.map_err(not_sent)?);
+                }
+                transaction.commit().await.map_err(not_committed)?;
+                Outlet::InTransactions(producer, every)
+            }
+        };
         let (mut awaited, mut confirmed) = (Vec::new(), Vec::new());
         for _ in 0..load.partitions {
             let (sender, deliveries) = mpsc::channel(AWAITED_MAX);
@@ -188,44 +225,90 @@ impl Source {
             let confirm = confirm(Arc::clone(&world.clock), Arc::clone(run), deliveries);
             confirmed.push(Box::pin(task(&world, confirm)) as Confirmed);
         }
-        Ok(Self { producer, load: load.clone(), run: Arc::clone(run), filler, awaited, confirmed })
+        let (load, run, clock) = (load.clone(), Arc::clone(run), Arc::clone(&world.clock));
+        let sent = 0;
+        Ok((Self { clock, load, run, filler, awaited, confirmed, sent }, outlet))
     }
 
-    async fn send_all(mut self, mut due: Option<Due>, ends: Instant) -> Result<(), ProduceError> {
-        let clock = Arc::clone(&self.producer.client().world().clock);
-        // As a producer without keys does it: a batch here, the next batch there.
-        let per_batch = (self.load.producer.batch_bytes / self.load.value_bytes).max(1);
-        let mut sent = 0;
-        while let Some(due) = self.next(&*clock, due.as_mut(), ends).await {
-            let partition = sent / per_batch % self.awaited.len();
-            let value = self.filler.value(due.as_nanos(), self.load.value_bytes);
-            let record = ProducerRecord::new(&*self.load.topic).value(value);
-            let record = record.partition(PartitionId(partition as i32));
-            let delivery = self.producer.send(record).await?;
-            if self.awaited[partition].send((due, delivery)).await.is_err() {
-                break;
+    async fn send_all(
+        mut self,
+        outlet: Outlet,
+        mut due: Option<Due>,
+        ends: Instant,
+    ) -> Result<(), Failure> {
+        match outlet {
+            Outlet::Plain(producer) => {
+                while let Some(due) = self.next(due.as_mut(), ends).await {
+                    let (partition, record) = self.record(due);
+                    let delivery = producer.send(record).await.map_err(not_sent)?;
+                    if self.awaited[partition].send((due, delivery)).await.is_err() {
+                        break;
+                    }
+                }
+                producer.flush().await;
             }
-            sent += 1;
+            Outlet::InTransactions(producer, every) => {
+                self.send_in_transactions(producer, every, due, ends).await?;
+            }
         }
-        self.producer.flush().await;
         drop(self.awaited);
         for confirmed in self.confirmed {
-            confirmed.await?;
+            confirmed.await.map_err(not_sent)?;
         }
         Ok(())
     }
 
-    /// When the next record is due; `None` when there is none.
-    async fn next(
+    async fn send_in_transactions(
         &mut self,
-        clock: &dyn Clock,
-        due: Option<&mut Due>,
+        mut producer: TransactionalProducer,
+        every: Duration,
+        mut due: Option<Due>,
         ends: Instant,
-    ) -> Option<Instant> {
+    ) -> Result<(), Failure> {
+        let clock = Arc::clone(&self.clock);
+        let mut is_over = false;
+        while !is_over {
+            let transaction = producer.begin().await.map_err(not_committed)?;
+            let until = clock.now().instant + every;
+            while clock.now().instant < until {
+                // Until then nothing may be due.
+                let next = timeout(&*clock, until, self.next(due.as_mut(), ends)).await;
+                let Ok(next) = next else { break };
+                let Some(due) = next else {
+                    is_over = true;
+                    break;
+                };
+                let (partition, record) = self.record(due);
+                let delivery = transaction.send(record).await.map_err(not_sent)?;
+                if self.awaited[partition].send((due, delivery)).await.is_err() {
+                    is_over = true;
+                    break;
+                }
+            }
+            let began = clock.now().instant;
+            transaction.commit().await.map_err(not_committed)?;
+            self.run.committed.take(clock.now().instant.since(began));
+        }
+        Ok(())
+    }
+
+    /// A record and its partition. As a producer without keys does it: a batch here, the next batch
+    /// there.
+    fn record(&mut self, due: Instant) -> (usize, ProducerRecord) {
+        let per_batch = (self.load.producer.batch_bytes / self.load.value_bytes).max(1);
+        let partition = self.sent / per_batch % self.awaited.len();
+        self.sent += 1;
+        let value = self.filler.value(due.as_nanos(), self.load.value_bytes);
+        let record = ProducerRecord::new(&*self.load.topic).value(value);
+        (partition, record.partition(PartitionId(partition as i32)))
+    }
+
+    /// When the next record is due; `None` when there is none.
+    async fn next(&mut self, due: Option<&mut Due>, ends: Instant) -> Option<Instant> {
         if let Some(due) = due {
             return due.recv().await;
         }
-        let now = clock.now().instant;
+        let now = self.clock.now().instant;
         let is_over = now >= ends || self.run.is_over.load(Ordering::Relaxed);
         let taken = self.run.taken.fetch_add(1, Ordering::Relaxed);
         (!is_over && taken < self.load.records.unwrap_or(u64::MAX)).then_some(now)
@@ -277,6 +360,7 @@ pub(super) async fn consume(
     let clock = Arc::clone(client.clock());
     let config = ConsumerConfig {
         reset: Reset::Earliest,
+        is_read_committed: load.commit_every.is_some(),
         poll_records_max: POLL_RECORDS_MAX,
         ..ConsumerConfig::default()
     };

@@ -91,6 +91,12 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 10)]
     batch: u32,
 
+    /// Produce in transactions and commit every so many milliseconds; the consumer reads what is
+    /// committed
+    #[arg(long, value_name = "MS", conflicts_with = "acks",
+          value_parser = value_parser!(u64).range(1..))]
+    commit_every: Option<u64>,
+
     #[command(flatten)]
     connect: ConnectArgs,
 }
@@ -189,6 +195,7 @@ impl Bench {
                 may_create_topics: false,
                 ..ProducerConfig::default()
             },
+            commit_every: args.commit_every.map(Duration::from_millis),
         };
         let bootstrap = client.config().bootstrap.join(",");
         Self { client, bootstrap, kind: args.kind, load, run: Arc::default(), view }
@@ -245,6 +252,10 @@ impl Bench {
         let reading = (self.kind == Kind::Roundtrip).then(&read);
         let produced = produce(world, &self.bootstrap, load, run).await?;
         let mut sides = vec![self.figures("produced", &run.produced, produced, true)];
+        if load.commit_every.is_some() {
+            let commits = self.figures("committed", &run.committed, produced, true);
+            sides.push(Figures { value_bytes: 0, ..commits });
+        }
         if self.kind == Kind::Produce {
             return Ok(sides);
         }
@@ -366,6 +377,7 @@ impl Bench {
             "rate": self.load.rate,
             "acks": format!("{:?}", args.acks).to_lowercase(),
             "compression": format!("{:?}", args.compression).to_lowercase(),
+            "commitEveryMs": self.load.commit_every.map(|every| every.as_millis() as u64),
             "lingerMs": self.load.producer.linger.as_millis() as u64,
         });
         if let (Some(document), serde_json::Value::Object(sides)) =
