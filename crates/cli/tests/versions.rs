@@ -1,7 +1,7 @@
 //! Every version of every API that the broker advertises is answered, when there is something to
 //! tell: an answer that an old version cannot carry would end the connection.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod node;
 

@@ -110,6 +110,7 @@ impl View {
             _ if planted(Bug::UncommittedServed) => self.log_end,
             Reader::Consumer(isolation) | Reader::Roaming(isolation) => match isolation {
                 Isolation::ReadUncommitted => self.high_watermark,
+                _ if planted(Bug::StableIsCommitted) => self.high_watermark,
                 Isolation::ReadCommitted => self.last_stable_offset,
             },
         }

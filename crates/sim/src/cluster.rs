@@ -18,6 +18,7 @@ use strandline_metadata::image::{Cluster, LeaderRecoveryState, Partition};
 use strandline_types::{NodeId as BrokerId, PartitionId};
 
 use crate::asker::Asker;
+use crate::chain::COPIES;
 use crate::churn::Churn;
 use crate::crew::{Crew, GroupsPlan, TopicPlan, checkpoints, disk_weather, keys};
 use crate::disk::DiskFaults;
@@ -111,6 +112,15 @@ impl Fault {
 
 /// Lives one seed's scenario from beginning to end, with some of its rounds.
 pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
+    live(seed, rounds, false)
+}
+
+/// As [`run`], where a chain of transactions takes the place of other groups.
+pub fn run_exactly_once(seed: u64, rounds: Rounds) -> Outcome<Fault> {
+    live(seed, rounds, true)
+}
+
+fn live(seed: u64, rounds: Rounds, is_chained: bool) -> Outcome<Fault> {
     let sim = &Sim::new(seed);
     let network = Network::new(NetFaults::CALM);
     let mut rng = sim.draw(Rng::split);
@@ -121,6 +131,9 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
     // The voters that are left must be a majority when two brokers die.
     let may_lose = count == 5 && !rng.one_in(3);
     let mut settings = settings(&mut rng, &groups);
+    if is_chained {
+        settings.extend(groups.make_way(&mut rng, REPLICAS));
+    }
     if may_lose {
         // The oracle wants to know of every election.
         settings.retain(|(key, _)| !key.starts_with("metadata."));
@@ -135,7 +148,7 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
     let home = Node::new(sim, &network, HOME);
     let watcher = Arc::new(Mutex::new(Watcher::new(&field, &brokers, DATA)));
     let crew = Crew::new(sim, &network, &home, brokers, &field, groups, rng);
-    let stage = Stage { crew, calm, watcher, is_synced, may_lose };
+    let stage = Stage { crew, calm, watcher, is_synced, may_lose, is_chained };
     let faults = sim.run(SCENARIO_MAX, stage.play(rounds));
     Outcome::of(sim, &field, seed, faults)
 }
@@ -222,6 +235,7 @@ struct Stage {
     is_synced: bool,
     /// [`LOSSY`] allows unclean elections.
     may_lose: bool,
+    is_chained: bool,
 }
 
 impl Stage {
@@ -236,15 +250,20 @@ impl Stage {
         }
         self.watch();
         let (rng, is_synced) = (&mut self.crew.rng, self.is_synced);
-        let mut topics = [(); 2].map(|()| TopicPlan::replicated(rng, REPLICAS, is_synced));
+        let mut draw = || TopicPlan::replicated(rng, REPLICAS, is_synced);
+        let mut topics = vec![draw(), draw()];
+        topics.extend(self.is_chained.then(draw));
         if self.may_lose {
             topics[LOSSY].allow_unclean_elections();
             lock(&self.watcher).allow_losses(topic_name(LOSSY));
         }
         let Some(ids) = self.crew.create(&topics).await else { return faults };
-        let keys = keys(&topics);
+        let keys = keys(&topics[..COPIES]);
         self.crew.populate(&topics, &keys);
         self.crew.gather();
+        if self.is_chained {
+            self.crew.chain();
+        }
         self.change_metadata();
         let mut draws = self.crew.rng.split();
         for number in 0..draws.between(1, 4) {

@@ -14,12 +14,13 @@ use crate::audit::Auditor;
 use crate::client::Client;
 use crate::disk::DiskFaults;
 use crate::executor::Sim;
-use crate::members::{GroupPlan, Troupe};
+use crate::members::GroupPlan;
 use crate::net::Network;
 use crate::node::{Node, NodeId};
 use crate::oracle::{PartitionKey, Promise};
 use crate::process::{BrokerProcess, Status};
 use crate::rng::Rng;
+use crate::troupe::Troupe;
 use crate::workload::{Field, Producer, ProducerPlan, Reader, topic_name};
 
 /// A broker that takes longer to do what it has to do is stuck.
@@ -86,6 +87,17 @@ impl GroupsPlan {
         Self { groups, syncs_each_commit: rng.one_in(2) }
     }
 
+    /// No groups but the chain, which wants these settings.
+    pub(crate) fn make_way(&mut self, rng: &mut Rng, replicas: i16) -> [(&'static str, String); 3] {
+        self.groups.clear();
+        let majority = replicas / 2 + 1;
+        [
+            ("transaction.state.log.num.partitions", rng.between(1, 3).to_string()),
+            ("transaction.state.log.replication.factor", replicas.to_string()),
+            ("transaction.state.log.min.isr", majority.to_string()),
+        ]
+    }
+
     pub(crate) fn settings(&self, rng: &mut Rng) -> Vec<(&'static str, String)> {
         let delay_ms = [0, 300, 2_000][rng.below(3) as usize];
         let mut settings = vec![
@@ -130,8 +142,9 @@ pub(crate) struct Crew {
     pub(crate) brokers: Vec<Arc<BrokerProcess>>,
     pub(crate) field: Arc<Field>,
     pub(crate) groups: GroupsPlan,
-    /// How many members of each group run.
+    /// How many members of each group, and of the chain, run.
     pub(crate) members: Vec<Arc<AtomicUsize>>,
+    pub(crate) has_chain: bool,
     pub(crate) auditor: Auditor,
     pub(crate) rng: Rng,
 }
@@ -157,6 +170,7 @@ impl Crew {
             field: Arc::clone(field),
             groups,
             members: Vec::new(),
+            has_chain: false,
             rng,
         }
     }
@@ -172,9 +186,15 @@ impl Crew {
         self.field.is_calm.store(true, Relaxed);
         self.readers_are_woken(topics, keys).await;
         self.groups_move_on(keys).await;
+        if self.has_chain {
+            self.chain_moves_on(keys).await;
+        }
         self.field.is_over.store(true, Relaxed);
         self.read_all(topics, keys, false).await;
         self.check_groups().await;
+        if self.has_chain {
+            self.check_chain().await;
+        }
         self.check_topics(ids).await;
     }
 
@@ -276,8 +296,9 @@ impl Crew {
             let first = 10 * (index as u32 + 1);
             let last = first + self.rng.between(1, 3) as u32;
             let nodes = (first..=last).map(|id| Node::new(&self.sim, &self.network, NodeId(id)));
-            let (nodes, rng) = (nodes.collect(), self.rng.split());
-            let troupe = Troupe::new(&self.sim, &self.field, &self.world, rng, plan, nodes);
+            let (players, rng) = ((nodes.collect(), plan.program(&self.field)), self.rng.split());
+            let troupe =
+                Troupe::new(&self.sim, &self.field, &self.world, rng, plan.regime(), players);
             self.members.push(troupe.living());
             self.sim.spawn(self.home, Box::pin(troupe.run()));
         }
@@ -349,7 +370,7 @@ impl Crew {
 
     /// When all members have left, the coordinator and the log agree with what they were told.
     pub(crate) async fn check_groups(&self) {
-        if self.groups.groups.is_empty() {
+        if self.members.is_empty() {
             return;
         }
         let are_gone = async {

@@ -10,6 +10,7 @@
 
 mod asker;
 mod audit;
+mod chain;
 mod churn;
 mod client;
 pub mod cluster;
@@ -31,6 +32,7 @@ mod registrar;
 mod rng;
 mod rounds;
 pub mod scenario;
+mod troupe;
 mod watch;
 mod workload;
 

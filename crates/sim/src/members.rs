@@ -1,7 +1,7 @@
 //! Members of a scenario's groups: the real consumer, each on a machine of its own that crashes.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,10 +14,9 @@ use strandline_client::{Client, ClientConfig, ConnectionConfig};
 use strandline_ports::World;
 use strandline_types::{ErrorCode, PartitionId, TopicPartition};
 
-use crate::executor::Sim;
-use crate::node::{Crash, Node};
 use crate::oracle::PartitionKey;
 use crate::rng::Rng;
+use crate::troupe::{Life, Process, Program, Regime};
 use crate::workload::{Field, decode, topic_name, topic_of};
 
 /// What a member may be subscribed to.
@@ -39,7 +38,6 @@ pub(crate) struct GroupPlan {
     auto_commit: Option<Duration>,
     commit_one_in: u64,
     pause_max: Duration,
-    /// How long the troupe leaves its members alone.
     calm_max: Duration,
 }
 
@@ -67,6 +65,31 @@ impl GroupPlan {
         }
     }
 
+    /// What a member does on its machine.
+    pub(crate) fn program(&self, field: &Arc<Field>) -> Program {
+        let (plan, field) = (self.clone(), Arc::clone(field));
+        Box::new(move |process| {
+            let Process { world, rng, place, life } = process;
+            let member = Member {
+                consumer: plan.consumer(&world, &field.bootstrap(), place),
+                reading: Reading::new(&field),
+                instance_id: plan.instance_id(place),
+                topics: plan.topics.clone(),
+                field: Arc::clone(&field),
+                plan: plan.clone(),
+                world,
+                rng,
+                life,
+            };
+            Box::pin(member.run())
+        })
+    }
+
+    /// How long its members are left alone.
+    pub(crate) fn regime(&self) -> Regime {
+        Regime { calm_max: self.calm_max, may_pause: false }
+    }
+
     fn instance_id(&self, place: usize) -> Option<String> {
         self.is_static.then(|| format!("instance-{place}"))
     }
@@ -91,129 +114,6 @@ impl GroupPlan {
         let config_of_consumer =
             ConsumerConfig { group: Some(group), reset: Reset::Earliest, ..Default::default() };
         Consumer::new(Client::new(world.clone(), config), config_of_consumer)
-    }
-}
-
-/// The members of one group, and who ends and begins them.
-pub(crate) struct Troupe {
-    sim: Sim,
-    field: Arc<Field>,
-    world: World,
-    rng: Rng,
-    plan: GroupPlan,
-    places: Vec<Place>,
-    /// Members that run.
-    living: Arc<AtomicUsize>,
-}
-
-/// A machine that may run a member.
-struct Place {
-    node: Node,
-    life: Option<Arc<Life>>,
-}
-
-impl Place {
-    fn living(&self) -> Option<Arc<Life>> {
-        self.life.clone().filter(|life| !life.is_over.load(Relaxed))
-    }
-}
-
-/// One process of a member.
-#[derive(Default)]
-struct Life {
-    must_leave: AtomicBool,
-    is_over: AtomicBool,
-}
-
-impl Troupe {
-    /// Begins the group's history, and its members.
-    pub(crate) fn new(
-        sim: &Sim,
-        field: &Arc<Field>,
-        world: &World,
-        rng: Rng,
-        plan: GroupPlan,
-        nodes: Vec<Node>,
-    ) -> Self {
-        let places = nodes.into_iter().map(|node| Place { node, life: None }).collect();
-        Self {
-            sim: sim.clone(),
-            field: Arc::clone(field),
-            world: world.clone(),
-            rng,
-            plan,
-            places,
-            living: Arc::default(),
-        }
-    }
-
-    /// How many members run: to be asked while the troupe does.
-    pub(crate) fn living(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.living)
-    }
-
-    /// Begins and ends members until the scenario is over; then all leave.
-    pub(crate) async fn run(mut self) {
-        while !self.field.is_over() {
-            self.act();
-            let longest = self.plan.calm_max.as_millis() as u64;
-            let millis = self.rng.between(1, longest);
-            self.world.clock.sleep(Duration::from_millis(millis)).await;
-        }
-        for life in self.places.iter().filter_map(|place| place.life.as_ref()) {
-            life.must_leave.store(true, Relaxed);
-        }
-    }
-
-    fn act(&mut self) {
-        let index = self.rng.below(self.places.len() as u64) as usize;
-        let (living, is_calm) = (self.living.load(Relaxed), self.field.is_calm.load(Relaxed));
-        match self.places[index].living() {
-            None if living == 0 || !is_calm => self.begin(index),
-            // Somebody must see to it that the group moves on.
-            Some(life) if living > 1 && !is_calm => self.end(index, &life),
-            _ => {}
-        }
-    }
-
-    /// Tells a member to leave, or takes its machine down.
-    fn end(&mut self, index: usize, life: &Life) {
-        if self.rng.one_in(3) {
-            life.must_leave.store(true, Relaxed);
-            return;
-        }
-        life.is_over.store(true, Relaxed);
-        self.living.fetch_sub(1, Relaxed);
-        self.places[index].node.crash(Crash::Process);
-    }
-
-    fn begin(&mut self, index: usize) {
-        let life = Arc::new(Life::default());
-        let place = &mut self.places[index];
-        place.life = Some(Arc::clone(&life));
-        let (node, world) = (place.node.id, place.node.world());
-        let consumer = self.plan.consumer(&world, &self.field.bootstrap(), index);
-        let member = Member {
-            field: Arc::clone(&self.field),
-            world,
-            rng: self.rng.split(),
-            plan: self.plan.clone(),
-            life: Arc::clone(&life),
-            topics: self.plan.topics.clone(),
-            consumer,
-            reading: Reading::new(&self.field),
-            instance_id: self.plan.instance_id(index),
-        };
-        let living = Arc::clone(&self.living);
-        living.fetch_add(1, Relaxed);
-        self.sim.spawn(
-            node,
-            Box::pin(async move {
-                member.run().await;
-                life.is_over.store(true, Relaxed);
-                living.fetch_sub(1, Relaxed);
-            }),
-        );
     }
 }
 
@@ -284,7 +184,7 @@ impl Member {
     async fn run(mut self) {
         self.consumer.on_rebalance(self.reading.clone());
         self.subscribe();
-        while !self.life.must_leave.load(Relaxed) {
+        while !self.life.must_leave() {
             self.perhaps_change_mind();
             let wait = Duration::from_millis(self.rng.between(1, 300));
             match self.consumer.poll(wait).await {
@@ -416,7 +316,7 @@ impl Member {
 }
 
 /// Only some refusals are what a member must expect.
-fn refused(field: &Field, group: &str, what: &str, error: &ConsumeError) {
+pub(crate) fn refused(field: &Field, group: &str, what: &str, error: &ConsumeError) {
     let is_expected = match error {
         ConsumeError::Client(error) => error.is_retriable(),
         ConsumeError::Group { refusal, .. } | ConsumeError::Refused { refusal, .. } => {

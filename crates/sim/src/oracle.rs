@@ -33,6 +33,13 @@
 //!   election, and nothing else, may take what was acked in an earlier epoch; in one epoch WORLD-2 and
 //!   WORLD-3 hold still.
 //!
+//! - WORLD-27: a reader of committed records is given nothing of a transaction that is open or was
+//!   aborted.
+//! - WORLD-28: a transaction is read as a whole or not at all, and as a whole if its producer was told
+//!   that it is committed.
+//! - WORLD-29: what lies below an offset that was committed with a transaction was copied once, and
+//!   nothing else.
+//!
 //! Reported, and no rule: how long a value was acked and nobody had read it.
 //!
 //! WORLD-17 to WORLD-21 are what the nodes of a cluster must agree on, see `watch`.
@@ -40,6 +47,7 @@
 mod elections;
 mod groups;
 mod metadata;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -50,6 +58,8 @@ use strandline_types::Instant;
 use elections::ElectionHistory;
 use groups::GroupHistory;
 use metadata::MetadataHistory;
+pub(crate) use transactions::Copied;
+use transactions::TransactionHistory;
 
 /// Who sent a value, and the how-manieth of theirs it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,12 +144,15 @@ pub struct Oracle {
     partitions: BTreeMap<PartitionKey, History>,
     groups: BTreeMap<String, GroupHistory>,
     metadata: MetadataHistory,
+    transactions: TransactionHistory,
     /// Of the broker's machine, so far.
     pub power_losses: u64,
     violations: Vec<Violation>,
     pub acked: u64,
     pub refused: u64,
     pub read: u64,
+    /// Whose producers were told so.
+    pub committed_transactions: u64,
     /// See WORLD-25.
     pub unclean_elections: u64,
     /// What clients have noticed of what those took.

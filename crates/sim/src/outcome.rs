@@ -21,6 +21,7 @@ pub struct Outcome<F> {
     /// Values that a broker said it had not taken.
     pub refused: u64,
     pub read: u64,
+    pub committed_transactions: u64,
     /// The longest that a value was acked and nobody had read it.
     pub lag_max: Duration,
     pub unclean_elections: u64,
@@ -48,6 +49,7 @@ impl<F> Outcome<F> {
             acked: oracle.acked,
             refused: oracle.refused,
             read: oracle.read,
+            committed_transactions: oracle.committed_transactions,
             lag_max: oracle.lag_max,
             unclean_elections: oracle.unclean_elections,
             losses: oracle.losses,
@@ -62,6 +64,9 @@ impl<F: fmt::Debug> fmt::Display for Outcome<F> {
         let Self { seed, acked, refused, read, lag_max, steps, virtual_time, faults, .. } = self;
         write!(f, "seed {seed}: {acked} acked, {refused} refused, {read} read, ")?;
         write!(f, "{:.1} s behind at most, {steps} steps, ", lag_max.as_secs_f64())?;
+        if self.committed_transactions > 0 {
+            write!(f, "{} transactions committed, ", self.committed_transactions)?;
+        }
         if self.unclean_elections > 0 {
             write!(f, "{} unclean elections, {} losses, ", self.unclean_elections, self.losses)?;
         }

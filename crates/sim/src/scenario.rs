@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use strandline_ports::timeout;
 
+use crate::chain::COPIES;
 use crate::crew::{Crew, GroupsPlan, TopicPlan, checkpoints, disk_weather, keys};
 use crate::disk::DiskFaults;
 use crate::executor::Sim;
@@ -51,11 +52,25 @@ impl Fault {
 
 /// Lives one seed's scenario from beginning to end, with some of its rounds.
 pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
+    live(seed, rounds, false)
+}
+
+/// As [`run`], where a chain of transactions takes the place of other groups. What it needs is
+/// synced before it is acked, so that a loss of power takes nothing from it.
+pub fn run_exactly_once(seed: u64, rounds: Rounds) -> Outcome<Fault> {
+    live(seed, rounds, true)
+}
+
+fn live(seed: u64, rounds: Rounds, is_chained: bool) -> Outcome<Fault> {
     let sim = &Sim::new(seed);
     let network = Network::new(NetFaults::CALM);
     let mut rng = sim.draw(Rng::split);
-    let groups = GroupsPlan::draw(&mut rng);
+    let mut groups = GroupsPlan::draw(&mut rng);
+    groups.syncs_each_commit |= is_chained;
     let mut settings = groups.settings(&mut rng);
+    if is_chained {
+        settings.extend(groups.make_way(&mut rng, 1));
+    }
     settings.push(("log.flush.scheduler.interval.ms", "200".to_owned()));
     settings.extend(checkpoints(&mut rng));
     let broker = BrokerProcess::new(sim, Node::new(sim, &network, NodeId(0)), &settings);
@@ -65,7 +80,7 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Fault> {
     let field = Arc::new(Field::new(vec![BROKER_PORT]));
     let brokers = vec![Arc::clone(&broker)];
     let crew = Crew::new(sim, &network, &home, brokers, &field, groups, rng);
-    let stage = Stage { crew, broker, calm };
+    let stage = Stage { crew, broker, calm, is_chained };
     let faults = sim.run(SCENARIO_MAX, stage.play(rounds));
     Outcome::of(sim, &field, seed, faults)
 }
@@ -75,20 +90,25 @@ struct Stage {
     crew: Crew,
     broker: Arc<BrokerProcess>,
     calm: DiskFaults,
+    is_chained: bool,
 }
 
 impl Stage {
     async fn play(mut self, rounds: Rounds) -> Vec<Fault> {
         let rng = &mut self.crew.rng;
-        let topics = [TopicPlan::draw(rng, true), TopicPlan::draw(rng, false)];
+        let mut topics = vec![TopicPlan::draw(rng, true), TopicPlan::draw(rng, false)];
+        topics.extend(self.is_chained.then(|| TopicPlan::draw(rng, true)));
         let mut faults = Vec::new();
         if !self.start().await {
             return faults;
         }
         let Some(ids) = self.crew.create(&topics).await else { return faults };
-        let keys = keys(&topics);
+        let keys = keys(&topics[..COPIES]);
         self.crew.populate(&topics, &keys);
         self.crew.gather();
+        if self.is_chained {
+            self.crew.chain();
+        }
         for number in 0..self.crew.rng.between(1, 4) {
             if !rounds.has(number) {
                 continue;

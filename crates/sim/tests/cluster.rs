@@ -16,16 +16,30 @@ use trio::{create, three_brokers};
 const MINUTE: Duration = Duration::from_secs(60);
 
 const CLUSTER: Played<Fault> = Played {
-    test: "cluster",
+    test: ("cluster", "seeds_keep"),
     run: cluster::run,
     count: 150,
     budget: Duration::from_secs(600),
     is_unclean: true,
 };
 
+/// With a chain of transactions.
+const CHAINED: Played<Fault> = Played {
+    test: ("cluster", "chains_keep"),
+    run: cluster::run_exactly_once,
+    count: 30,
+    budget: Duration::from_secs(300),
+    is_unclean: false,
+};
+
 #[test]
 fn seeds_keep_every_invariant() {
     CLUSTER.play_all();
+}
+
+#[test]
+fn chains_keep_every_invariant() {
+    CHAINED.play_all();
 }
 
 #[test]
@@ -48,6 +62,7 @@ fn a_broker_that_is_back_before_its_session_has_ended_is_let_in() {
 #[test]
 fn a_cluster_is_a_function_of_its_seed() {
     CLUSTER.is_function_of_seed([1, 2]);
+    CHAINED.is_function_of_seed([1, 2]);
 }
 
 /// Who leads: the quorum, and every partition of the newest image.

@@ -8,7 +8,7 @@ use seeded::Played;
 use strandline_sim::core_world::{self, Ending};
 
 const CORE: Played<Ending> = Played {
-    test: "core_world",
+    test: ("core_world", "seeds_keep"),
     run: core_world::run,
     count: 1_000,
     budget: Duration::from_secs(120),

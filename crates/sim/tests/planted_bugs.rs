@@ -10,7 +10,7 @@ use strandline_sim::Rounds;
 use strandline_types::{Bug, plant};
 use worlds::World;
 
-use World::{Broker, Cluster, Core, Quorum};
+use World::{Broker, Chain, Cluster, Core, Quorum};
 
 /// A bug, the words of which one must be in what the world says first, and how many seeds it may
 /// take to find it.
@@ -71,6 +71,14 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::TopicIdUntold, Broker, &["WORLD-9:"], 10),
     Hunt(Bug::GenerationCutShort, Broker, &["WORLD-14:"], 40),
     Hunt(Bug::LeavingStayInSync, Cluster, &["WORLD-18:"], 20),
+    Hunt(Bug::OneMarkerCompletes, Chain, &["WORLD-10:", "WORLD-28:"], 20),
+    Hunt(Bug::DecidedEndsLeft, Chain, &["TXN-4", "WORLD-10:"], 40),
+    // The former producer goes on, in sequence where its successor has not written.
+    Hunt(Bug::NewcomerKeepsEpoch, Chain, &["OUT_OF_ORDER", "WORLD-27:", "WORLD-28:"], 20),
+    Hunt(Bug::StableIsCommitted, Chain, &["WORLD-27:"], 10),
+    Hunt(Bug::AbortsUntold, Chain, &["WORLD-27:"], 10),
+    Hunt(Bug::OffsetsCountAtOnce, Chain, &["WORLD-29:"], 10),
+    Hunt(Bug::FormerMembersCommit, Chain, &["WORLD-29:"], 60),
 ];
 
 /// The first of so many seeds in which something is wrong; as many at once as there are cores.

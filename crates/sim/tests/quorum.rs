@@ -8,7 +8,7 @@ use seeded::Played;
 use strandline_sim::quorum_world::{self, Trouble};
 
 const QUORUM: Played<Trouble> = Played {
-    test: "quorum",
+    test: ("quorum", "seeds_keep"),
     run: quorum_world::run,
     count: 100,
     budget: Duration::from_secs(400),

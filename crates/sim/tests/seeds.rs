@@ -11,12 +11,26 @@ use seeded::Played;
 use strandline_sim::scenario::{self, Fault};
 
 const BROKER: Played<Fault> = Played {
-    test: "seeds",
+    test: ("seeds", "seeds_keep"),
     run: scenario::run,
     count: 400,
     budget: Duration::from_secs(300),
     is_unclean: false,
 };
+
+/// With a chain of transactions.
+const CHAINED: Played<Fault> = Played {
+    test: ("seeds", "chains_keep"),
+    run: scenario::run_exactly_once,
+    count: 60,
+    budget: Duration::from_secs(300),
+    is_unclean: false,
+};
+
+#[test]
+fn chains_keep_every_invariant() {
+    CHAINED.play_all();
+}
 
 #[test]
 fn seeds_keep_every_invariant() {

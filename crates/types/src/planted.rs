@@ -78,6 +78,20 @@ pub enum Bug {
     GenerationCutShort,
     /// Whoever leaves a partition at the end of a move stays in its ISR, and META-2 is not asserted.
     LeavingStayInSync,
+    /// A transaction is complete when the first of its partitions has its marker.
+    OneMarkerCompletes,
+    /// A new coordinator leaves ends that are decided to the former one.
+    DecidedEndsLeft,
+    /// A producer that takes a transactional id over has the epoch of the former one.
+    NewcomerKeepsEpoch,
+    /// What a transaction has written may be read before it ends.
+    StableIsCommitted,
+    /// Readers are not told which transactions were aborted.
+    AbortsUntold,
+    /// Offsets that are committed with a transaction count at once.
+    OffsetsCountAtOnce,
+    /// Offsets are committed with a transaction for members of former generations, too.
+    FormerMembersCommit,
 }
 
 #[cfg(feature = "planted-bugs")]

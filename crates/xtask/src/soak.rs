@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 const SIMULATIONS: &[(&str, &[&str], &str)] = &[
     ("strandline-quorum", &["simulation"], "in_a_storm"),
     ("strandline-replica", &["simulation"], "what_is_acknowledged_stays"),
-    ("strandline-sim", &["core_world", "quorum", "seeds", "cluster"], "seeds_keep_every_invariant"),
+    ("strandline-sim", &["core_world", "quorum", "seeds", "cluster"], "keep_every_invariant"),
 ];
 
 /// All of them are played, whichever fails.

@@ -49,6 +49,10 @@ impl Durable {
                 // Nothing else is ever written in one.
                 if let Some((key, Some(value))) = offset_commit(record) {
                     self.written += 1;
+                    if planted(Bug::OffsetsCountAtOnce) {
+                        self.offsets.commit(key, self.written, value);
+                        return;
+                    }
                     self.pending.add(producer_id, key, self.written, value);
                 }
             }

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
-use strandline_types::{ProducerEpoch, ProducerId, Timestamp};
+use strandline_types::{Bug, ProducerEpoch, ProducerId, Timestamp, planted};
 
 use super::api::Issued;
 use super::context::Context;
@@ -91,7 +91,8 @@ fn take_over(
             Ok(give(ctx, id, newcomer, Some(transaction), first, expected_epoch))
         }
         _ => {
-            let next = (producer_id, ProducerEpoch(epoch.get() + 1));
+            let step = i16::from(!planted(Bug::NewcomerKeepsEpoch));
+            let next = (producer_id, ProducerEpoch(epoch.get() + step));
             Ok(give(ctx, id, newcomer, Some(transaction), next, expected_epoch))
         }
     }

@@ -3,6 +3,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
+use strandline_types::{Bug, planted};
+
 use super::Topics;
 use super::api::{Action, Effect, Markers};
 use super::context::Context;
@@ -50,7 +52,7 @@ pub(crate) fn marked(ctx: &mut Context<'_>, id: &str, sending: u128, topics: &To
             marking.missing.remove(topic);
         }
     }
-    if marking.missing.is_empty() {
+    if marking.missing.is_empty() || planted(Bug::OneMarkerCompletes) {
         complete(ctx, id);
     }
 }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use strandline_types::LeaderEpoch;
+use strandline_types::{Bug, LeaderEpoch, planted};
 use strandline_wire::{DecodeError, EncodeError};
 
 use super::api::{
@@ -98,6 +98,7 @@ impl Core for Shard {
             let found = ctx.durable.transactions.get(&id).cloned();
             match found.as_ref().map(|transaction| transaction.state) {
                 Some(State::Ongoing) => time_out::watch(&mut ctx, &id),
+                Some(_) if planted(Bug::DecidedEndsLeft) => {}
                 Some(State::PrepareCommit | State::PrepareAbort) => {
                     ctx.append(&id, found.as_ref());
                     markers::send(&mut ctx, &id);

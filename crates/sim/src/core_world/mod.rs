@@ -118,6 +118,7 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Ending> {
         refused: 0,
         read: model.read,
         lag_max: Duration::ZERO,
+        committed_transactions: 0,
         unclean_elections: 0,
         losses: 0,
         steps: sim.steps(),

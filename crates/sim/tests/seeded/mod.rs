@@ -16,8 +16,8 @@ use strandline_sim::{Outcome, Rounds};
 
 /// A world that a test plays.
 pub(crate) struct Played<F> {
-    /// The test's file.
-    pub(crate) test: &'static str,
+    /// The test's file, and how its name begins.
+    pub(crate) test: (&'static str, &'static str),
     pub(crate) run: fn(u64, Rounds) -> Outcome<F>,
     /// Seeds of an ordinary test run, and how long they may take.
     pub(crate) count: u64,
@@ -74,10 +74,10 @@ impl<F: Debug> Played<F> {
     fn shrink(&self, seed: u64) -> String {
         let rounds = Rounds::ALL.shrunk(|rounds| self.play(seed, rounds).is_err());
         let told = self.play(seed, rounds).err().unwrap_or_default();
-        let (test, mask) = (self.test, rounds.mask());
+        let ((file, test), mask) = (self.test, rounds.mask());
         format!(
             "{told}\n  replay: SEED={seed} ROUNDS={mask} cargo test --profile sim -p strandline-sim \
-             --test {test} -- --nocapture seeds_keep"
+             --test {file} -- --nocapture {test}"
         )
     }
 

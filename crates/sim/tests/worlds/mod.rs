@@ -13,6 +13,8 @@ pub(crate) enum World {
     Core,
     /// Several brokers with their clients.
     Cluster,
+    /// Several brokers with a chain of transactions.
+    Chain,
     /// Several nodes, and nothing but metadata.
     Quorum,
 }
@@ -24,6 +26,7 @@ impl World {
             Self::Broker => first_of(&scenario::run(seed, rounds)),
             Self::Core => first_of(&core_world::run(seed, rounds)),
             Self::Cluster => first_of(&cluster::run(seed, rounds)),
+            Self::Chain => first_of(&cluster::run_exactly_once(seed, rounds)),
             Self::Quorum => first_of(&quorum_world::run(seed, rounds)),
         }));
         played.unwrap_or_else(|panic| {

@@ -24,7 +24,7 @@ use strandline_metadata::Image;
 use strandline_replica::{Isolation, Reader, View};
 use strandline_store::Records as StoredRecords;
 use strandline_types::{
-    BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Offset, TopicIdPartition,
+    BrokerEpoch, Bug, ErrorCode, Instant, LeaderEpoch, NodeId, Offset, TopicIdPartition, planted,
 };
 use strandline_wire::Chunk;
 use strandline_wire::messages::fetch_request::FetchPartition;
@@ -361,7 +361,10 @@ async fn read_one(
             let reads_committed = at.reader.isolation() == Some(Isolation::ReadCommitted);
             let answer = PartitionData {
                 records: on_the_wire(cx, records),
-                aborted_transactions: reads_committed.then(|| told_aborted(aborted)),
+                aborted_transactions: reads_committed.then(|| match planted(Bug::AbortsUntold) {
+                    true => Vec::new(),
+                    false => told_aborted(aborted),
+                }),
                 diverging_epoch: diverging_epoch.unwrap_or_default(),
                 ..lies(index, &view)
             };

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use strandline_types::{ErrorCode, ProducerEpoch, ProducerId};
+use strandline_types::{Bug, ErrorCode, ProducerEpoch, ProducerId, planted};
 use strandline_wire::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
@@ -89,6 +89,9 @@ fn admit(
         return Ok(());
     }
     let instance_id = request.group_instance_id.as_deref();
+    if planted(Bug::FormerMembersCommit) {
+        return Ok(());
+    }
     if generation < 0 && request.member_id.is_empty() && instance_id.is_none() {
         return Ok(());
     }
