@@ -48,13 +48,18 @@ impl Row {
 }
 
 /// A broker that runs.
-struct Broker {
+pub(crate) struct Broker {
     name: String,
-    address: String,
-    pid: String,
+    pub(crate) address: String,
+    pub(crate) pid: String,
 }
 
 impl Broker {
+    pub(crate) fn all(texts: &[String]) -> Result<Vec<Self>> {
+        ensure!(!texts.is_empty(), "at least one broker");
+        texts.iter().map(|text| Self::parse(text).context("NAME=HOST:PORT/PID")).collect()
+    }
+
     /// `NAME=HOST:PORT/PID`
     fn parse(text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('=')?;
@@ -65,9 +70,8 @@ impl Broker {
 
 /// Runs everything; the table is in Markdown. Ratios are the last broker's to the first's.
 pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
-    let brokers = brokers.iter().map(|text| Broker::parse(text).context("NAME=HOST:PORT/PID"));
-    let brokers = brokers.collect::<Result<Vec<_>>>()?;
-    ensure!(!brokers.is_empty() && rounds > 0, "at least one broker and one round");
+    let brokers = Broker::all(brokers)?;
+    ensure!(rounds > 0, "at least one round");
     let idle: Vec<f64> = brokers.iter().map(|it| resident_mib(&it.pid)).collect::<Result<_>>()?;
     // By row, broker, round.
     let mut figures = vec![vec![Vec::new(); brokers.len()]; ROWS.len()];
@@ -90,12 +94,7 @@ pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
             }
         }
     }
-    let mut text = format!(
-        "| {} |",
-        brokers.iter().fold("load".to_owned(), |text, broker| text + " | " + &broker.name)
-            + " | ratio"
-    );
-    text += &format!("\n|---|{}\n", "---|".repeat(brokers.len() + 1));
+    let mut text = heading(&brokers);
     text += &line("resident MiB before the load", &idle);
     for (row, by_broker) in ROWS.iter().zip(figures) {
         let medians: Vec<f64> = by_broker.into_iter().map(median).collect();
@@ -105,7 +104,13 @@ pub(crate) fn table(rounds: usize, brokers: &[String]) -> Result<String> {
     Ok(text + &line("resident MiB afterwards", &loaded))
 }
 
-fn line(title: &str, values: &[f64]) -> String {
+/// The head of a table of these brokers.
+pub(crate) fn heading(brokers: &[Broker]) -> String {
+    let names = brokers.iter().fold("load".to_owned(), |text, it| text + " | " + &it.name);
+    format!("| {names} | ratio |\n|---|{}\n", "---|".repeat(brokers.len() + 1))
+}
+
+pub(crate) fn line(title: &str, values: &[f64]) -> String {
     let mut line = format!("| {title} |");
     for value in values {
         line += &format!(" {} |", rounded(*value));
@@ -114,7 +119,7 @@ fn line(title: &str, values: &[f64]) -> String {
     line + &format!(" {ratio:.2} |\n")
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -12,16 +12,27 @@ use super::place::Place;
 /// Starts both, runs every load `rounds` times against each in turn, and prints one table.
 pub(crate) fn run(rounds: usize) -> Result<()> {
     let place = Place::find()?;
-    let program = program(&place)?;
-    let peers = [Against::Kafka, Against::Strandline].map(|it| Peer::start(&place, &it));
+    let mut command = Command::new(program(&place)?);
+    command.args(["table", &rounds.to_string()]);
+    side_by_side(&place, command)
+}
+
+/// The same of transactions.
+pub(crate) fn transactions(rounds: usize) -> Result<()> {
+    let place = Place::find()?;
+    let mut command = Command::new(program(&place)?);
+    command.args(["transactions", &rounds.to_string()]).arg(place.strandline()?);
+    side_by_side(&place, command)
+}
+
+fn side_by_side(place: &Place, mut command: Command) -> Result<()> {
+    let peers = [Against::Kafka, Against::Strandline].map(|it| Peer::start(place, &it));
     let [kafka, strandline] = peers;
     let (kafka, strandline) = (kafka?, strandline?);
     let argument = |name: &str, peer: &Peer| {
         let pid = peer.pid().context("a broker that was started here has a process")?;
         anyhow::Ok(format!("{name}={}/{pid}", peer.bootstrap()))
     };
-    let mut command = Command::new(program);
-    command.args(["table", &rounds.to_string()]);
     command.arg(argument("Kafka 4.3.1", &kafka)?).arg(argument("Strandline", &strandline)?);
     run_through(&mut command)?;
     strandline.stop()?;
