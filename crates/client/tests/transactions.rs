@@ -20,7 +20,10 @@ use strandline_types::{PartitionId, TopicPartition};
 const SOON: Duration = Duration::from_millis(100);
 
 async fn open(client: &Client, id: &str) -> TransactionalProducer {
-    TransactionalProducer::open(client.clone(), TransactionalConfig::new(id)).await.unwrap()
+    // Nothing here ends by itself.
+    let timeout = Duration::from_secs(600);
+    let config = TransactionalConfig { timeout, ..TransactionalConfig::new(id) };
+    TransactionalProducer::open(client.clone(), config).await.unwrap()
 }
 
 fn record(topic: &str, partition: i32, value: &str) -> ProducerRecord {
@@ -71,6 +74,10 @@ fn a_transaction_is_read_as_a_whole_or_not_at_all() {
             }
         }
         producer.begin().await.unwrap().commit().await.unwrap();
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(record(&topic, 0, "dropped")).await.unwrap().await.unwrap();
+        drop(transaction);
+        producer.close().await.unwrap();
         let expected: Vec<_> = (0..30)
             .step_by(3)
             .flat_map(|number| [format!("{number:02}-0"), format!("{number:02}-1")])

@@ -23,6 +23,10 @@ fn partition() -> TopicPartition {
 
 impl Story {
     fn new() -> Self {
+        Self::of(false)
+    }
+
+    fn of(is_transactional: bool) -> Self {
         let mut batches = Batches::new(Settings {
             compression: Compression::None.into(),
             linger: Duration::ZERO,
@@ -31,7 +35,7 @@ impl Story {
             delivery_timeout: Duration::from_secs(60),
             retry_backoff: Duration::from_millis(100),
             is_idempotent: true,
-            is_transactional: false,
+            is_transactional,
         });
         batches.set_identity(Identity { id: ProducerId(7), epoch: ProducerEpoch(0) });
         let (tokens, outcomes) = Default::default();
@@ -90,6 +94,17 @@ impl Story {
         self.batches.expire(self.now);
         writeln!(self.text, "at {:?}", self.now).expect("fits");
         self.pump()
+    }
+
+    /// The transaction ends, whatever its batches have come to, and the next has this epoch.
+    fn next_transaction(&mut self, epoch: i16) -> &mut Self {
+        let failure = self.batches.take_failure();
+        writeln!(self.text, "the transaction ends: {failure:?}").expect("fits");
+        self.batches.fail_all(&ProduceError::GivenUp);
+        self.batches.take_failure();
+        let epoch = ProducerEpoch(epoch);
+        self.batches.set_identity(Identity { id: ProducerId(7), epoch });
+        self
     }
 
     fn ends(&mut self, expected: &Expect) {
@@ -229,6 +244,36 @@ fn what_waits_too_long_is_given_up_and_the_rest_goes_on() {
             b stored at 0
         "#]],
     );
+}
+
+#[test]
+fn a_transaction_waits_for_an_epoch_of_its_coordinator() {
+    Story::of(true)
+        .send(2)
+        .send(1)
+        .stored(b'a', 0)
+        .refused(b'b', ErrorCode::UNKNOWN_PRODUCER_ID)
+        .send(1)
+        .next_transaction(1)
+        .stored(b'c', 3)
+        .send(1)
+        .stored(b'd', 4)
+        .next_transaction(1)
+        .send(1)
+        .ends(&expect![[r#"
+            send a: epoch 0 sequence 0
+            send b: epoch 0 sequence 2
+            send c: epoch 0 sequence 2
+            the transaction ends: Some(Refused { partition: TopicPartition { topic: "t", partition: 0 }, refusal: Refusal { code: UNKNOWN_PRODUCER_ID(59), message: None } })
+            send d: epoch 1 sequence 0
+            the transaction ends: None
+            send e: epoch 1 sequence 1
+            a stored at 0
+            b failed: t-0 refused the record: UNKNOWN_PRODUCER_ID(59)
+            c failed: the transaction was given up
+            d stored at 4
+            e is open
+        "#]]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub enum TransactionError {
     /// Of this transaction nothing will ever be read; the next one may succeed.
     #[error("the transaction was aborted: {cause}")]
     Aborted { cause: ProduceError },
-    /// Nothing more can be done under this producer's id and epoch, and what was open is aborted.
+    /// Nothing more can be done under this producer's id and epoch.
     #[error(
         "{transactional_id} belongs to another producer by now, or a transaction took longer than \
          its time-out; open a new producer to go on"

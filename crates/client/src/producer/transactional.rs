@@ -60,7 +60,8 @@ impl TransactionalConfig {
     }
 }
 
-/// The one producer of a transactional id, with one transaction at a time.
+/// The one producer of a transactional id, with one transaction at a time. [`Self::close`] it in the
+/// end, if a transaction may have been dropped.
 pub struct TransactionalProducer {
     producer: Producer,
     timeout: Duration,
@@ -100,6 +101,18 @@ impl TransactionalProducer {
         self.enrolment().begin();
         self.must_renew = true;
         Ok(Transaction { owner: self })
+    }
+
+    /// Has what a dropped transaction may have left open aborted: its readers need not wait for the
+    /// time-out then.
+    ///
+    /// # Errors
+    /// When it cannot be aborted now.
+    pub async fn close(mut self) -> Result<(), TransactionError> {
+        match self.must_renew && self.enrolment().has_begun() {
+            true => self.renew().await,
+            false => Ok(()),
+        }
     }
 
     /// Has the coordinator end what may be open, and give the next epoch: what is still under way
@@ -214,8 +227,8 @@ impl Transaction<'_> {
     /// Waits until all records are stored, and commits. If one is not, the transaction is aborted.
     ///
     /// # Errors
-    /// See [`TransactionError`]; only after [`TransactionError::InDoubt`] may it have been
-    /// committed.
+    /// Only after [`TransactionError::InDoubt`] and [`TransactionError::Fenced`] may it have been
+    /// committed, and its answer lost.
     pub async fn commit(self) -> Result<(), TransactionError> {
         self.owner.producer.flush().await;
         let failure = lock(&self.owner.shared().batches).take_failure();
