@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use strandline_config::{BrokerConfig, HostPort, Listener};
-use strandline_metadata::{MetadataVersion, Record};
+use strandline_metadata::MetadataVersion;
+use strandline_metadata::controller::bootstrap::feature_records;
 use strandline_ports::{Disk, Entropy, OpenMode, both, random_uuid};
 use strandline_quorum::{Endpoint, Membership, Voter, VoterSet};
 use strandline_store::format::FormatError;
 use strandline_store::format::meta_properties::{self, MetaProperties};
 use strandline_types::{LeaderEpoch, NodeId, Timestamp, Uuid};
-use strandline_wire::messages::FeatureLevelRecord;
 use thiserror::Error;
 
 use crate::driver::quorum::{
     BOOTSTRAP_FILE, BOOTSTRAP_SNAPSHOT, FORGOTTEN_FILE, FOUNDING_FILE, JOINING_FILE, METADATA_DIR,
     Snapshot, voter,
 };
-use crate::features;
+pub use crate::features::{FirstLevelError, FirstLevels};
 
 /// How the metadata quorum begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +83,17 @@ impl Founding<'_> {
             Self::Joining => Some(JOINING_FILE),
         }
     }
+}
+
+/// What a node's empty directories become.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    pub cluster_id: &'a str,
+    pub founding: Founding<'a>,
+    /// With which the cluster begins, if it is new.
+    pub levels: &'a FirstLevels,
+    /// Leaves directories as they are that are this node's already, instead of refusing them.
+    pub keep_formatted: bool,
 }
 
 /// What a log dir is.
@@ -174,8 +185,8 @@ fn inspect_dir(disk: &dyn Disk, dir: &Path) -> Result<DirState> {
     }
 }
 
-/// Formats those of the node's directories that are not formatted yet, for `cluster_id`. All are
-/// looked at before the first is touched. Blocking.
+/// Formats those of the node's directories that are not formatted yet. All are looked at before the
+/// first is touched. Blocking.
 ///
 /// # Errors
 /// When a directory belongs to someone else, is not empty, or cannot be written; with
@@ -185,10 +196,9 @@ pub async fn format(
     entropy: &dyn Entropy,
     now: Timestamp,
     (config, dirs): (&BrokerConfig, Vec<PathBuf>),
-    cluster_id: &str,
-    founding: Founding<'_>,
-    keep_formatted: bool,
+    plan: Plan<'_>,
 ) -> Result<Vec<FormattedDir>> {
+    let Plan { cluster_id, founding, levels, keep_formatted } = plan;
     let mut unformatted = Vec::new();
     for FoundDir { path, state } in inspect(disk, dirs)? {
         match state {
@@ -233,7 +243,7 @@ pub async fn format(
             // Before the directory is anybody's: one that has forgotten its votes must not give any.
             leave_note(disk, &dir.path, note).await?;
         }
-        format_dir(disk, &dir.path, &dir.identity, *voters, now).await?;
+        format_dir(disk, &dir.path, &dir.identity, (*voters, levels), now).await?;
         if dir.has_metadata_log {
             // It speaks of a directory that is nobody's.
             forget_founding(disk, &dir.path)?;
@@ -268,17 +278,17 @@ fn forget_founding(disk: &dyn Disk, dir: &Path) -> Result<()> {
     }
 }
 
-/// Formats one directory; `voters` are the quorum's first ones, where a metadata log lives that
-/// begins with them.
+/// Formats one directory of a cluster that begins with these levels; `voters` are the quorum's first
+/// ones, where a metadata log lives that begins with them.
 pub(crate) async fn format_dir(
     disk: &dyn Disk,
     dir: &Path,
     identity: &MetaProperties,
-    voters: Option<&VoterSet>,
+    (voters, levels): (Option<&VoterSet>, &FirstLevels),
     now: Timestamp,
 ) -> Result<()> {
     disk.create_dir_all(dir).map_err(|source| io_failure(dir, source))?;
-    let bootstrap = Staged::write(disk, dir, BOOTSTRAP_FILE, bootstrap_snapshot(now));
+    let bootstrap = Staged::write(disk, dir, BOOTSTRAP_FILE, bootstrap_snapshot(levels, now));
     let properties = Staged::write(disk, dir, meta_properties::FILE_NAME, identity.encode().into());
     let metadata_dir = dir.join(METADATA_DIR);
     let first = async {
@@ -345,13 +355,10 @@ fn refuse_others(disk: &dyn Disk, dir: &Path, within: &str, may_be_there: &[&str
 }
 
 /// The records that the first active controller writes into its empty log.
-fn bootstrap_snapshot(now: Timestamp) -> Bytes {
-    let record = |&(name, feature_level): &(&str, i16)| {
-        let record = FeatureLevelRecord { name: name.into(), feature_level, ..Default::default() };
-        let encoded = Record::from(record).encode(MetadataVersion::LATEST);
-        encoded.expect("feature levels have a version")
-    };
-    let records = features::NEW_CLUSTER.iter().map(record).collect();
+fn bootstrap_snapshot(levels: &FirstLevels, now: Timestamp) -> Bytes {
+    let records = feature_records(levels.by_name());
+    let encoded = records.iter().map(|record| record.encode(MetadataVersion::LATEST));
+    let records = encoded.map(|it| it.expect("feature levels have a version")).collect();
     let snapshot = Snapshot { last_timestamp: Timestamp(0), membership: None, records };
     snapshot.encode(LeaderEpoch(0), now).concat().into()
 }

@@ -177,6 +177,23 @@ impl Producer {
         }
     }
 
+    /// Finalizes another level of `transaction.version`.
+    fn set_level(&mut self, level: i16) {
+        let (upgrade, safe_downgrade) = (1, 2);
+        let update = FeatureUpdateKey {
+            feature: "transaction.version".into(),
+            max_version_level: level,
+            upgrade_type: if level == 2 { upgrade } else { safe_downgrade },
+            ..Default::default()
+        };
+        let request = UpdateFeaturesRequest {
+            timeout_ms: 10_000,
+            feature_updates: vec![update],
+            ..Default::default()
+        };
+        assert_eq!(ask(&mut self.conn, &request, 1).error_code, ErrorCode::NONE);
+    }
+
     fn state(&mut self) -> (ErrorCode, String, usize) {
         let request = DescribeTransactionsRequest {
             transactional_ids: vec![ID.into(), ID.into()],
@@ -234,20 +251,8 @@ async fn it_ends_in_all_its_partitions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_end_bumps_the_epoch_where_the_cluster_says_so() {
+async fn each_end_bumps_the_epoch_for_a_client_that_knows_it() {
     with_producer(|it| {
-        let update = FeatureUpdateKey {
-            feature: "transaction.version".into(),
-            max_version_level: 2,
-            upgrade_type: 1,
-            ..Default::default()
-        };
-        let request = UpdateFeaturesRequest {
-            timeout_ms: 10_000,
-            feature_updates: vec![update],
-            ..Default::default()
-        };
-        assert_eq!(ask(&mut it.conn, &request, 1).error_code, ErrorCode::NONE);
         assert_eq!(it.end(5, true), ErrorCode::INVALID_TXN_STATE, "there is none");
         for epoch in 0..3 {
             assert_eq!(it.epoch, epoch);
@@ -258,6 +263,24 @@ async fn each_end_bumps_the_epoch_where_the_cluster_says_so() {
         }
         assert_eq!(it.end(5, false), ErrorCode::NONE, "an abort of nothing is granted");
         assert_eq!(it.epoch, 4);
+    })
+    .await;
+}
+
+/// What is open goes on by the rules that its client knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clusters_level_changes_under_an_open_transaction() {
+    with_producer(|it| {
+        for (level, version, epoch) in [(0, 5, 1), (2, 3, 1), (1, 3, 1), (2, 5, 2)] {
+            let former = it.ends(0).0;
+            assert_eq!(it.add(3, &[0]), [ErrorCode::NONE]);
+            assert_eq!(it.produce(0), ErrorCode::NONE);
+            it.set_level(level);
+            assert_eq!(it.produce(0), ErrorCode::NONE);
+            assert_eq!(it.end(version, true), ErrorCode::NONE);
+            assert_eq!(it.settled_end(0), former + 3, "two records and a marker");
+            assert_eq!(it.epoch, epoch);
+        }
     })
     .await;
 }
@@ -284,6 +307,7 @@ async fn one_that_nobody_ends_is_aborted_even_by_the_next_process() {
         assert_eq!(it.settled_end(0), 2, "a record and a marker");
         assert_eq!(it.end(3, true), ErrorCode::PRODUCER_FENCED);
         assert_eq!(it.end(1, true), ErrorCode::INVALID_PRODUCER_EPOCH, "an older word for it");
+        assert_eq!(it.end(5, true), ErrorCode::INVALID_TXN_STATE, "it may go on from there");
         assert_eq!(it.state(), (ErrorCode::NONE, "CompleteAbort".into(), 0));
     });
     broker.stop().await.unwrap();

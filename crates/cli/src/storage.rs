@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use strandline_broker::format::{
-    self, DirState, FirstVoters, FormatFailure, FormattedDir, FoundDir, Founding,
+    self, DirState, FirstLevels, FirstVoters, FormatFailure, FormattedDir, FoundDir, Founding, Plan,
 };
 use strandline_config::{BrokerConfig, HostPort, Voter};
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, WriteBudget};
@@ -35,6 +35,10 @@ pub(crate) enum StorageVerb {
 
         #[command(flatten)]
         quorum: QuorumArgs,
+
+        /// Level of a feature that the cluster begins with, where it is not to be the usual one
+        #[arg(long = "feature", short = 'f', value_name = "NAME=LEVEL", value_parser = feature_level)]
+        features: Vec<FeatureLevel>,
 
         /// Leave directories alone that are formatted already
         #[arg(long)]
@@ -101,6 +105,20 @@ fn initial_controller(text: &str) -> Result<InitialController, String> {
     })
 }
 
+#[derive(Clone, Debug)]
+pub(crate) struct FeatureLevel {
+    name: String,
+    level: i16,
+}
+
+fn feature_level(text: &str) -> Result<FeatureLevel, String> {
+    let parsed = text.split_once('=').and_then(|(name, level)| {
+        let level = level.trim().parse().ok()?;
+        Some(FeatureLevel { name: name.trim().to_owned(), level })
+    });
+    parsed.ok_or_else(|| "it must be NAME=LEVEL, as in transaction.version=2".into())
+}
+
 pub(crate) fn run(verb: StorageVerb, output: &Output) -> Result<ExitCode, Failure> {
     match verb {
         StorageVerb::RandomUuid => {
@@ -108,10 +126,11 @@ pub(crate) fn run(verb: StorageVerb, output: &Output) -> Result<ExitCode, Failur
             output.done(&format!("{id}\n"), &json!({ "uuid": id.to_string() }))
         }
         StorageVerb::Info { configuration } => info(&load(&configuration)?, output),
-        StorageVerb::Format { configuration, cluster_id, quorum, ignore_formatted } => {
+        StorageVerb::Format { configuration, cluster_id, quorum, features, ignore_formatted } => {
             let config = load(&configuration)?.with_controllers_at(&RealNet.host_name());
             let start = start_of(&config, &quorum)?;
-            let formatted = format_dirs(&config, cluster_id, &start, ignore_formatted)?;
+            let levels = first_levels(&config, &features)?;
+            let formatted = format_dirs(&config, cluster_id, (&start, &levels), ignore_formatted)?;
             report_formatted(&formatted, &configuration, output)
         }
     }
@@ -247,11 +266,18 @@ fn together(
         .ok_or_else(|| Failure::misuse("--initial-controllers names a node twice"))
 }
 
+fn first_levels(config: &BrokerConfig, asked: &[FeatureLevel]) -> Result<FirstLevels, Failure> {
+    let kraft_version = i16::from(config.quorum.voters.is_empty());
+    let asked = asked.iter().map(|FeatureLevel { name, level }| (name.as_str(), *level));
+    FirstLevels::choose(asked, kraft_version)
+        .map_err(|error| Failure::misuse("the cluster cannot begin like that").because(&error))
+}
+
 fn format_dirs(
     config: &BrokerConfig,
     cluster_id: Option<Uuid>,
-    start: &Start,
-    ignore_formatted: bool,
+    (start, levels): (&Start, &FirstLevels),
+    keep_formatted: bool,
 ) -> Result<Vec<FormattedDir>, Failure> {
     let disk = RealDisk::new(WriteBudget::default());
     let cluster_id = match (cluster_id, cluster_already_there(&disk, config)?) {
@@ -272,8 +298,8 @@ fn format_dirs(
         .map_err(|error| Failure::new("cannot start").because(&error))?;
     let now = RealClock::default().now().timestamp;
     let node = (config, format::directories(config));
-    let work =
-        format::format(&disk, &RealEntropy, now, node, &cluster_id, founding, ignore_formatted);
+    let plan = Plan { cluster_id: &cluster_id, founding, levels, keep_formatted };
+    let work = format::format(&disk, &RealEntropy, now, node, plan);
     runtime.block_on(work).map_err(|failure| cannot_format(&failure))
 }
 

@@ -7,7 +7,7 @@ mod local;
 mod node;
 mod trio;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -146,4 +146,51 @@ async fn others_join_one_that_stands_alone_by_themselves() {
     let nodes = start_all(scene.starts.iter());
     until_voters(&scene.admin(), &[1, 2, 3]).await;
     serves(&scene, nodes).await;
+}
+
+async fn finalized(admin: &Admin) -> Vec<(String, i16)> {
+    admin.describe_features().await.unwrap().finalized.into_iter().collect()
+}
+
+fn levels(elr: i16, metadata: i16, transaction: i16) -> Vec<(String, i16)> {
+    let all = [
+        ("eligible.leader.replicas.version", elr),
+        ("kraft.version", 1),
+        ("metadata.version", metadata),
+        ("transaction.version", transaction),
+    ];
+    let finalized = all.into_iter().filter(|(_, level)| *level > 0);
+    finalized.map(|(name, level)| (name.to_owned(), level)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_not_formatted_by_hand_begins_with_what_is_usual() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Start::anywhere(home.path()).ready();
+    let admin = Admin::new(client(&node.kafka.to_string()));
+    assert_eq!(finalized(&admin).await, levels(1, 30, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_keeps_the_levels_that_it_began_with_until_it_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let scene = Scene::plan(home.path());
+    let asked = ["--standalone", "-f", "transaction.version=0", "--feature", "metadata.version=21"];
+    scene.format(0, &asked);
+    let start = &scene.starts[0];
+    let admin = Admin::new(client(&format!("127.0.0.1:{}", scene.ports.kafka[0])));
+
+    let node = start.ready();
+    assert_eq!(finalized(&admin).await, levels(0, 21, 0));
+    node.kill();
+    let _node = start.ready();
+    assert_eq!(finalized(&admin).await, levels(0, 21, 0));
+
+    let raised = BTreeMap::from([("transaction.version".to_owned(), 2)]);
+    admin.update_features(&raised, false, false).await.unwrap();
+    assert_eq!(finalized(&admin).await, levels(0, 21, 2));
+    let lowered = BTreeMap::from([("transaction.version".to_owned(), 1)]);
+    admin.update_features(&lowered, false, false).await.unwrap_err();
+    admin.update_features(&lowered, true, false).await.unwrap();
+    assert_eq!(finalized(&admin).await, levels(0, 21, 1));
 }

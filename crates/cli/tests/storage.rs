@@ -267,6 +267,42 @@ fn controllers_that_found_a_quorum_together_know_each_others_directories() {
 }
 
 #[test]
+fn a_level_that_no_cluster_can_begin_with() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path();
+    let format = ["storage", "format", "--set", "log.dirs=a", "--feature"];
+    check(
+        dir,
+        &with(&format, &["group.version=1"]),
+        expect![[r#"
+        exit 2
+        error: the cluster cannot begin like that
+          group.version cannot be 1: this version serves 0 to 0
+    "#]],
+    );
+    check(
+        dir,
+        &with(&format, &["transaction.version=2", "--feature", "kraft.version=0"]),
+        expect![[r#"
+            exit 2
+            error: the cluster cannot begin like that
+              kraft.version cannot be 0: it is 1 where the voters are not fixed by `controller.quorum.voters`
+        "#]],
+    );
+    check(
+        dir,
+        &with(&format, &["transaction.version"]),
+        expect![[r#"
+        exit 2
+        error: invalid value 'transaction.version' for '--feature <NAME=LEVEL>': it must be NAME=LEVEL, as in transaction.version=2
+
+        For more information, try '--help'.
+    "#]],
+    );
+    assert!(!dir.join("a").exists());
+}
+
+#[test]
 fn a_configuration_that_cannot_be_followed() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use strandline_broker::format::{self, DirState, Founding};
+use strandline_broker::format::{self, DirState, FirstLevels, Founding, Plan};
 use strandline_broker::{Broker, FORGOTTEN_FILE, Inspector, Ready};
 use strandline_config::BrokerConfig;
 use strandline_ports::{Clock, World, watch};
@@ -105,7 +105,9 @@ impl BrokerProcess {
         let World { disk, entropy, clock, .. } = self.node.world();
         let dirs = (&self.config, format::directories(&self.config));
         let now = clock.now().timestamp;
-        format::format(&*disk, &*entropy, now, dirs, cluster_id, founding, false)
+        let levels = &FirstLevels::default();
+        let plan = Plan { cluster_id, founding, levels, keep_formatted: false };
+        format::format(&*disk, &*entropy, now, dirs, plan)
             .await
             .expect("an empty disk takes a new node");
     }

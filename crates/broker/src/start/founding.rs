@@ -371,8 +371,13 @@ mod tests {
         format::note_founding(&disk, &config).await.unwrap();
         assert!(format::is_founding(&disk, &config));
         let dirs = (&config, format::directories(&config));
-        let (now, by_others) = (Timestamp(0), format::Founding::ByOthers);
-        format::format(&disk, &RealEntropy, now, dirs, "c", by_others, false).await.unwrap();
+        let plan = format::Plan {
+            cluster_id: "c",
+            founding: format::Founding::ByOthers,
+            levels: &format::FirstLevels::default(),
+            keep_formatted: false,
+        };
+        format::format(&disk, &RealEntropy, Timestamp(0), dirs, plan).await.unwrap();
         assert!(!format::is_founding(&disk, &config));
     }
 }

@@ -18,7 +18,7 @@ use super::founding::{self, Learned};
 use crate::dirs::{Dir, DirIndex, Dirs};
 use crate::driver::quorum::METADATA_DIR;
 use crate::driver::replicas::FoundOnDisk;
-use crate::format::{self, FirstVoters, FormatFailure, Founding};
+use crate::format::{self, FirstLevels, FirstVoters, FormatFailure, Founding, Plan};
 
 /// Recently appended batches that are kept for readers, over all partitions.
 const TAIL_CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -190,8 +190,9 @@ impl Opening<'_> {
             let dirs: Vec<_> = self.usable().map(|dir| dir.log.path().to_owned()).collect();
             let now = clock.now().timestamp;
             let node = (self.config, dirs.clone());
-            let formatted =
-                format::format(&**disk, &**entropy, now, node, cluster_id, founding, true).await;
+            let levels = &FirstLevels::default();
+            let plan = Plan { cluster_id, founding, levels, keep_formatted: true };
+            let formatted = format::format(&**disk, &**entropy, now, node, plan).await;
             let Err(failure) = formatted else { return Ok(()) };
             let within = |path: &Path| {
                 let around = dirs.iter().filter(|dir| path.starts_with(dir));

@@ -49,7 +49,7 @@ use crate::driver::transactions::Transactions;
 use crate::driver::upkeep::Upkeep;
 use crate::driver::verifier::Verifier;
 use crate::features;
-use crate::format::format_dir;
+use crate::format::{FirstLevels, format_dir};
 use crate::handles::{Handles, Identity};
 use crate::listener::{Acceptor, Reception};
 use crate::metrics::Metrics;
@@ -317,7 +317,9 @@ async fn start_quorum(
         QuorumEndpoint { listener: "CONTROLLER".into(), host: "127.0.0.1".into(), port: 1 };
     let now = world.clock.now().timestamp;
     let voters = VoterSet::new([quorum::voter(NodeId(id), directory_id, vec![endpoint])]);
-    format_dir(&*world.disk, path, &identity, Some(&voters), now).await.unwrap();
+    format_dir(&*world.disk, path, &identity, (Some(&voters), &FirstLevels::default()), now)
+        .await
+        .unwrap();
     let dir = LogDir::open(io, path, options).await.unwrap();
     let options = QuorumOptions {
         core: QuorumConfig::new(ReplicaKey::new(NodeId(id), directory_id)),

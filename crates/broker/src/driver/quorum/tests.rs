@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use expect_test::expect;
-use strandline_metadata::feature::METADATA_VERSION;
+use strandline_metadata::feature::{METADATA_VERSION, TRANSACTION_VERSION};
 use strandline_metadata::{MetadataVersion, Record};
 use strandline_ports::World;
 use strandline_ports::real::{RealClock, RealDisk, RealEntropy, RealNet, RealSpawn};
@@ -19,7 +19,7 @@ use strandline_wire::records::batches;
 use super::snapshot::{Snapshot, SnapshotDamage};
 use super::*;
 use crate::driver::testing::FailingDisk;
-use crate::format::format_dir;
+use crate::format::{FirstLevels, format_dir};
 
 const KAFKA_BOOTSTRAP: &[u8] = include_bytes!("tests/kafka/bootstrap.checkpoint");
 const KAFKA_VOTERS: &[u8] =
@@ -72,7 +72,8 @@ async fn format(world: &World, dir: &LogDir, founder: Option<Vec<Endpoint>>) {
         directory_id: Some(directory_id()),
     };
     let now = world.clock.now().timestamp;
-    format_dir(&*world.disk, dir.path(), &identity, founder.as_ref(), now)
+    let levels = FirstLevels::choose([(TRANSACTION_VERSION, 0)], 1).expect("served");
+    format_dir(&*world.disk, dir.path(), &identity, (founder.as_ref(), &levels), now)
         .await
         .expect("formatted");
 }
