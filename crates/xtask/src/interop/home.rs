@@ -14,15 +14,17 @@ use super::place::Place;
 
 const CLUSTER_ID: &str = "mJ2nSfQfQ1y3h4v5w6x7yA";
 /// Every finalized feature is one that a broker must honestly support; these arrive later than
-/// the log, groups and metadata that the clients here use.
-const FEATURES_OFF: [&str; 4] =
-    ["transaction.version=0", "group.version=0", "share.version=0", "streams.version=0"];
+/// the log, classic groups, transactions and metadata that the clients here use.
+const FEATURES_OFF: [&str; 3] = ["group.version=0", "share.version=0", "streams.version=0"];
 
 /// A snapshot of the metadata every few seconds, and soon no log before it: who comes late is given
 /// the snapshot.
 const FORGETS: &str = "metadata.log.max.snapshot.interval.ms=3000\n\
      metadata.log.max.record.bytes.between.snapshots=4000\n\
      metadata.max.retention.ms=2000";
+
+/// Enough for a few on each broker.
+const COORDINATORS: &str = "transaction.state.log.num.partitions=10";
 
 /// What a node of a cluster does.
 #[derive(Clone, Copy, PartialEq)]
@@ -105,7 +107,8 @@ impl Home {
                 Roles::Broker => (broker_listener(broker), broker),
                 Roles::Controller => (controller_listener(controller), controller),
             };
-            let lines = [listeners, quorum.to_owned(), replicas(3), FORGETS.to_owned()];
+            let lines =
+                [listeners, quorum.to_owned(), replicas(3), COORDINATORS.into(), FORGETS.into()];
             let folder = folder.join(format!("node-{id}"));
             homes.push(Home::create(&folder, (id, roles), port, &lines, founding(id))?);
         }
