@@ -1,8 +1,9 @@
 //! Where the replicas of new partitions go.
 //!
 //! Partitions are striped: each takes one replica per rack in turn, and each next partition starts
-//! one rack and one broker further, so that leaders and followers spread evenly and the loss of a
-//! rack costs at most one replica while there are racks enough. A fenced broker gets a replica when
+//! one rack further, and one broker further in each rack when all racks have had their turn, so that
+//! leaders and followers spread evenly and the loss of a rack costs at most one replica while there
+//! are racks enough. A fenced broker gets a replica when
 //! its rack has no other left, and a rack of fenced brokers when all other racks have one; neither
 //! leads. Brokers that are shutting down get none.
 
@@ -79,9 +80,9 @@ impl Racks {
     /// enough, and one that may lead.
     fn replicas(&self, stripe: usize, replication_factor: usize) -> Vec<NodeId> {
         let (leading, others) = self.all.split_at(self.leading_count);
-        // Without the second term, three racks of three brokers each would always meet the same
-        // broker of a rack.
-        let turn = stripe + stripe / leading.len();
+        // A rack leads again after as many stripes as there are racks, and its next broker has to lead
+        // then. Were it the next but one, every other broker of an even number would never lead.
+        let turn = stripe / leading.len();
         let order: Vec<&Rack> = rotated(leading, stripe).chain(rotated(others, stripe)).collect();
         let rounds = (0..).flat_map(|round| order.iter().map(move |rack| rack.nth(turn, round)));
         rounds.flatten().take(replication_factor).collect()
@@ -102,6 +103,49 @@ impl Rack {
             Some(rotated(&self.fenced, round - self.unfenced.len()))
         } else {
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn racks(rack_count: i32, brokers_per_rack: i32) -> Racks {
+        let rack = |rack: i32| {
+            let ids = (0..brokers_per_rack).map(|broker| NodeId(rack * brokers_per_rack + broker));
+            Rack { unfenced: ids.collect(), fenced: Vec::new() }
+        };
+        Racks { all: (0..rack_count).map(rack).collect(), leading_count: rack_count as usize }
+    }
+
+    #[test]
+    fn every_broker_leads_and_follows_as_often_as_the_others() {
+        let sizes = (1..=4).flat_map(|racks| (1..=6).map(move |brokers| (racks, brokers)));
+        for (rack_count, brokers_per_rack) in sizes {
+            let racks = racks(rack_count, brokers_per_rack);
+            let usable = racks.broker_count();
+            for (start, factor) in
+                (0..7).flat_map(|start| (1..=usable.min(5)).map(move |it| (start, it)))
+            {
+                let (mut led, mut held) = (BTreeMap::new(), BTreeMap::new());
+                for stripe in start..start + usable {
+                    let replicas = racks.replicas(stripe, factor);
+                    *led.entry(replicas[0]).or_insert(0) += 1;
+                    for id in replicas {
+                        *held.entry(id).or_insert(0) += 1;
+                    }
+                }
+                let of = format!("{rack_count} racks of {brokers_per_rack}, {factor} replicas");
+                assert!(
+                    led.len() == usable && led.values().all(|count| *count == 1),
+                    "{of}: {led:?}"
+                );
+                assert!(
+                    held.len() == usable && held.values().all(|count| *count == factor),
+                    "{of}: {held:?}"
+                );
+            }
         }
     }
 }
