@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use strandline_broker::format::{FirstLevels, Founding};
 use strandline_metadata::image::{Cluster, LeaderRecoveryState, Partition};
 use strandline_types::{NodeId as BrokerId, PartitionId};
 
@@ -241,8 +242,12 @@ struct Stage {
 impl Stage {
     async fn play(mut self, rounds: Rounds) -> Vec<Fault> {
         let mut faults = Vec::new();
+        let levels = match self.is_chained && self.crew.rng.one_in(2) {
+            true => FirstLevels::choose([("transaction.version", 0)], 0).expect("it is served"),
+            false => FirstLevels::default(),
+        };
         for broker in &self.crew.brokers {
-            broker.format(CLUSTER_ID).await;
+            broker.format_as(CLUSTER_ID, Founding::ByOthers, &levels).await;
         }
         let all: Vec<_> = (0..self.crew.brokers.len()).collect();
         if !self.start(&all).await {

@@ -94,18 +94,22 @@ impl BrokerProcess {
     /// # Panics
     /// When the disk refuses.
     pub async fn format(&self, cluster_id: &str) {
-        self.format_as(cluster_id, Founding::ByOthers).await;
+        self.format_as(cluster_id, Founding::ByOthers, &FirstLevels::default()).await;
     }
 
     /// Makes the node's directories its own.
     ///
     /// # Panics
     /// When the disk refuses.
-    pub(crate) async fn format_as(&self, cluster_id: &str, founding: Founding<'_>) {
+    pub(crate) async fn format_as(
+        &self,
+        cluster_id: &str,
+        founding: Founding<'_>,
+        levels: &FirstLevels,
+    ) {
         let World { disk, entropy, clock, .. } = self.node.world();
         let dirs = (&self.config, format::directories(&self.config));
         let now = clock.now().timestamp;
-        let levels = &FirstLevels::default();
         let plan = Plan { cluster_id, founding, levels, keep_formatted: false };
         format::format(&*disk, &*entropy, now, dirs, plan)
             .await

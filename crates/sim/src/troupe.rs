@@ -113,8 +113,11 @@ impl Troupe {
             let millis = self.rng.between(1, longest);
             self.world.clock.sleep(Duration::from_millis(millis)).await;
         }
-        for life in self.places.iter().filter_map(|place| place.life.as_ref()) {
-            life.must_leave.store(true, Relaxed);
+        for place in &mut self.places {
+            place.go_on();
+            if let Some(life) = &place.life {
+                life.must_leave.store(true, Relaxed);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strandline_broker::format::{FirstVoters, Founding};
+use strandline_broker::format::{FirstLevels, FirstVoters, Founding};
 use strandline_config::HostPort;
 use strandline_ports::random_uuid;
 use strandline_types::NodeId as BrokerId;
@@ -74,6 +74,7 @@ async fn format_voters(founders: &[Arc<BrokerProcess>]) {
     for node in founders {
         let voters = FirstVoters::together(node.config(), voters.clone());
         let voters = voters.expect("each is there once");
-        node.format_as(cluster::CLUSTER_ID, Founding::Voters(&voters)).await;
+        let (founding, levels) = (Founding::Voters(&voters), FirstLevels::default());
+        node.format_as(cluster::CLUSTER_ID, founding, &levels).await;
     }
 }
