@@ -8,7 +8,8 @@ use std::sync::Arc;
 use expect_test::{Expect, expect};
 use files::{Files, batch, from_producer, marker, now};
 use strandline_log::{
-    Admitted, Log, LogConfig, Origin, RollReason, TransactionStart, VerificationGuard,
+    Admitted, EpochCache, EpochStart, Log, LogConfig, Origin, RollReason, TransactionStart,
+    VerificationGuard,
 };
 use strandline_types::{BatchFacts, LeaderEpoch, Offset, TimestampType};
 
@@ -463,6 +464,24 @@ fn a_log_that_ends_before_its_start_is_wiped() {
         produce: offsets 20-20 in 20.log at 0
           20.log [20-20e0] index [] timeindex []
           snapshots [] epochs [0@20]
+    "#]]);
+}
+
+/// DeleteRecords trims the checkpoint of the epochs at once; what it says of the log's start may get
+/// lost, and then the records are back.
+#[test]
+fn records_that_are_read_again_tell_their_epochs() {
+    let mut story = Story::new(small());
+    story.append("produce", batch(3, 1000));
+    story.files.epochs =
+        EpochCache::from_checkpoint([EpochStart { epoch: LeaderEpoch(2), start: Offset(3) }]);
+    story.recover(false);
+    story.show();
+    story.ends(expect![[r#"
+        produce: offsets 0-2 in 0.log at 0
+        recovered: 0..3, read 0@0, producers 0, repair Repair { delete_segments: [], delete_snapshots: [], truncate: None, create_segment: None, epochs: Some([EpochStart { epoch: 0, start: 0 }]) }
+          0.log [0-2e0] index [2@200] timeindex [1000@2]
+          snapshots [] epochs [0@0]
     "#]]);
 }
 

@@ -68,7 +68,7 @@ impl Recovery {
             snapshots: Vec::new(),
             strays: Vec::new(),
             snapshot: None,
-            epochs: listing.epochs.clone(),
+            epochs: crate::EpochCache::default(),
             producers: ProducerStates::default(),
             segments: Vec::new(),
             next_offset: Offset::ZERO,
@@ -77,6 +77,7 @@ impl Recovery {
             listing,
         };
         recovery.first_damaged = recovery.find_first_damaged();
+        recovery.epochs = recovery.trusted_epochs();
         let trusted = recovery.snapshots_trusted_upto();
         let (snapshots, strays) =
             recovery.listing.snapshots.iter().partition(|&&offset| offset <= trusted);
@@ -107,6 +108,16 @@ impl Recovery {
             None => true,
         };
         (0..segments.len()).find(|&index| reaches_past(index)).unwrap_or(segments.len())
+    }
+
+    /// Batches that are read again say themselves when their epochs began: the checkpoint may have
+    /// forgotten it, where the log's start was raised and that was lost.
+    fn trusted_epochs(&self) -> crate::EpochCache {
+        let mut epochs = self.listing.epochs.clone();
+        if let Some(damaged) = self.listing.segments.get(self.first_damaged) {
+            epochs.truncate_from(damaged.base_offset);
+        }
+        epochs
     }
 
     /// A snapshot of a time that may have been lost must not be used. Nor one from behind a damaged
@@ -182,7 +193,7 @@ impl Recovery {
             self.snapshots.push(offset);
         }
         self.strays.extend(self.snapshots.extract_if(.., |offset| *offset > upto));
-        self.epochs = self.listing.epochs.clone();
+        self.epochs = self.trusted_epochs();
         self.producers = ProducerStates::default();
         self.segments.clear();
         self.next_offset = Offset::ZERO;
