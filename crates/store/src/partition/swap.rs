@@ -53,6 +53,12 @@ impl PartitionStore {
         let mut state = self.state();
         let at = state.segments.partition_point(|it| it.base_offset < base_offset);
         let replaced = at..at + cleaned.replaced.len();
+        // What is in memory still holds what is cleaned: aborted data, too, of which nothing tells any
+        // more.
+        let end = state.segments[replaced.end].base_offset;
+        while state.tail.front().is_some_and(|batch| batch.next_offset <= end) {
+            state.tail.pop_front();
+        }
         state.segments.splice(replaced, [StoredSegment::from(&cleaned.segment)]);
         state.files.retain(|open| !cleaned.replaced.contains(&open.key.0));
         state.unsynced_indexes.retain(|offset| !cleaned.replaced.contains(offset));
