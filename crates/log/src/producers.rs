@@ -282,6 +282,7 @@ impl ProducerStates {
     /// Where the earliest transaction begins that is open, or whose marker is not committed.
     pub(crate) fn first_unstable(&self) -> Option<Offset> {
         let open = self.open.first().map(|(first, _)| *first);
+        let open = open.filter(|_| !planted(Bug::OpenIsStable));
         let decided = self.decided.front().map(|decided| decided.first_offset);
         open.into_iter().chain(decided).min()
     }
@@ -346,7 +347,9 @@ impl ProducerStates {
                 producer.coordinator_epoch = coordinator_epoch;
                 let first_offset = producer.transaction_first_offset.take()?;
                 self.open.remove(&(first_offset, batch.producer_id));
-                self.decide(DecidedTransaction { first_offset, marker: base_offset });
+                if !planted(Bug::MarkerCountsEarly) {
+                    self.decide(DecidedTransaction { first_offset, marker: base_offset });
+                }
                 let is_abort = matches!(control, ControlType::Abort { .. });
                 is_abort.then(|| self.aborted(batch.producer_id, first_offset, base_offset))
             }

@@ -12,6 +12,8 @@ use strandline_types::{
 };
 
 const DELETE_RETENTION_MS: i64 = 100;
+/// Segments begin at multiples of this.
+const SEGMENT_OFFSETS: i64 = 8;
 
 #[derive(Clone, PartialEq, Debug)]
 struct Entry {
@@ -183,8 +185,12 @@ impl World {
             return;
         }
         let limits = SurveyLimits { map_bytes: 16 * (keys + 1), load_factor: 0.95 };
-        let mut survey = Survey::new(plan, limits, HashKey([3, 4]), self.aborted.clone());
+        let mut survey = Survey::new(plan, limits, HashKey([3, 4]));
+        let mut segment = None;
         for batch in before.iter().filter(|it| it.facts.base_offset < Offset(stable)) {
+            if let Some((base, aborted)) = self.next_segment(&mut segment, batch) {
+                survey.begin_segment(base, aborted);
+            }
             if survey.begin_batch(&batch.facts) {
                 let key = |entry: &Entry| entry.key.map(|key| [key]);
                 let mut records = batch.entries.iter();
@@ -196,7 +202,8 @@ impl World {
                 break;
             }
         }
-        let mut cleaning = survey.finish(DELETE_RETENTION_MS, self.aborted.clone());
+        let mut cleaning = survey.finish(DELETE_RETENTION_MS);
+        let mut segment = None;
         let end = cleaning.end().get();
         assert!(end > self.cleaned_upto, "a pass makes way");
         let mut after = Vec::new();
@@ -204,6 +211,9 @@ impl World {
             if batch.facts.base_offset >= Offset(stable) {
                 after.push(batch);
                 continue;
+            }
+            if let Some((base, aborted)) = self.next_segment(&mut segment, &batch) {
+                cleaning.begin_segment(base, aborted);
             }
             let mut look = cleaning.begin_batch(&batch.facts);
             let mut kept = Vec::new();
@@ -240,6 +250,23 @@ impl World {
         aborted.extend(self.aborted.iter().filter(|it| it.last_offset >= Offset(stable)));
         self.check(&before, &after, &aborted, end);
         (self.batches, self.aborted, self.cleaned_upto) = (after, aborted, end);
+    }
+
+    /// Where the segment of a batch begins, and which aborted transactions have offsets in it, if the
+    /// batch is the first one there.
+    fn next_segment(
+        &self,
+        segment: &mut Option<i64>,
+        batch: &Batch,
+    ) -> Option<(Offset, Vec<AbortedTransaction>)> {
+        let base = batch.facts.base_offset.get() / SEGMENT_OFFSETS * SEGMENT_OFFSETS;
+        if segment.replace(base) == Some(base) {
+            return None;
+        }
+        let reaches = |it: &&AbortedTransaction| {
+            it.first_offset < Offset(base + SEGMENT_OFFSETS) && it.last_offset >= Offset(base)
+        };
+        Some((Offset(base), self.aborted.iter().filter(reaches).copied().collect()))
     }
 
     fn check(&self, before: &[Batch], after: &[Batch], aborted: &[AbortedTransaction], end: i64) {

@@ -26,11 +26,11 @@ const HUNTS: &[Hunt] = &[
     ),
     Hunt(Bug::RecoveryPointTooFar, Broker, &["WORLD-10:"], 40),
     Hunt(Bug::RecoveryTrustsChecksums, Broker, &["WORLD-6:", "WORLD-7:", "is malformed"], 60),
-    Hunt(Bug::RecoveryTrustsChecksums, Core, &["served at", "nobody wrote"], 200),
+    Hunt(Bug::RecoveryTrustsChecksums, Core, &["served at", "nobody wrote", "stands"], 200),
     Hunt(Bug::TornTailStays, Core, &["was promised", "instead of", "cannot be read"], 500),
     Hunt(Bug::FourBatchesRemembered, Broker, &["WORLD-15:"], 40),
     Hunt(Bug::SnapshotsAreEmpty, Broker, &["WORLD-3:", "WORLD-15:"], 20),
-    Hunt(Bug::SnapshotsAreEmpty, Core, &["again:", "next:"], 100),
+    Hunt(Bug::SnapshotsAreEmpty, Core, &["the log knows", "again:", "next:"], 100),
     Hunt(Bug::IndexPointsBehind, Broker, &["WORLD-5:", "WORLD-10:", "WORLD-16:"], 20),
     Hunt(Bug::CleanStopOutlivesStart, Broker, &["WORLD-1:", "WORLD-7:", "WORLD-10:"], 20),
     Hunt(
@@ -79,6 +79,17 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::AbortsUntold, Chain, &["WORLD-27:"], 10),
     Hunt(Bug::OffsetsCountAtOnce, Chain, &["WORLD-29:"], 10),
     Hunt(Bug::FormerMembersCommit, Chain, &["WORLD-29:"], 60),
+    Hunt(Bug::SurveyKeepsOldest, Core, &["is lost"], 200),
+    Hunt(Bug::CleansUnstable, Core, &["is lost"], 200),
+    Hunt(Bug::DeletionsGoAtOnce, Core, &["went before its time"], 100),
+    Hunt(Bug::AbortedIsData, Core, &["is lost", "was aborted"], 300),
+    Hunt(Bug::MarkerGoesFirst, Core, &["a copy of what is left", "is not given"], 200),
+    Hunt(Bug::LastSequenceGoes, Core, &["a copy of what is left"], 200),
+    Hunt(Bug::CleanedHidesAborts, Core, &["was aborted", "a copy of what is left"], 500),
+    Hunt(Bug::CleanedUnsynced, Core, &["served at", "is lost", "is gone", "was promised"], 200),
+    Hunt(Bug::OpenIsStable, Core, &["what is stable ends"], 100),
+    Hunt(Bug::MarkerCountsEarly, Core, &["before its marker"], 100),
+    Hunt(Bug::RecoveryForgetsAborts, Core, &["was aborted"], 500),
 ];
 
 /// The first of so many seeds in which something is wrong; as many at once as there are cores.

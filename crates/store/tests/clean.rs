@@ -75,9 +75,8 @@ async fn clean(
     let stable = node.log.written_end();
     let dirt = node.log.dirt(Timestamp(at), cleaned_upto, stable, &SETTINGS);
     let plan = node.log.plan_cleaning(&dirt, Timestamp(at)).expect("it is durable");
-    let aborted = node.store.aborted_transactions().await?;
-    let survey = Survey::new(plan, limits, HashKey([5, 6]), aborted.clone());
-    let mut pass = node.store.clean(survey, Arc::clone(&node.config), 1_000, aborted);
+    let survey = Survey::new(plan, limits, HashKey([5, 6]));
+    let mut pass = node.store.clean(survey, Arc::clone(&node.config), 1_000);
     let mut deleted = Vec::new();
     loop {
         match pass.advance().await {

@@ -92,6 +92,28 @@ pub enum Bug {
     OffsetsCountAtOnce,
     /// Offsets are committed with a transaction for members of former generations, too.
     FormerMembersCommit,
+    /// Of the records with one key a pass of compaction takes the first for the newest.
+    SurveyKeepsOldest,
+    /// A pass cleans what belongs to an open transaction, too.
+    CleansUnstable,
+    /// A pass drops deletions that it meets for the first time.
+    DeletionsGoAtOnce,
+    /// A pass takes what was aborted for committed.
+    AbortedIsData,
+    /// A pass drops the marker of a transaction whose data stays.
+    MarkerGoesFirst,
+    /// A pass drops the batch that tells a producer's last sequence.
+    LastSequenceGoes,
+    /// Which transactions were aborted is not written beside a cleaned segment.
+    CleanedHidesAborts,
+    /// A cleaned segment takes its place before it is synced.
+    CleanedUnsynced,
+    /// What is stable does not end where a transaction is open.
+    OpenIsStable,
+    /// What a marker ends is stable before the marker is committed.
+    MarkerCountsEarly,
+    /// Recovery does not write down again which transactions were aborted.
+    RecoveryForgetsAborts,
 }
 
 #[cfg(feature = "planted-bugs")]

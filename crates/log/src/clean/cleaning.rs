@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use strandline_types::{BatchFacts, Offset, Timestamp};
+use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
 
 use super::CleanPlan;
 use super::key_map::KeyMap;
@@ -12,7 +12,7 @@ use super::transactions::{Part, Transactions};
 use crate::AbortedTransaction;
 
 /// Give it every batch of the plan's segments, from the log's start to the segment that holds
-/// [`Cleaning::end`].
+/// [`Cleaning::end`], and of each segment the aborted transactions before its batches.
 #[derive(Debug)]
 pub struct Cleaning {
     plan: CleanPlan,
@@ -92,10 +92,9 @@ impl Cleaning {
         map: KeyMap,
         bounds: Bounds,
         delete_retention_ms: i64,
-        transactions: Transactions,
         producers: Producers,
     ) -> Self {
-        let (aborted, stats) = Default::default();
+        let (transactions, aborted, stats) = Default::default();
         Self { plan, map, bounds, delete_retention_ms, transactions, producers, aborted, stats }
     }
 
@@ -115,6 +114,12 @@ impl Cleaning {
     /// What is left of a batch has been written, so many bytes.
     pub fn written(&mut self, bytes: u32) {
         self.stats.written_bytes += u64::from(bytes);
+    }
+
+    /// `aborted` are the transactions with offsets in this segment, whose markers may lie behind it, and
+    /// behind the plan's end too.
+    pub fn begin_segment(&mut self, base_offset: Offset, aborted: Vec<AbortedTransaction>) {
+        self.transactions.begin_segment(base_offset, aborted);
     }
 
     pub fn begin_batch(&mut self, facts: &BatchFacts) -> BatchLook {
@@ -138,6 +143,9 @@ impl Cleaning {
             Part::Data => {}
             Part::Unknown => look.decided = Some(Decided::Stays),
             Part::AbortedData => look.decided = Some(Decided::Goes),
+            Part::Marker { .. } if planted(Bug::MarkerGoesFirst) => {
+                look.decided = Some(Decided::Goes);
+            }
             Part::Marker { outlived: true, .. } if is_over || facts.record_count == 0 => {
                 look.decided = Some(Decided::Goes);
             }
@@ -183,7 +191,8 @@ impl Cleaning {
         if self.map.newest(key).is_some_and(|newest| newest > offset) {
             return false;
         }
-        has_value || look.horizon.is_none_or(|horizon| horizon > self.plan.now)
+        let is_awaited = look.horizon.is_none_or(|horizon| horizon > self.plan.now);
+        has_value || (is_awaited && !planted(Bug::DeletionsGoAtOnce))
     }
 
     /// All records were looked at that were to be.

@@ -1,6 +1,6 @@
 //! How much of a log was never cleaned, and whether that is worth a pass.
 
-use strandline_types::{Offset, Timestamp};
+use strandline_types::{Bug, Offset, Timestamp, planted};
 
 use crate::{Log, Segment};
 
@@ -61,7 +61,8 @@ impl Log {
         let known = cleaned_upto.filter(|upto| *upto <= self.log_end);
         let first_dirty = known.unwrap_or(self.log_start).max(self.log_start);
         let last = self.segments.len() - 1;
-        let stable = self.first_unstable().map_or(stable, |unstable| stable.min(unstable));
+        let unstable = self.first_unstable().filter(|_| !planted(Bug::CleansUnstable));
+        let stable = unstable.map_or(stable, |unstable| stable.min(unstable));
         let ends_before = |at: usize| self.segments[at + 1].base_offset <= stable;
         let youngest = now.as_millis().saturating_sub(settings.min_lag_ms);
         let is_safe = |segment: &Segment| {

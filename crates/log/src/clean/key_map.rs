@@ -12,7 +12,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use strandline_types::Offset;
+use strandline_types::{Bug, Offset, planted};
 
 use super::HashKey;
 
@@ -69,7 +69,9 @@ impl KeyMap {
             }
             self.taken += 1;
         }
-        self.slots[slot] = tag | distance;
+        if self.slots[slot] == 0 || !planted(Bug::SurveyKeepsOldest) {
+            self.slots[slot] = tag | distance;
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
-use strandline_types::{BatchFacts, Offset, ProducerEpoch, ProducerId};
+use strandline_types::{BatchFacts, Bug, Offset, ProducerEpoch, ProducerId, planted};
 
 use crate::ProducerSnapshot;
 
@@ -44,6 +44,7 @@ impl Producers {
     pub(super) fn need(&self, facts: &BatchFacts) -> bool {
         let last = facts.last_offset();
         match self.0.get(&facts.producer_id) {
+            _ if planted(Bug::LastSequenceGoes) => false,
             None => false,
             Some(Needed::Marker(epoch)) => {
                 facts.control.is_some() && facts.producer_epoch == *epoch

@@ -21,8 +21,9 @@ pub struct SurveyLimits {
     pub load_factor: f64,
 }
 
-/// Give it every batch from the one that holds [`CleanPlan::first_dirty`] on, in order, until it is
-/// full or [`CleanPlan::first_uncleanable`] is reached.
+/// Give it every batch from the segment that holds [`CleanPlan::first_dirty`] on, in order, until it is
+/// full or [`CleanPlan::first_uncleanable`] is reached, and of each segment the aborted transactions
+/// before its batches.
 #[derive(Debug)]
 pub struct Survey {
     plan: CleanPlan,
@@ -36,17 +37,11 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// `aborted` are the transactions whose markers lie at or behind the plan's first dirty offset.
-    pub fn new(
-        plan: CleanPlan,
-        limits: SurveyLimits,
-        key: HashKey,
-        aborted: Vec<AbortedTransaction>,
-    ) -> Self {
+    pub fn new(plan: CleanPlan, limits: SurveyLimits, key: HashKey) -> Self {
         let keys_max = plan.first_uncleanable.since(plan.first_dirty).max(0) as u64;
         Self {
             map: KeyMap::new(key, limits.map_bytes, limits.load_factor, keys_max),
-            transactions: Transactions::new(aborted),
+            transactions: Transactions::default(),
             last_batches: BTreeMap::new(),
             end: plan.first_dirty,
             is_full: false,
@@ -56,6 +51,11 @@ impl Survey {
 
     pub fn plan(&self) -> &CleanPlan {
         &self.plan
+    }
+
+    /// `aborted` are the transactions with offsets in this segment, whose markers may lie behind it.
+    pub fn begin_segment(&mut self, base_offset: Offset, aborted: Vec<AbortedTransaction>) {
+        self.transactions.begin_segment(base_offset, aborted);
     }
 
     /// Whether the records of this batch must be looked at. Those that were aborted never count, so
@@ -100,17 +100,15 @@ impl Survey {
         self.map.size_bytes()
     }
 
-    /// Every batch has been surveyed, or the map is full. `aborted` are the transactions of the whole
-    /// log, behind the plan's end too: a marker there may end what began before.
-    pub fn finish(self, delete_retention_ms: i64, aborted: Vec<AbortedTransaction>) -> Cleaning {
+    /// Every batch has been surveyed, or the map is full.
+    pub fn finish(self, delete_retention_ms: i64) -> Cleaning {
         let bounds = Bounds {
             last_batch_end: self.end,
             // Whatever the last segment lacks at its end was cleaned away before.
             end: if self.is_full { self.end } else { self.plan.first_uncleanable },
         };
-        let transactions = Transactions::new(aborted);
         let producers = Producers::new(&self.plan.producers, self.last_batches, bounds.end);
         let map = self.map;
-        Cleaning::new(self.plan, map, bounds, delete_retention_ms, transactions, producers)
+        Cleaning::new(self.plan, map, bounds, delete_retention_ms, producers)
     }
 }

@@ -1,11 +1,13 @@
 //! The core world: one partition's log and its files on the simulated disk, without a broker, its
 //! sockets and frames, so that a thousand short lives take seconds.
 //!
-//! A life opens the log, appends, syncs, truncates, deletes, compacts it in every other world, and ends: cleanly, or with a crash at
-//! any step of it. What the next one finds is compared with a list of batches: WORLD-26.
+//! A life opens the log, appends, syncs, truncates, deletes, and ends: cleanly, or with a crash at any
+//! step of it. Every other world compacts its log, and in every other one some producers write
+//! transactions. What the next life finds is compared with a list of batches: WORLD-26.
 
 mod cleaning;
 mod model;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +22,8 @@ use strandline_store::{
     ReadRequest, Records, StoreFault, TailCache,
 };
 use strandline_types::{
-    BrokerEpoch, LeaderEpoch, Now, Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition,
-    Uuid,
+    BatchFacts, BrokerEpoch, ControlType, LeaderEpoch, Now, Offset, PartitionId, ProducerEpoch,
+    TopicPartition, Uuid,
 };
 use strandline_wire::records::{
     BatchBuilder, BatchHeader, BatchOptions, InspectLimits, NewRecord, ProducerFields, batches,
@@ -37,7 +39,8 @@ use crate::oracle::Violation;
 use crate::outcome::Outcome;
 use crate::rng::Rng;
 use crate::rounds::Rounds;
-use model::{Batch, Model, PRODUCERS};
+use model::{Batch, Model, PRODUCERS, Part};
+use transactions::Transactions;
 
 const DIR: &str = "core";
 /// So many different keys there are.
@@ -83,8 +86,10 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Ending> {
         flush_messages: if draws.one_in(2) { 1 } else { i64::MAX },
         retention_ms: -1,
         compacts: draws.one_in(2),
+        verifies_transactions: false,
         ..LogConfig::default()
     });
+    let transactions = Transactions::draw(&mut draws);
     let mut endings = Vec::new();
     for number in 0..draws.between(2, 6) {
         let mut rng = draws.split();
@@ -100,7 +105,7 @@ pub fn run(seed: u64, rounds: Rounds) -> Outcome<Ending> {
         });
         let ending = Ending::draw(&mut rng);
         endings.push(ending);
-        live(&sim, &node, &model, &config, ending, &mut rng);
+        live(&sim, &node, &model, (&config, transactions), ending, &mut rng);
         // Whatever ended the process, the disk's lock is free again.
         node.crash(Crash::Process);
         if lock(&model).complaint.is_some() {
@@ -131,7 +136,7 @@ fn live(
     sim: &Sim,
     node: &Arc<Node>,
     model: &Arc<Mutex<Model>>,
-    config: &Arc<LogConfig>,
+    (config, transactions): (&Arc<LogConfig>, Transactions),
     ending: Ending,
     rng: &mut Rng,
 ) {
@@ -140,7 +145,7 @@ fn live(
     let shared = Arc::clone(model);
     let life = async move {
         let lived = async {
-            let mut life = Life::open(world, config, shared, split).await?;
+            let mut life = Life::open(world, config, transactions, shared, split).await?;
             life.work().await?;
             life.close().await
         };
@@ -185,6 +190,8 @@ struct Life {
     dir: LogDir,
     store: Arc<PartitionStore>,
     log: Log,
+    epoch: LeaderEpoch,
+    transactions: Transactions,
     /// Where the last pass of this life ended.
     cleaned_upto: Option<Offset>,
 }
@@ -197,6 +204,7 @@ impl Life {
     async fn open(
         world: World,
         config: Arc<LogConfig>,
+        transactions: Transactions,
         model: Arc<Mutex<Model>>,
         mut rng: Rng,
     ) -> Result<Self, StoreFault> {
@@ -227,8 +235,10 @@ impl Life {
             },
         };
         dir.begin().await?;
-        let cleaned_upto = None;
-        let life = Self { world, model, rng, dir, store, log, cleaned_upto };
+        let (epoch, cleaned_upto) =
+            (LeaderEpoch(log.latest_epoch().map_or(0, |it| it.get() + 1)), None);
+        let mut life =
+            Self { world, model, rng, dir, store, log, epoch, transactions, cleaned_upto };
         let found = life.read_all().await?;
         let (start, end) = (life.log.log_start().get(), life.log.log_end().get());
         match config.compacts {
@@ -238,6 +248,10 @@ impl Life {
                 lock(&life.model).reopened(start, end, found);
             }
         }
+        life.log.begin_epoch(epoch);
+        life.log.committed(life.log.written_end());
+        life.end_lost_transactions().await?;
+        life.check().await?;
         Ok(life)
     }
 
@@ -246,60 +260,82 @@ impl Life {
     }
 
     async fn work(&mut self) -> Result<(), StoreFault> {
-        let epoch = self.log.latest_epoch().map_or(0, |epoch| epoch.get() + 1);
-        self.log.begin_epoch(LeaderEpoch(epoch));
         for _ in 0..self.rng.between(1, 40) {
             if lock(&self.model).complaint.is_some() {
                 break;
             }
-            match self.rng.below(if self.log.config().compacts { 16 } else { 14 }) {
-                0..=6 => self.append(LeaderEpoch(epoch)).await?,
+            match self.rng.below(if self.log.config().compacts { 18 } else { 16 }) {
+                0..=6 => self.append().await?,
                 7 | 8 => self.sync().await?,
                 9 => self.checkpoint(Checkpoint::RecoveryPoint, self.log.recovery_point()).await?,
                 10 => self.store.rest().await?,
                 11 => self.truncate().await?,
                 12 => self.delete().await?,
-                14 | 15 => self.clean().await?,
+                13 | 14 => self.end_transaction().await?,
+                15 => self.wait().await,
+                16 | 17 => self.clean().await?,
                 _ => self.repeat(),
             }
         }
         Ok(())
     }
 
+    async fn wait(&mut self) {
+        let ms = self.rng.between(1, 1_500);
+        self.world.clock.sleep(Duration::from_millis(ms)).await;
+    }
+
     /// Admits some batches and writes them at once.
-    async fn append(&mut self, epoch: LeaderEpoch) -> Result<(), StoreFault> {
+    async fn append(&mut self) -> Result<(), StoreFault> {
         let mut appends = Vec::new();
         for _ in 0..self.rng.between(1, 3) {
             let slot = self.rng.below(PRODUCERS as u64) as usize;
-            let producer = lock(&self.model).producer_of(slot);
-            let last = lock(&self.model).last_of(producer);
-            let base_sequence = last.map_or(0, |(last, _)| last.base_sequence + last.count as i32);
-            let bytes = self.batch(producer, base_sequence);
-            let batch = inspect(bytes.clone(), &InspectLimits::default()).expect("well made");
-            let facts = [batch.facts.clone()];
-            match self.log.admit(self.now(), &facts, Origin::Leader, epoch) {
-                Ok(Admitted::Append(plan)) => {
-                    let (stamp, count) = (plan.stamps[0], i64::from(facts[0].record_count));
-                    let checksum = BatchHeader::parse(&bytes).expect("whole").checksum();
-                    let base = stamp.base_offset.get();
-                    let known = Batch { base, count, checksum, producer, base_sequence };
-                    lock(&self.model).admit(known, bytes);
-                    let stamped =
-                        batch.stamp(stamp.base_offset, stamp.leader_epoch, stamp.log_append_time);
-                    appends.push(Append { plan, batches: vec![stamped] });
-                }
-                other => lock(&self.model).complain(format!("{producer} next: {other:?}")),
+            let id = lock(&self.model).producer_of(slot);
+            let standing = lock(&self.model).standing(id);
+            let producer = ProducerFields {
+                id,
+                epoch: standing.map_or(ProducerEpoch(0), |it| it.epoch),
+                base_sequence: standing.map_or(0, |it| it.last_sequence + 1),
+            };
+            let bytes = self.batch(producer, self.transactions.has(slot));
+            appends.extend(self.admit(bytes, Origin::Leader));
+        }
+        self.write(appends).await
+    }
+
+    fn admit(&mut self, bytes: Bytes, origin: Origin) -> Option<Append> {
+        let batch = inspect(bytes.clone(), &InspectLimits::default()).expect("well made");
+        let facts = [batch.facts.clone()];
+        match self.log.admit(self.now(), &facts, origin, self.epoch) {
+            Ok(Admitted::Append(plan)) => {
+                let stamp = plan.stamps[0];
+                let stamped =
+                    batch.stamp(stamp.base_offset, stamp.leader_epoch, stamp.log_append_time);
+                let [mut facts] = facts;
+                facts.base_offset = stamp.base_offset;
+                lock(&self.model).admit(known(&facts, &bytes), bytes);
+                Some(Append { plan, batches: vec![stamped] })
+            }
+            other => {
+                let id = facts[0].producer_id;
+                lock(&self.model).complain(format!("{id} next: {other:?}"));
+                None
             }
         }
+    }
+
+    /// What is written is committed: nobody else has a copy.
+    async fn write(&mut self, appends: Vec<Append>) -> Result<(), StoreFault> {
         self.store.append(appends).await?;
         self.log.written(self.log.log_end());
+        self.log.committed(self.log.log_end());
         lock(&self.model).written = self.log.log_end().get();
         Ok(())
     }
 
-    fn batch(&mut self, id: ProducerId, base_sequence: i32) -> Bytes {
-        let producer = ProducerFields { id, epoch: ProducerEpoch(0), base_sequence };
-        let mut batch = BatchBuilder::new(BatchOptions { producer, ..BatchOptions::default() });
+    fn batch(&mut self, producer: ProducerFields, is_transactional: bool) -> Bytes {
+        let options = BatchOptions { producer, is_transactional, ..BatchOptions::default() };
+        let mut batch = BatchBuilder::new(options);
         let timestamp = self.now().timestamp;
         for _ in 0..self.rng.between(1, 5) {
             let mut value = self.rng.next_u64().to_be_bytes().to_vec();
@@ -342,7 +378,10 @@ impl Life {
 
     /// As after a full disk: never into what is durable.
     async fn truncate(&mut self) -> Result<(), StoreFault> {
-        let (least, end) = (self.log.recovery_point(), self.log.written_end());
+        let (mut least, end) = (self.log.recovery_point(), self.log.written_end());
+        if self.transactions != Transactions::None {
+            least = least.max(Offset(lock(&self.model).end_at_deletion));
+        }
         let target = self.rng.between(least.get() as u64, end.get() as u64) as i64;
         lock(&self.model).cut(target.max(self.log.log_start().get()));
         let snapshots = self.store.snapshots().await?;
@@ -353,12 +392,19 @@ impl Life {
         if end != expected {
             lock(&self.model).complain(format!("cut at {target} to {end}, not {expected}"));
         }
-        Ok(())
+        self.log.committed(self.log.log_end());
+        self.end_lost_transactions().await
     }
 
-    /// Raises the log start, then removes what lies below it.
+    /// Raises the log start, then removes what lies below it: nothing of a transaction that is open, or
+    /// whose marker could get lost.
     async fn delete(&mut self) -> Result<(), StoreFault> {
-        let (start, end) = (self.log.log_start(), self.log.written_end());
+        if self.transactions != Transactions::None {
+            self.sync().await?;
+            lock(&self.model).end_at_deletion = self.log.written_end().get();
+        }
+        let start = self.log.log_start();
+        let end = self.log.first_unstable().unwrap_or(self.log.written_end());
         let target = Offset(self.rng.between(start.get() as u64, end.get() as u64) as i64);
         let Ok(raised) = self.log.delete_records(target, end) else { return Ok(()) };
         lock(&self.model).start = target.get();
@@ -411,9 +457,7 @@ impl Life {
             };
             for batch in batches(&bytes).map_while(Result::ok) {
                 match inspect(batch.clone(), &InspectLimits::default()) {
-                    Ok(it) => found.extend(
-                        BatchHeader::parse(&batch).map(known).map(|known| (known, it.bytes)),
-                    ),
+                    Ok(it) => found.push((known(&it.facts, &it.bytes), it.bytes)),
                     Err(refusal) => {
                         lock(&self.model).complain(format!("served at {from}: {refusal}"));
                     }
@@ -425,13 +469,21 @@ impl Life {
     }
 }
 
-fn known(header: BatchHeader<'_>) -> Batch {
+fn known(facts: &BatchFacts, bytes: &Bytes) -> Batch {
     Batch {
-        base: header.base_offset().get(),
-        count: header.last_offset().get() + 1 - header.base_offset().get(),
-        checksum: header.checksum(),
-        producer: header.producer_id(),
-        base_sequence: header.base_sequence(),
+        base: facts.base_offset.get(),
+        count: facts.next_offset().since(facts.base_offset),
+        checksum: BatchHeader::parse(bytes).map_or(0, |header| header.checksum()),
+        producer: facts.producer_id,
+        epoch: facts.producer_epoch,
+        base_sequence: facts.base_sequence,
+        part: match facts.control {
+            None if facts.is_transactional => Part::Data,
+            None => Part::None,
+            Some(ControlType::Commit { .. }) => Part::Commit,
+            Some(ControlType::Abort { .. }) => Part::Abort,
+            Some(_) => Part::Emptied,
+        },
     }
 }
 

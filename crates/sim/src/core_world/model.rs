@@ -1,9 +1,9 @@
 //! The naive model: a list of batches, and how much of it no crash may take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use strandline_types::ProducerId;
+use strandline_types::{ProducerEpoch, ProducerId, Timestamp};
 
 /// So many producers write at a time.
 pub(super) const PRODUCERS: usize = 3;
@@ -15,7 +15,30 @@ pub(super) struct Batch {
     pub(super) count: i64,
     pub(super) checksum: u32,
     pub(super) producer: ProducerId,
+    pub(super) epoch: ProducerEpoch,
     pub(super) base_sequence: i32,
+    pub(super) part: Part,
+}
+
+/// What a batch is to a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Part {
+    None,
+    Data,
+    Commit,
+    Abort,
+    /// A marker whose record a pass has taken.
+    Emptied,
+}
+
+/// What a log knows of a producer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Standing {
+    pub(super) epoch: ProducerEpoch,
+    /// −1 when it has written nothing in this epoch.
+    pub(super) last_sequence: i32,
+    /// Where its open transaction begins.
+    pub(super) open_from: Option<i64>,
 }
 
 impl Batch {
@@ -37,9 +60,22 @@ pub(super) struct Model {
     /// Where the log was told to start, and where the checkpoint says.
     pub(super) start: i64,
     pub(super) durable_start: i64,
+    /// Where the log ended when its start was raised last: no marker before that is cut off, or what is
+    /// deleted of its transaction would be open again.
+    pub(super) end_at_deletion: i64,
     pub(super) has_lost_power: bool,
+    /// The log of a compacted topic that lost power ended here, behind a hole: nobody can tell it from
+    /// one that a pass has left.
+    hole_end: i64,
     /// No pass of compaction was to change anything from here on.
     pub(super) cleaned_max: i64,
+    /// From these times on a pass may drop the deletions at these offsets.
+    pub(super) deletions_stay_until: BTreeMap<i64, Timestamp>,
+    /// A pass that began when their time was over may have dropped them.
+    pub(super) deletions_over: BTreeSet<i64>,
+    /// Which transactions were to commit, by their producers and first offsets: whoever writes a marker
+    /// again that a crash has taken writes the same.
+    pub(super) verdicts: BTreeMap<(ProducerId, i64), bool>,
     /// How many batches were found again.
     pub(super) read: u64,
     pub(super) complaint: Option<String>,
@@ -55,8 +91,13 @@ impl Default for Model {
             synced: 0,
             start: 0,
             durable_start: 0,
+            end_at_deletion: 0,
             has_lost_power: false,
+            hole_end: 0,
             cleaned_max: 0,
+            deletions_stay_until: BTreeMap::new(),
+            deletions_over: BTreeSet::new(),
+            verdicts: BTreeMap::new(),
             read: 0,
             complaint: None,
         }
@@ -73,7 +114,7 @@ impl Model {
     }
 
     pub(super) fn end(&self) -> i64 {
-        self.batches.last().map_or(0, Batch::end).max(self.start)
+        self.batches.last().map_or(0, Batch::end).max(self.start).max(self.hole_end)
     }
 
     pub(super) fn admit(&mut self, batch: Batch, bytes: Bytes) {
@@ -81,27 +122,72 @@ impl Model {
         self.admitted.insert(batch, bytes);
     }
 
-    /// The producer that works under a slot: another one when everything of the last one is gone,
-    /// for then the log may remember it or not.
+    /// The producer that works under a slot: another one when what the log knows of the last one may be
+    /// gone, for then it may remember it or not.
     pub(super) fn producer_of(&mut self, slot: usize) -> ProducerId {
         let id = self.producers[slot];
         let was_used = self.admitted.keys().any(|batch| batch.producer == id);
-        if was_used && self.last_of(id).is_none() {
+        if was_used && self.standing(id).is_none() {
             self.producers[slot] = ProducerId(id.get() + self.producers.len() as i64);
         }
         self.producers[slot]
     }
 
-    /// The last batch of a producer that is not deleted, as it was sent.
+    /// What the log must know of a producer; `None` when it need not, as its last batches are deleted.
+    pub(super) fn standing(&self, producer: ProducerId) -> Option<Standing> {
+        let mut all = self.batches.iter().filter(|batch| batch.producer == producer).peekable();
+        let epoch = all.peek()?.epoch;
+        let mut standing = Standing { epoch, last_sequence: -1, open_from: None };
+        // Where what was told last ends, and the last sequence.
+        let (mut end, mut sequence_end) = (0, i64::MAX);
+        for batch in all {
+            if batch.epoch != standing.epoch {
+                (standing.epoch, standing.last_sequence) = (batch.epoch, -1);
+                sequence_end = i64::MAX;
+            }
+            end = batch.end();
+            match batch.part {
+                Part::Commit | Part::Abort | Part::Emptied => standing.open_from = None,
+                Part::None | Part::Data => {
+                    standing.last_sequence = batch.base_sequence + batch.count as i32 - 1;
+                    sequence_end = batch.end();
+                    if batch.part == Part::Data {
+                        standing.open_from.get_or_insert(batch.base);
+                    }
+                }
+            }
+        }
+        // An epoch begins with its first batch, or the marker that bumped it.
+        let is_whole = standing.last_sequence >= 0 || standing.epoch > ProducerEpoch(0);
+        (is_whole && end > self.start && sequence_end > self.start).then_some(standing)
+    }
+
+    pub(super) fn known_producers(&self) -> BTreeSet<ProducerId> {
+        self.batches.iter().map(|batch| batch.producer).collect()
+    }
+
+    /// Producers and first offsets of the open transactions.
+    pub(super) fn open_transactions(&self) -> Vec<(ProducerId, i64)> {
+        let open = |id| Some((id, self.standing(id)?.open_from?));
+        self.known_producers().into_iter().filter_map(open).collect()
+    }
+
+    /// The last batch of a producer in its present epoch, as it was sent, if it is not deleted.
     pub(super) fn last_of(&self, producer: ProducerId) -> Option<(Batch, Bytes)> {
-        let is_last = |batch: &&Batch| batch.producer == producer && batch.end() > self.start;
-        let last = self.batches.iter().rev().find(is_last)?;
+        let standing = self.standing(producer).filter(|it| it.last_sequence >= 0)?;
+        let has_sequence = |batch: &&Batch| {
+            batch.producer == producer
+                && batch.epoch == standing.epoch
+                && matches!(batch.part, Part::None | Part::Data)
+        };
+        let last = self.batches.iter().rev().find(has_sequence)?;
         Some((*last, self.admitted.get(last)?.clone()))
     }
 
     /// What is cut off is promised no longer, and a batch goes as a whole.
     pub(super) fn cut(&mut self, target: i64) {
         self.batches.retain(|batch| batch.end() <= target);
+        self.hole_end = if self.hole_end < target { self.hole_end } else { 0 };
         let end = self.end();
         (self.written, self.synced) = (self.written.min(end), self.synced.min(end));
     }
@@ -129,6 +215,10 @@ impl Model {
         }
     }
 
+    pub(super) fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
     pub(super) fn batches_with_bytes(&self) -> impl Iterator<Item = (&Batch, &Bytes)> {
         self.batches.iter().filter_map(|batch| Some((batch, self.admitted.get(batch)?)))
     }
@@ -147,7 +237,7 @@ impl Model {
 
     /// From here on the log is what was found.
     pub(super) fn settle(&mut self, start: i64, end: i64) {
-        (self.start, self.durable_start) = (start, start);
+        (self.start, self.durable_start, self.hole_end) = (start, start, end);
         (self.written, self.synced) = (end, self.synced.min(end));
     }
 

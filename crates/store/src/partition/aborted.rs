@@ -49,6 +49,18 @@ impl PartitionStore {
     /// # Errors
     /// When the disk refuses, or an index is damaged.
     pub async fn aborted(&self, from: Offset, upto: Offset) -> Result<Vec<AbortedTransaction>> {
+        match self.find_aborted(from, upto).await {
+            Err(fault @ StoreFault::Corrupt { .. }) => Err(fault),
+            found => self.judge(found),
+        }
+    }
+
+    /// As [`PartitionStore::aborted`], for whoever judges faults differently.
+    pub(super) async fn find_aborted(
+        &self,
+        from: Offset,
+        upto: Offset,
+    ) -> Result<Vec<AbortedTransaction>> {
         let segments: Vec<StoredSegment> = {
             let state = self.state();
             let may_matter =
@@ -78,7 +90,7 @@ impl PartitionStore {
                     let reason = error.to_string();
                     return Err(StoreFault::Corrupt { path, position: 0, reason });
                 }
-                Err(error) => return self.judge(Err(error).context("read", &path)),
+                Err(error) => return Err(error).context("read", &path),
             }
         }
         Ok(found)

@@ -15,7 +15,7 @@ use strandline_log::clean::{
 };
 use strandline_log::{AbortedTransaction, LogConfig, Segment};
 use strandline_ports::File;
-use strandline_types::{BatchFacts, Offset};
+use strandline_types::{BatchFacts, Bug, Offset, planted};
 use strandline_wire::records::{
     BatchHeader, InspectLimits, InspectedBatch, Records, emptied, inspect_header, thin,
 };
@@ -38,7 +38,6 @@ pub struct CleanPass {
     /// The files are those that the plan was made for.
     generation: u32,
     delete_retention_ms: i64,
-    aborted: Vec<AbortedTransaction>,
     stage: Stage,
 }
 
@@ -109,36 +108,12 @@ impl From<io::Error> for ReadFault {
 }
 
 impl PartitionStore {
-    /// All aborted transactions that the log's files tell of.
-    ///
-    /// # Errors
-    /// When the disk refuses, or a file is damaged.
-    pub async fn aborted_transactions(&self) -> Result<Vec<AbortedTransaction>> {
-        let dir = self.path();
-        let mut all = Vec::new();
-        for entry in self.io().list(&dir).await? {
-            let is_index = |file: &OffsetFile| {
-                file.kind == FileKind::TransactionIndex && file.state == FileState::Live
-            };
-            if OffsetFile::parse(&entry.name).filter(is_index).is_none() {
-                continue;
-            }
-            let path = dir.join(&entry.name);
-            let bytes = self.io().read_whole(&path).await?.unwrap_or_default();
-            let entries = transaction_index::decode(&bytes);
-            all.extend(entries.map_err(|source| StoreFault::Format { path, source })?);
-        }
-        Ok(all)
-    }
-
-    /// Begins a pass. `survey` knows the plan; `aborted` is what
-    /// [`PartitionStore::aborted_transactions`] gave when it was made.
+    /// Begins a pass. `survey` knows the plan.
     pub fn clean(
         self: &Arc<Self>,
         survey: Survey,
         config: Arc<LogConfig>,
         delete_retention_ms: i64,
-        aborted: Vec<AbortedTransaction>,
     ) -> CleanPass {
         let first_dirty = survey.plan().first_dirty;
         let walks = walks(&survey.plan().segments, survey.plan().first_uncleanable);
@@ -148,7 +123,6 @@ impl PartitionStore {
             config,
             generation: self.generation(),
             delete_retention_ms,
-            aborted,
             stage: Stage::Survey { survey: Box::new(survey), segments, open: None },
         }
     }
@@ -233,13 +207,13 @@ impl CleanPass {
             && let Some(walk) = segments.pop_front()
         {
             let Some(reading) = self.read(walk).await? else { return Ok(CleanStep::Overtaken) };
+            survey.begin_segment(walk.segment.base_offset, self.aborted_in(walk).await?);
             open = Some(reading);
         }
         let Some(mut reading) = open.filter(|_| !survey.is_full()) else {
             let plan = survey.plan();
             let (first_uncleanable, all) = (plan.first_uncleanable, plan.segments.clone());
-            let aborted = std::mem::take(&mut self.aborted);
-            let cleaning = Box::new(survey.finish(self.delete_retention_ms, aborted));
+            let cleaning = Box::new(survey.finish(self.delete_retention_ms));
             let end = cleaning.end();
             let ends = walks(&all, first_uncleanable);
             let upto = all.partition_point(|it| it.base_offset < end);
@@ -285,6 +259,7 @@ impl CleanPass {
             && let Some(walk) = group.segments.pop_front()
         {
             let Some(reading) = self.read(walk).await? else { return Ok(CleanStep::Overtaken) };
+            cleaning.begin_segment(walk.segment.base_offset, self.aborted_in(walk).await?);
             group.reading = Some(reading);
         }
         let Some(mut reading) = group.reading.take() else {
@@ -330,6 +305,11 @@ impl CleanPass {
         Ok(Some(Reading { walk, file, batches, next_offset: segment.base_offset }))
     }
 
+    /// The transactions that were aborted, as far as they have offsets in a segment.
+    async fn aborted_in(&self, walk: Walk) -> Result<Vec<AbortedTransaction>> {
+        self.store.find_aborted(walk.segment.base_offset, walk.end).await
+    }
+
     async fn open_group(&self, walks: Vec<Walk>) -> Result<Box<OpenGroup>> {
         let segments: Vec<Segment> = walks.iter().map(|it| it.segment).collect();
         let base_offset = segments[0].base_offset;
@@ -349,12 +329,14 @@ impl CleanPass {
     async fn finish_files(&self, cleaned: &Cleaned, log: &Arc<dyn File>) -> Result<()> {
         let base_offset = cleaned.segment.base_offset;
         let path = self.cleaned_path(log_of(base_offset));
-        log.sync().await.context("sync", &path)?;
+        if !planted(Bug::CleanedUnsynced) {
+            log.sync().await.context("sync", &path)?;
+        }
         let index = cleaned.index_entries.iter().flat_map(|it| offset_index::encode_entry(*it));
         let times = cleaned.time_index_entries.iter().flat_map(|it| time_index::encode_entry(*it));
         let mut files =
             vec![(FileKind::OffsetIndex, index.collect()), (FileKind::TimeIndex, times.collect())];
-        if !cleaned.aborted.is_empty() {
+        if !cleaned.aborted.is_empty() && !planted(Bug::CleanedHidesAborts) {
             let aborted = transaction_index::encode(&cleaned.aborted);
             files.push((FileKind::TransactionIndex, aborted));
         }

@@ -82,12 +82,24 @@ impl PartitionStore {
     }
 
     async fn complete(&self, mut progress: Progress) -> Result<Recovered> {
-        while let Some(rebuilt) = progress.rebuilt {
+        let mut last_aborted = None;
+        while let Some(mut rebuilt) = progress.rebuilt {
+            let aborted = rebuilt.aborted.take().map(|it| (rebuilt.segment, it));
             self.write_rebuilt(rebuilt).await?;
+            if let Some((segment, aborted)) = std::mem::replace(&mut last_aborted, aborted) {
+                self.replace_aborted(segment, &aborted).await?;
+            }
             progress = self.advance(progress.recovery).await?;
         }
         let recovered = progress.recovery.finish();
         self.repair(&recovered.repair).await?;
+        // Where the log was cut entries go after their markers: a crash in between leaves too many of
+        // them, which the next start sees, and not too few.
+        let is_there =
+            |segment| recovered.log.segments().iter().any(|it| it.base_offset == segment);
+        if let Some((segment, aborted)) = last_aborted.filter(|(segment, _)| is_there(*segment)) {
+            self.replace_aborted(segment, &aborted).await?;
+        }
         self.take_over(recovered.log.segments(), recovered.log.log_end());
         Ok(recovered)
     }
@@ -113,18 +125,24 @@ impl PartitionStore {
         if !planted(Bug::TimeIndexStaysStale) {
             self.swap_in((base_offset, FileKind::TimeIndex), time_index).await?;
         }
-        if let Some(aborted) = rebuilt.aborted {
-            self.replace_aborted(base_offset, &aborted).await?;
-        }
         self.state().unsynced_indexes.insert(base_offset);
         match rebuilt.snapshot {
-            Some((offset, producers)) => self.write_snapshot(offset, &producers).await,
+            Some((offset, producers)) => {
+                // A new file: what a loss of power leaves of it fails its checksum. What it left of one
+                // that is overwritten could be the old one, of a log that is lost.
+                let key = (offset, FileKind::ProducerSnapshot);
+                self.swap_in(key, producer_snapshot::encode(&producers)).await
+            }
             None => Ok(()),
         }
     }
 
     async fn replace_aborted(&self, segment: Offset, aborted: &[AbortedTransaction]) -> Result<()> {
         let key = (segment, FileKind::TransactionIndex);
+        if planted(Bug::RecoveryForgetsAborts) {
+            return Ok(());
+        }
+        self.state().unsynced_indexes.insert(segment);
         if aborted.is_empty() {
             let removed = self.io().remove_files(vec![self.file_path(key)]).await;
             return self.judge(removed);

@@ -74,15 +74,14 @@ async fn clean(
         return Ok(Outcome::Unwanted);
     };
     let store = partition.store();
-    let aborted = store.aborted_transactions().await?;
     let (entropy, settings) = (&cleaner.upkeep.world.entropy, cleaner.settings.borrow().clone());
     let limits = SurveyLimits {
         map_bytes: settings.dedupe_buffer_bytes / settings.threads.max(1) as u64,
         load_factor: settings.load_factor,
     };
     let key = HashKey([entropy.next_u64(), entropy.next_u64()]);
-    let survey = Survey::new(plan, limits, key, aborted.clone());
-    let mut pass = store.clean(survey, log_config, config.delete_retention_ms, aborted);
+    let survey = Survey::new(plan, limits, key);
+    let mut pass = store.clean(survey, log_config, config.delete_retention_ms);
     let outcome = walk(cleaner, held, &mut pass).await;
     *stats = pass.stats();
     match outcome {
