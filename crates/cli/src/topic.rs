@@ -11,9 +11,12 @@ use strandline_client::admin::{
 use strandline_client::{Admin, Refusal, Topic};
 use strandline_types::{ErrorCode, NodeId, Offset, TopicPartition};
 
+mod cleaning;
+
 use crate::connect::{ConnectArgs, failed, key_value, refused};
 use crate::failure::Failure;
 use crate::output::{Output, nodes, table};
+use cleaning::Cleanings;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum TopicVerb {
@@ -249,15 +252,18 @@ async fn describe(admin: Admin, names: Vec<String>, output: &Output) -> Result<E
         .into_iter()
         .filter_map(|(resource, entries)| Some((resource.name, entries.ok()?)))
         .collect();
+    let all_of = |name: &String| configs.get(name).map_or(&[][..], Vec::as_slice);
+    let cleanings = Cleanings::of(&admin, &found, all_of).await?;
     let (mut text, mut json) = (String::new(), Vec::new());
     for (name, topic) in &found {
-        let own = configs.get(name).map_or(&[][..], Vec::as_slice);
+        let own = all_of(name);
         let own: Vec<_> = own.iter().filter(|entry| entry.source == ConfigSource::Topic).collect();
         if !text.is_empty() {
             text.push('\n');
         }
         text += &describe_text(name, topic, &ends, &own);
-        json.push(describe_json(name, topic, &ends, &own));
+        text += &cleanings.text(name);
+        json.push(describe_json(name, topic, (&ends, &cleanings), &own));
     }
     output.print(&text, &json!(json))?;
     let refusals: Vec<_> =
@@ -289,7 +295,12 @@ fn describe_text(name: &str, topic: &Topic, ends: &Ends, own: &[&ConfigEntry]) -
     text
 }
 
-fn describe_json(name: &str, topic: &Topic, ends: &Ends, own: &[&ConfigEntry]) -> Value {
+fn describe_json(
+    name: &str,
+    topic: &Topic,
+    (ends, cleanings): (&Ends, &Cleanings),
+    own: &[&ConfigEntry],
+) -> Value {
     let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect::<Vec<_>>();
     let partitions: Vec<_> = topic
         .partitions
@@ -306,6 +317,7 @@ fn describe_json(name: &str, topic: &Topic, ends: &Ends, own: &[&ConfigEntry]) -
                 "offline": ids(&partition.offline_replicas),
                 "firstOffset": first.map(Offset::get),
                 "endOffset": end.map(Offset::get),
+                "cleaning": cleanings.json(&key),
             })
         })
         .collect();

@@ -8,17 +8,20 @@ mod node;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use node::frames::batch;
-use node::{Client, Start, eventually};
+use node::small_disk::SmallDisk;
+use node::{Client, Node, Start, eventually};
+use serde_json::{Value, json};
 use strandline_types::{Compression, ErrorCode, Timestamp};
 use strandline_wire::compression::CompressionChoice;
-use strandline_wire::messages::DeleteRecordsRequest;
 use strandline_wire::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
+use strandline_wire::messages::{DeleteRecordsRequest, DescribeLogDirsRequest};
 use strandline_wire::records::{BatchBuilder, BatchOptions, NewRecord};
 
 const KEYS: u64 = 500;
@@ -168,5 +171,127 @@ fn a_topic_of_the_same_name_begins_anew() {
     let node = start.ready();
     let found = node.client().read_all("again", 0, 0);
     assert_eq!(found.len(), 1, "{found:?}");
+    assert!(node.stop().status.success());
+}
+
+/// A tool of ours, as a person types it.
+fn tool(node: &Node, line: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_strandline"))
+        .args(line.split_whitespace())
+        .args(["--bootstrap", &node.kafka.to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// How far the one replica of the topic is cleaned, as `topic describe` says.
+fn cleaning(node: &Node) -> Value {
+    let described: Value =
+        serde_json::from_str(&tool(node, "topic describe table --json")).unwrap();
+    described[0]["partitions"][0]["cleaning"][0].clone()
+}
+
+/// Ten updates of ten keys, dated so that each batch has a segment of its own.
+fn send_segments(client: &mut Client, numbers: std::ops::Range<i64>) {
+    for number in numbers {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        for key in 0..10_u64 {
+            let record = NewRecord {
+                timestamp: Timestamp(1_700_000_000_000 + number * 1_000),
+                key: Some(&key.to_be_bytes()),
+                value: Some(&number.to_be_bytes()),
+                headers: &[],
+            };
+            builder.append(&record).unwrap();
+        }
+        let answer = client.produce("table", 0, builder.build()).unwrap();
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+    }
+}
+
+#[test]
+fn how_far_it_is_cleaned_is_shown() {
+    let temporary = tempfile::tempdir().unwrap();
+    let start = Start::anywhere(temporary.path()).set("log.cleaner.backoff.ms", "1");
+    let node = start.ready();
+    let mut client = node.client();
+    client.create_topic("plain", 1, &[]);
+    let configs =
+        [("cleanup.policy", "compact"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "1")];
+    client.create_topic("table", 1, &configs);
+    send_segments(&mut client, 0..4);
+    let dirty = json!({
+        "replica": 1, "dirtyRatio": 1.0, "cleanedUpTo": null, "cleanedAt": null,
+        "lastError": null, "triedAgain": false,
+    });
+    assert_eq!(cleaning(&node), dirty);
+    let text = tool(&node, "topic describe table");
+    let row = text.lines().find(|line| line.contains("100 %")).unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["0", "1", "100", "%", "-", "-", "-"]);
+    let plain: Value = serde_json::from_str(&tool(&node, "topic describe plain --json")).unwrap();
+    assert_eq!(plain[0]["partitions"][0]["cleaning"], Value::Null);
+
+    tool(&node, "topic alter table --config min.cleanable.dirty.ratio=0.1");
+    eventually("it is cleaned", || cleaning(&node)["cleanedUpTo"] == 30);
+    let cleaned = cleaning(&node);
+    assert_eq!((&cleaned["dirtyRatio"], &cleaned["lastError"]), (&json!(0.0), &Value::Null));
+    assert!(cleaned["cleanedAt"].as_i64().is_some_and(|at| at > 1_700_000_000_000), "{cleaned}");
+
+    // A byte of what was cleaned is damaged: the next pass finds it, and none follows.
+    let log = temporary.path().join("strandline-data/table-0/00000000000000000000.log");
+    let mut bytes = fs::read(&log).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    send_segments(&mut client, 4..8);
+    eventually("the damage is found", || cleaning(&node)["lastError"].is_string());
+    let damaged = cleaning(&node);
+    let error = damaged["lastError"].as_str().unwrap();
+    assert!(error.contains("00000000000000000000.log is damaged at byte"), "{error}");
+    assert_eq!((&damaged["cleanedUpTo"], &damaged["triedAgain"]), (&json!(30), &json!(false)));
+    assert!(tool(&node, "topic describe table").contains("is damaged at byte"));
+
+    // Nobody else hears of it.
+    let all = DescribeLogDirsRequest { topics: None, ..Default::default() };
+    let answer = client.ask(&all, 4);
+    let replicas = answer.results.iter().flat_map(|dir| &dir.topics).flat_map(|it| &it.partitions);
+    assert!(replicas.clone().count() > 1 && replicas.clone().all(|it| it.unknown_tags.is_empty()));
+    node.kill();
+}
+
+/// A pass that finds no room leaves the log as it is, says so, and is made when there is room.
+#[test]
+fn a_full_disk_puts_cleaning_off() {
+    let temporary = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(temporary.path(), 64) else { return };
+    let start = Start::anywhere(temporary.path())
+        .set("log.dirs", disk.0.join("data").to_str().unwrap())
+        .set("metadata.log.dir", temporary.path().join("metadata").to_str().unwrap())
+        .set("log.cleaner.backoff.ms", "1");
+    let node = start.ready();
+    let mut client = node.client();
+    let configs =
+        [("cleanup.policy", "compact"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "1")];
+    client.create_topic("table", 1, &configs);
+    send_segments(&mut client, 0..4);
+    let before = client.read_all("table", 0, 0);
+    let rest = disk.fill();
+    tool(&node, "topic alter table --config min.cleanable.dirty.ratio=0.1");
+    eventually("there is no room", || cleaning(&node)["triedAgain"] == true);
+    let full = cleaning(&node);
+    assert!(full["lastError"].as_str().is_some_and(|it| it.contains("is full")), "{full}");
+    assert_eq!((&full["cleanedUpTo"], &full["dirtyRatio"]), (&Value::Null, &json!(1.0)));
+    assert_eq!(client.read_all("table", 0, 0), before);
+    let names = fs::read_dir(disk.0.join("data/table-0")).unwrap();
+    let names: Vec<_> = names.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.ends_with(".cleaned")), "{names:?}");
+
+    fs::remove_file(rest).unwrap();
+    eventually("it is cleaned", || cleaning(&node)["cleanedUpTo"] == 30);
+    assert_eq!(cleaning(&node)["lastError"], Value::Null);
+    let left = client.read_all("table", 0, 0);
+    assert_eq!(left, before[before.len() - left.len()..]);
+    assert_eq!(left.len(), 20, "the last update of each key before the active segment, and that");
     assert!(node.stop().status.success());
 }

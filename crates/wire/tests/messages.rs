@@ -7,8 +7,11 @@ use bytes::Bytes;
 use common::{decode, encode};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use strandline_types::{ErrorCode, Uuid};
+use strandline_types::{ErrorCode, Offset, Timestamp, Uuid};
 use strandline_wire::frame::{self, FrameError, Incoming};
+use strandline_wire::messages::describe_log_dirs_response::{
+    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
 use strandline_wire::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
 };
@@ -17,9 +20,10 @@ use strandline_wire::messages::metadata_response::{
 };
 use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use strandline_wire::messages::{
-    ApiKey, ApiVersionsRequest, ConsumerProtocolSubscription, FetchResponse, HeartbeatRequest,
-    MetadataRequest, MetadataResponse, ProduceRequest, Records, SaslHandshakeRequest,
-    decode_forward, decode_prefixed, encode_prefixed,
+    ApiKey, ApiVersionsRequest, ConsumerProtocolSubscription, DescribeLogDirsRequest,
+    DescribeLogDirsResponse, FetchResponse, HeartbeatRequest, MetadataRequest, MetadataResponse,
+    ProduceRequest, Records, ReplicaCleaning, SaslHandshakeRequest, decode_forward,
+    decode_prefixed, encode_prefixed,
 };
 use strandline_wire::{Chunk, DecodeError, EncodeError, Gathered};
 
@@ -132,6 +136,36 @@ fn unknown_tags_go_back_as_they_came() {
     assert_eq!(encode(&request, 3).unwrap()[2..], tags[..]);
     assert_eq!(encode(&request, 2), Err(EncodeError::TagsNotInVersion));
     assert_eq!(size_of_val(&request.unknown_tags), size_of::<usize>());
+}
+
+#[test]
+fn how_far_a_replica_is_cleaned_is_told_in_a_tag() {
+    let mut request = DescribeLogDirsRequest::default();
+    ReplicaCleaning::ask(&mut request, 1);
+    assert!(!ReplicaCleaning::is_asked_for(&request), "version 1 has no tags");
+    ReplicaCleaning::ask(&mut request, 2);
+    let asked: DescribeLogDirsRequest = decode(&encode(&request, 2).unwrap(), 2).unwrap();
+    assert!(ReplicaCleaning::is_asked_for(&asked));
+    let nothing = ReplicaCleaning::default();
+    let all = ReplicaCleaning {
+        dirty_ratio: Some(0.25),
+        cleaned_upto: Some(Offset(7)),
+        cleaned_at: Some(Timestamp(1_700_000_000_000)),
+        fault: Some("no room".into()),
+        is_tried_again: true,
+    };
+    for cleaning in [nothing, all] {
+        let mut replica = DescribeLogDirsPartition { partition_size: 9, ..Default::default() };
+        assert_eq!(ReplicaCleaning::told(&replica).unwrap(), None);
+        cleaning.tell(&mut replica).unwrap();
+        let topic = DescribeLogDirsTopic { partitions: vec![replica], ..Default::default() };
+        let dir = DescribeLogDirsResult { topics: vec![topic], ..Default::default() };
+        let response = DescribeLogDirsResponse { results: vec![dir], ..Default::default() };
+        let heard: DescribeLogDirsResponse = decode(&encode(&response, 5).unwrap(), 5).unwrap();
+        assert_eq!(heard, response);
+        let replica = &heard.results[0].topics[0].partitions[0];
+        assert_eq!(ReplicaCleaning::told(replica).unwrap(), Some(cleaning));
+    }
 }
 
 #[test]

@@ -6,10 +6,13 @@ use strandline_types::{ErrorCode, TopicIdPartition};
 use strandline_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
-use strandline_wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+use strandline_wire::messages::{
+    DescribeLogDirsRequest, DescribeLogDirsResponse, ReplicaCleaning,
+};
 
 use crate::cx::Cx;
 use crate::dirs::{Dir, DirIndex};
+use crate::driver::cleaner;
 use crate::driver::moves::Move;
 use crate::partitions::Held;
 use crate::session::Hangup;
@@ -18,6 +21,7 @@ pub(crate) async fn handle(
     cx: &Cx,
     request: DescribeLogDirsRequest,
 ) -> Result<DescribeLogDirsResponse, Hangup> {
+    let tells_cleaning = ReplicaCleaning::is_asked_for(&request);
     let asked: Option<BTreeMap<String, BTreeSet<i32>>> = request.topics.map(|topics| {
         let mut asked: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for topic in topics {
@@ -37,7 +41,7 @@ pub(crate) async fn handle(
     let moves = cx.handles.moves.under_way();
     let mut response = DescribeLogDirsResponse::default();
     for (index, dir) in cx.handles.dirs.log_dirs() {
-        let mut result = describe(index, dir, &asked, &moves).await;
+        let mut result = describe(index, dir, &asked, tells_cleaning, &moves).await;
         result.is_cordoned = tells_of_cordons && dir.is_cordoned();
         response.results.push(result);
     }
@@ -48,6 +52,7 @@ async fn describe(
     index: DirIndex,
     dir: &Dir,
     asked: &[Held],
+    tells_cleaning: bool,
     moves: &BTreeMap<TopicIdPartition, Move>,
 ) -> DescribeLogDirsResult {
     let log_dir = dir.log.path().display().to_string();
@@ -60,13 +65,21 @@ async fn describe(
         return DescribeLogDirsResult { error_code, log_dir, ..Default::default() };
     };
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-    for Held { partition, .. } in asked {
+    for held in asked {
+        let partition = &held.partition;
         let name = partition.name();
         let mut add = |replica| topics.entry(name.topic.clone()).or_default().push(replica);
         let partition_index = name.partition.get();
         if partition.dir() == index {
             let partition_size = partition.store().size_bytes() as i64;
-            add(DescribeLogDirsPartition { partition_index, partition_size, ..Default::default() });
+            let mut replica =
+                DescribeLogDirsPartition { partition_index, partition_size, ..Default::default() };
+            if let Some(cleaning) = tells_cleaning.then(|| cleaner::describe(held)).flatten()
+                && let Err(error) = cleaning.tell(&mut replica)
+            {
+                tracing::warn!(partition = %name, %error, "cannot tell how far it is cleaned");
+            }
+            add(replica);
         }
         if let Some(coming) = moves.get(&partition.id()).filter(|it| it.to == index) {
             let lag = partition.view().log_end.get() - coming.upto.get();

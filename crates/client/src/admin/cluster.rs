@@ -7,7 +7,8 @@ use strandline_types::{
 };
 use strandline_wire::messages::{
     ApiVersionsRequest, DescribeClusterRequest, DescribeLogDirsRequest, DescribeLogDirsResponse,
-    DescribeProducersRequest, DescribeQuorumRequest, UpdateFeaturesRequest,
+    DescribeProducersRequest, DescribeQuorumRequest, ReplicaCleaning, UpdateFeaturesRequest,
+    describe_log_dirs_request::DescribableLogDirTopic,
     describe_log_dirs_response::DescribeLogDirsResult,
     describe_producers_request::TopicRequest,
     describe_quorum_request::{PartitionData, TopicData},
@@ -239,8 +240,41 @@ impl Admin {
     pub async fn describe_log_dirs(
         &self,
     ) -> Result<Vec<(NodeId, PerItem<String, LogDir>)>, ClientError> {
-        let answers = self.ask_brokers(all_log_dirs).await?;
+        let answers = self.ask_brokers(|_| all_log_dirs()).await?;
         answers.into_iter().map(|(id, response)| Ok((id, log_dirs(id, response)?))).collect()
+    }
+
+    /// How far the replicas of compacted partitions are cleaned. Brokers that are not alive, and those
+    /// of Kafka, tell nothing.
+    pub async fn describe_cleaning(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, NodeId, ReplicaCleaning)>, ClientError> {
+        let request = |version| {
+            let topics = super::offsets::by_topic(partitions).into_iter();
+            let topics = topics.map(|(topic, indexes)| DescribableLogDirTopic {
+                topic: topic.to_owned(),
+                partitions: indexes.into_iter().map(PartitionId::get).collect(),
+                ..Default::default()
+            });
+            let topics = Some(topics.collect());
+            let mut request = DescribeLogDirsRequest { topics, ..Default::default() };
+            ReplicaCleaning::ask(&mut request, version);
+            request
+        };
+        let mut told = Vec::new();
+        for (id, response) in self.ask_brokers(request).await? {
+            let topics = response.results.into_iter().flat_map(|dir| dir.topics);
+            for topic in topics {
+                for replica in &topic.partitions {
+                    let index = PartitionId(replica.partition_index);
+                    let partition = TopicPartition { topic: topic.name.clone(), partition: index };
+                    let cleaning = ReplicaCleaning::told(replica).ok().flatten();
+                    told.extend(cleaning.map(|cleaning| (partition, id, cleaning)));
+                }
+            }
+        }
+        Ok(told)
     }
 
     /// The log dirs of one broker, which must be alive.

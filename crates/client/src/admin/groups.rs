@@ -49,7 +49,7 @@ impl Admin {
     /// All groups of all brokers, by id.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, ClientError> {
         let mut groups = Vec::new();
-        for (broker, response) in self.ask_brokers(ListGroupsRequest::default).await? {
+        for (broker, response) in self.ask_brokers(|_| ListGroupsRequest::default()).await? {
             ClientError::check(format!("groups of broker {broker}"), response.error_code, None)?;
             groups.extend(response.groups.into_iter().map(|group| GroupListing {
                 id: group.group_id,

@@ -61,7 +61,7 @@ impl Admin {
     /// Asks every broker that there is. One that ends meanwhile is left out.
     pub(super) async fn ask_brokers<R: Request>(
         &self,
-        request: impl Fn() -> R + Send + Sync,
+        request: impl Fn(i16) -> R + Send + Sync,
     ) -> Result<BTreeMap<NodeId, R::Response>, ClientError> {
         let mut backoff = self.client.backoff();
         let mut answers = BTreeMap::new();
@@ -71,7 +71,7 @@ impl Admin {
             let left: BTreeSet<NodeId> = alive.filter(|id| !answers.contains_key(id)).collect();
             let mut unheard = None;
             for id in left {
-                match self.client.call_node_once(id, Channel::SHARED, |_| request()).await {
+                match self.client.call_node_once(id, Channel::SHARED, &request).await {
                     Ok(response) => drop(answers.insert(id, response)),
                     Err(error) => unheard = Some(error),
                 }

@@ -39,6 +39,7 @@ pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use membership::NewVoter;
 pub use offsets::{CommittedOffset, ListedOffset, OffsetSpec};
 pub use reassignments::Reassignment;
+pub use strandline_wire::messages::ReplicaCleaning;
 pub use topics::{CreatedTopic, NewTopic};
 pub use transactions::{
     OpenTransaction, TransactionDescription, TransactionFilter, TransactionListing,

@@ -81,7 +81,7 @@ impl Admin {
         filter: &TransactionFilter,
     ) -> Result<Vec<TransactionListing>, ClientError> {
         let duration = filter.open_longer_than.map(|it| i64::try_from(it.as_millis()));
-        let request = || ListTransactionsRequest {
+        let request = |_| ListTransactionsRequest {
             state_filters: filter.states.clone(),
             duration_filter: duration.map_or(-1, |ms| ms.unwrap_or(i64::MAX)),
             ..Default::default()

@@ -12,6 +12,7 @@ mod element;
 mod framing;
 mod generated;
 mod records;
+mod replica_cleaning;
 mod unknown_tags;
 
 pub use api::{ApiFacts, ApiKey, Listeners, VersionRange};
@@ -20,6 +21,7 @@ pub(crate) use element::Element;
 pub use framing::{decode_forward, decode_prefixed, encode_prefixed};
 pub use generated::*;
 pub use records::Records;
+pub use replica_cleaning::ReplicaCleaning;
 pub use unknown_tags::{UnknownTag, UnknownTags};
 
 use crate::{DecodeError, EncodeError, Reader, Writer};

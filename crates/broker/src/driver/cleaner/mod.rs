@@ -13,6 +13,7 @@ use strandline_config::{CleanerSettings, TopicConfig};
 use strandline_log::clean::{CleanSettings, Dirt};
 use strandline_ports::{Lane, timeout, watch};
 use strandline_types::{Instant, TopicIdPartition};
+use strandline_wire::messages::ReplicaCleaning;
 use tokio::sync::Notify;
 
 use super::throttles::Throttle;
@@ -117,8 +118,24 @@ impl Cleaner {
 
 /// What there is to clean; `None` where nothing ever is: see [`pass`].
 pub(crate) fn dirt(held: &Held) -> Option<Dirt> {
-    let is_compacted = held.config.cleanup_policy.compact;
-    is_compacted.then(|| held.partition.dirt(&settings_of(&held.config))).flatten()
+    let is_damaged = held.partition.clean_fault().is_some_and(|fault| !fault.passes);
+    let may_be_cleaned = held.config.cleanup_policy.compact && !is_damaged;
+    may_be_cleaned.then(|| held.partition.dirt(&settings_of(&held.config))).flatten()
+}
+
+/// How far a compacted partition is cleaned.
+pub(crate) fn describe(held: &Held) -> Option<ReplicaCleaning> {
+    let Held { partition, config } = held;
+    config.cleanup_policy.compact.then(|| {
+        let fault = partition.clean_fault();
+        ReplicaCleaning {
+            dirty_ratio: partition.dirt(&settings_of(config)).map(|dirt| dirt.ratio()),
+            cleaned_upto: partition.cleaned_upto(),
+            cleaned_at: partition.cleaned_at(),
+            is_tried_again: fault.as_ref().is_some_and(|fault| fault.passes),
+            fault: fault.map(|fault| fault.text),
+        }
+    })
 }
 
 fn backoff(settings: &CleanerSettings) -> Duration {

@@ -86,7 +86,7 @@ async fn clean(
     *stats = pass.stats();
     match outcome {
         Ok(Outcome::Cleaned(end)) => {
-            partition.set_cleaned_upto(end);
+            partition.cleaned(end);
             cleaner.upkeep.checkpoint(dir, Checkpoint::Cleaner).await?;
             Ok(Outcome::Cleaned(end))
         }

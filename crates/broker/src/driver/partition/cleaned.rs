@@ -6,7 +6,7 @@ use strandline_log::LogConfig;
 use strandline_log::clean::{CleanPlan, CleanSettings, Dirt};
 use strandline_replica::Event;
 use strandline_store::{CleanPass, DeletedFiles, StoreFault};
-use strandline_types::Offset;
+use strandline_types::{Offset, Timestamp};
 
 use super::Partition;
 use crate::metrics::Metrics;
@@ -16,6 +16,8 @@ use crate::metrics::Metrics;
 pub(crate) struct CleaningState {
     /// Where the last pass ended.
     pub(super) upto: Option<Offset>,
+    /// When it ended, if that was not before the start.
+    at: Option<Timestamp>,
     /// Of the last pass, if it failed.
     fault: Option<Box<CleanFault>>,
 }
@@ -33,11 +35,23 @@ impl Partition {
         self.core().cleaning.upto
     }
 
+    /// When the last pass ended that was made since the start.
+    pub(crate) fn cleaned_at(&self) -> Option<Timestamp> {
+        self.core().cleaning.at
+    }
+
     pub(crate) fn set_cleaned_upto(&self, upto: Offset) {
         let mut core = self.core();
         // The log may have been cut when the pass was over.
         core.cleaning.upto = Some(upto.min(core.replica.log().log_end()));
-        core.cleaning.fault = None;
+    }
+
+    /// A pass has ended.
+    pub(crate) fn cleaned(&self, upto: Offset) {
+        self.set_cleaned_upto(upto);
+        let now = self.now().timestamp;
+        let mut core = self.core();
+        (core.cleaning.at, core.cleaning.fault) = (Some(now), None);
     }
 
     /// Why it cannot be cleaned, as long as that is so.
@@ -60,14 +74,13 @@ impl Partition {
         is_settled && !self.core().is_closed
     }
 
-    /// `None` when it may not be cleaned now, or never before the next start.
+    /// `None` when it may not be cleaned now.
     pub(crate) fn dirt(&self, settings: &CleanSettings) -> Option<Dirt> {
         let now = self.now().timestamp;
         let core = self.core();
-        let is_damaged = core.cleaning.fault.as_ref().is_some_and(|fault| !fault.passes);
         let stable = core.replica.high_watermark();
         let log = core.replica.log();
-        let is_whole = !log.is_faulted() && !core.is_closed && !core.is_cutting && !is_damaged;
+        let is_whole = !log.is_faulted() && !core.is_closed && !core.is_cutting;
         is_whole.then(|| log.dirt(now, core.cleaning.upto, stable, settings))
     }
 
