@@ -317,9 +317,8 @@ async fn start_quorum(
         QuorumEndpoint { listener: "CONTROLLER".into(), host: "127.0.0.1".into(), port: 1 };
     let now = world.clock.now().timestamp;
     let voters = VoterSet::new([quorum::voter(NodeId(id), directory_id, vec![endpoint])]);
-    format_dir(&*world.disk, path, &identity, (Some(&voters), &FirstLevels::default()), now)
-        .await
-        .unwrap();
+    let founding = (Some(&voters), &FirstLevels::default());
+    format_dir(&*world.disk, path, &identity, founding, now).await.unwrap();
     let dir = LogDir::open(io, path, options).await.unwrap();
     let options = QuorumOptions {
         core: QuorumConfig::new(ReplicaKey::new(NodeId(id), directory_id)),
