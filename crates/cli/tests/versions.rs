@@ -264,8 +264,9 @@ impl Sweep {
             transactional_ids: vec![id(), "nobody's".into()],
             ..Default::default()
         });
-        self.each(|_, _| ListTransactionsRequest {
+        self.each(|version, _| ListTransactionsRequest {
             state_filters: vec!["Ongoing".into(), "Dreaming".into()],
+            transactional_id_pattern: (version >= 2).then(|| ".*".into()),
             ..Default::default()
         });
     }

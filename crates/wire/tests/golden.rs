@@ -164,11 +164,7 @@ fn every_api() {
             ]
         })
         .collect();
-    let mut kafkas = lines("api");
-    // Version 2 filters by an RE2 pattern, for which there is nothing here.
-    let list = kafkas.iter_mut().find(|words| words[1] == "ListTransactions").unwrap();
-    assert_eq!(std::mem::replace(&mut list[5], "1".to_owned()), "2");
-    assert_eq!(ours, kafkas);
+    assert_eq!(ours, lines("api"));
 }
 
 #[test]

@@ -4,9 +4,15 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.AbortTransactionSpec;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.ListTransactionsOptions;
+import org.apache.kafka.clients.admin.TransactionListing;
 import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -15,6 +21,7 @@ import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.errors.InvalidRegularExpression;
 import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.junit.jupiter.api.Test;
@@ -173,7 +180,7 @@ class TransactionTest {
             producer.sendOffsetsToTransaction(Map.of(place, new OffsetAndMetadata(10)), consumer.groupMetadata());
             producer.abortTransaction();
             Broker.await("nothing is committed", () -> {
-                var found = consumer.committed(java.util.Set.of(place));
+                var found = consumer.committed(Set.of(place));
                 return found.get(place) == null;
             });
 
@@ -182,7 +189,7 @@ class TransactionTest {
             producer.sendOffsetsToTransaction(Map.of(place, new OffsetAndMetadata(10, "half")), consumer.groupMetadata());
             producer.commitTransaction();
             Broker.await("the offset counts", () -> {
-                var found = consumer.committed(java.util.Set.of(place)).get(place);
+                var found = consumer.committed(Set.of(place)).get(place);
                 return found != null && found.offset() == 10 && found.metadata().equals("half");
             });
             var made = values(Broker.read(reader, 10));
@@ -234,6 +241,27 @@ class TransactionTest {
     }
 
     @Test
+    void idsAreListedByAPatternOfTheWholeId() throws Exception {
+        var stem = Broker.fresh("listed");
+        try (var one = transactional(stem + "-1"); var two = transactional(stem + "-2"); var other = transactional(stem + "-x");
+                var admin = Broker.admin()) {
+            assertEquals(Set.of(stem + "-1", stem + "-2"), listed(admin, stem + "-[0-9]"));
+            assertEquals(Set.of(stem + "-1", stem + "-2", stem + "-x"), listed(admin, stem + ".*"));
+            assertEquals(Set.of(stem + "-x"), listed(admin, "(?i)" + stem.toUpperCase(Locale.ROOT) + "-(1a|x)"));
+            assertEquals(Set.of(), listed(admin, stem));
+            assertTrue(listed(admin, "").contains(stem + "-1"));
+            for (var none : List.of("(", "a)(b", "*", "(a)\\1", "[b-a]")) {
+                assertEquals(InvalidRegularExpression.class, Broker.refusal(admin.listTransactions(new ListTransactionsOptions().filterOnTransactionalIdPattern(none)).all()), none);
+            }
+        }
+    }
+
+    private static Set<String> listed(Admin admin, String pattern) throws Exception {
+        var options = new ListTransactionsOptions().filterOnTransactionalIdPattern(pattern);
+        return Broker.get(admin.listTransactions(options).all()).stream().map(TransactionListing::transactionalId).collect(Collectors.toSet());
+    }
+
+    @Test
     void anEmptyTransactionIsOne() {
         try (var producer = transactional(Broker.fresh("id"))) {
             producer.beginTransaction();
@@ -278,7 +306,7 @@ class TransactionTest {
             send(producer, topic, 0, "open");
             var described = Broker.get(admin.describeTransactions(List.of(id)).description(id));
             assertEquals(TransactionState.ONGOING, described.state());
-            assertEquals(java.util.Set.of(place), described.topicPartitions());
+            assertEquals(Set.of(place), described.topicPartitions());
             var listed = Broker.get(admin.listTransactions().all());
             assertTrue(listed.stream().anyMatch(it -> it.transactionalId().equals(id) && it.state() == TransactionState.ONGOING));
             var active = Broker.get(admin.describeProducers(List.of(place)).partitionResult(place)).activeProducers();

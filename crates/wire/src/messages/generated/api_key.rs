@@ -629,7 +629,7 @@ impl ApiKey {
             Self::ListTransactions => &ApiFacts {
                 name: "ListTransactions",
                 versions: VersionRange { min: 0, max: 2 },
-                advertised: VersionRange { min: 0, max: 1 },
+                advertised: VersionRange { min: 0, max: 2 },
                 flexible_from: Some(0),
                 listeners: Listeners { broker: true, controller: false },
             },
