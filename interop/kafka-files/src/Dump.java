@@ -38,7 +38,7 @@ final class Dump {
             var text = dump(partition.getKey(), partition.getValue());
             for (var line : text.split("\n")) {
                 // Compaction leaves holes between offsets, and only there are they right.
-                boolean hole = HOLE.matcher(line).matches() && !partition.getKey().startsWith("__consumer_offsets");
+                boolean hole = HOLE.matcher(line).matches() && !isCompacted(partition.getKey());
                 if (hole || COMPLAINT.matcher(line).find()) {
                     throw new AssertionError(partition.getKey() + ": " + line + "\n" + text.substring(Math.max(0, text.length() - 1000)));
                 }
@@ -54,10 +54,15 @@ final class Dump {
         System.exit(0);
     }
 
+    private static boolean isCompacted(String partition) {
+        return partition.startsWith("__consumer_offsets") || partition.startsWith("__transaction_state");
+    }
+
     private static String dump(String partition, List<String> files) throws Exception {
         var call = new ArrayList<>(List.of("--deep-iteration", "--files", String.join(",", files)));
         if (partition.startsWith("__cluster_metadata")) call.add("--cluster-metadata-decoder");
         else if (partition.startsWith("__consumer_offsets")) call.add("--offsets-decoder");
+        else if (partition.startsWith("__transaction_state")) call.add("--transaction-log-decoder");
         var bytes = new ByteArrayOutputStream();
         var terminal = System.out;
         var capture = new PrintStream(bytes, true);
