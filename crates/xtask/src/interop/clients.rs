@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::peer::Against;
 use super::place::Place;
-use super::{files, mixed};
+use super::{exactly_once, files, mixed};
 
 /// One client: where its example lives, what it needs, how it is fetched and run.
 ///
@@ -29,6 +29,7 @@ pub(super) type Drive = fn(&Place, &Client, &Against) -> Result<()>;
 const JAVA: &[&str] = &["mvn --version", "javac --version"];
 const PYTHON: &[&str] = &["python3 -m venv --help"];
 const GO: &[&str] = &["go version"];
+const JAVA_PYTHON_GO: &[&str] = &[JAVA[0], JAVA[1], PYTHON[0], GO[0]];
 const NODE: &[&str] = &["node --version", "npm --version"];
 const CARGO: &[&str] = &["cargo --version", "cc --version"];
 
@@ -174,6 +175,15 @@ pub(super) const CLIENTS: &[Client] = &[
         fetch: FETCH_KAFKA,
         run: "sh run.sh",
         drives_own_peers: Some(mixed::run),
+    },
+    Client {
+        name: "exactly-once",
+        folder: "exactly-once",
+        needs: JAVA_PYTHON_GO,
+        locks: &["fetch.sh", "pom.xml", "requirements.txt", "go.sum"],
+        fetch: "sh fetch.sh",
+        run: "sh run.sh",
+        drives_own_peers: Some(exactly_once::run),
     },
 ];
 

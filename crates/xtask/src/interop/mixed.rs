@@ -1,20 +1,17 @@
 //! The twin proof of the cluster: nodes of both kinds in one, under the load of Kafka's clients.
 //! Nothing is lost, nothing is there twice, and no client sees more than an error it may retry.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
 use super::clients::{CLIENTS, Client};
+use super::cluster::{Cluster, LOAD_TIMEOUT, Load};
 use super::home::{Home, Roles};
-use super::peer::{Against, Peer};
+use super::peer::Against;
 use super::place::Place;
-use super::shell::Conversation;
 use super::{CLIENT_TIMEOUT, FETCH_TIMEOUT};
 
-/// The load gives up by itself before that, and says why.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Named by the tools, and there until the end.
 const TOPIC: &str = "operated";
 
@@ -36,7 +33,7 @@ fn controllers_of_kafka(place: &Place, client: &Client, against: &Against) -> Re
     let homes = Home::cluster(&folder, [both, both, controller, broker, broker])?;
     let kafka = &Against::Kafka;
     let mut cluster = Cluster::start(place, &homes, &[kafka, kafka, kafka, against, against])?;
-    let mut load = Load::start(place, client, &cluster)?;
+    let mut load = Load::start(place, client, "load", &cluster)?;
     load.whole()?;
     let leader = load.leader()?;
     let other = if leader == 1 { 2 } else { 1 };
@@ -62,7 +59,7 @@ fn brokers_of_kafka(place: &Place, client: &Client, against: &Against) -> Result
     let kinds = [against, against, against, &Against::Kafka, &Against::Kafka];
     let mut cluster = Cluster::start(place, &homes, &kinds)?;
     let [first, _, _, fourth, _] = &homes;
-    let mut load = Load::start(place, client, &cluster)?;
+    let mut load = Load::start(place, client, "load", &cluster)?;
     load.whole()?;
     // A topic for each road.
     for (home, topic) in [(fourth, TOPIC), (first, "operated-too")] {
@@ -119,7 +116,7 @@ fn growing_quorum(place: &Place, client: &Client, against: &Against) -> Result<(
     let kafka = &Against::Kafka;
     let mut cluster = Cluster::start(place, &homes, &[against, kafka, against, kafka])?;
     let [first, second, third, _] = &homes;
-    let mut load = Load::start(place, client, &cluster)?;
+    let mut load = Load::start(place, client, "load", &cluster)?;
     load.whole()?;
     for (home, voters) in [(second, "1,2"), (third, "1,2,3")] {
         let properties = home.properties().display();
@@ -148,7 +145,7 @@ fn node_by_node(place: &Place, client: &Client, against: &Against) -> Result<()>
     let folder = place.cache().join("mixed").join("node-by-node");
     let homes = Home::cluster(&folder, [Roles::BrokerAndController; 3])?;
     let mut cluster = Cluster::start(place, &homes, &[&Against::Kafka; 3])?;
-    let mut load = Load::start(place, client, &cluster)?;
+    let mut load = Load::start(place, client, "load", &cluster)?;
     load.whole()?;
     for kind in [against, &Against::Kafka] {
         let leader = load.leader()?;
@@ -178,90 +175,4 @@ fn dump(place: &Place, home: &Home) -> Result<()> {
     let files = CLIENTS.iter().find(|client| client.name == "kafka-files");
     let files = files.context("kafka-files is listed")?;
     place.run(files, &format!("{} dump {}", files.run, home.data().display()), "", CLIENT_TIMEOUT)
-}
-
-/// The nodes, by their ids from 1 on. Those that run at the end are killed: without a majority
-/// Kafka would wait for minutes for a controller's leave to stop.
-struct Cluster<'a> {
-    place: &'a Place,
-    homes: &'a [Home],
-    nodes: Vec<Option<Peer>>,
-}
-
-impl<'a> Cluster<'a> {
-    fn start(place: &'a Place, homes: &'a [Home], kinds: &[&Against]) -> Result<Self> {
-        for (home, kind) in homes.iter().zip(kinds) {
-            home.format(place, kind)?;
-        }
-        // None is ready before a majority is.
-        let nodes: Result<_> = thread::scope(|scope| {
-            let begun: Vec<_> = homes
-                .iter()
-                .zip(kinds)
-                .map(|(home, kind)| scope.spawn(|| Peer::start_at(place, kind, home).map(Some)))
-                .collect();
-            begun.into_iter().map(|it| it.join().expect("no start panics")).collect()
-        });
-        Ok(Self { place, homes, nodes: nodes? })
-    }
-
-    fn bootstrap(&self) -> String {
-        let brokers = self.homes.iter().filter(|home| home.is_broker());
-        brokers.map(Home::bootstrap).collect::<Vec<_>>().join(",")
-    }
-
-    fn begin(&mut self, id: usize, kind: &Against) -> Result<()> {
-        let peer = Peer::start_at(self.place, kind, &self.homes[id - 1]);
-        self.nodes[id - 1] = Some(peer.with_context(|| format!("node {id}"))?);
-        Ok(())
-    }
-
-    fn take(&mut self, id: usize) -> Result<Peer> {
-        let node = self.nodes.get_mut(id - 1).and_then(Option::take);
-        node.with_context(|| format!("node {id} does not run"))
-    }
-
-    fn stop(&mut self, id: usize) -> Result<()> {
-        self.take(id)?.stop().with_context(|| format!("node {id}"))
-    }
-
-    fn kill(&mut self, id: usize) -> Result<()> {
-        self.take(id)?.kill().with_context(|| format!("node {id}"))
-    }
-}
-
-/// Kafka's clients at work.
-struct Load(Conversation);
-
-impl Load {
-    fn start(place: &Place, client: &Client, cluster: &Cluster<'_>) -> Result<Self> {
-        let line = format!("{} load", client.run);
-        let load = place.converse(client, &line, &cluster.bootstrap())?;
-        load.hear(LOAD_TIMEOUT).context("start the load")?;
-        Ok(Self(load))
-    }
-
-    /// Waits until every partition has taken and delivered more records.
-    fn progress(&mut self) -> Result<()> {
-        self.0.ask("progress", LOAD_TIMEOUT).map(drop)
-    }
-
-    /// Waits until every replica is in sync, and for progress.
-    fn whole(&mut self) -> Result<()> {
-        self.0.ask("whole", LOAD_TIMEOUT).map(drop)
-    }
-
-    /// The node that leads the metadata quorum.
-    fn leader(&mut self) -> Result<usize> {
-        let answer = self.0.ask("leader", LOAD_TIMEOUT)?;
-        let id = answer.strip_prefix("leader ").and_then(|id| id.parse().ok());
-        id.with_context(|| format!("`{answer}` names no leader"))
-    }
-
-    /// Has everything read and compared.
-    fn finish(mut self) -> Result<()> {
-        let answer = self.0.ask("finish", LOAD_TIMEOUT)?;
-        println!("    {answer}");
-        Ok(())
-    }
 }

@@ -7,6 +7,8 @@
 
 pub(crate) mod bench;
 mod clients;
+mod cluster;
+mod exactly_once;
 mod files;
 mod home;
 mod mixed;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::clients::{CLIENTS, Client};
-use super::shell::{Conversation, Script};
+use super::shell::{Conversation, Running, Script};
 
 /// The folders of one run.
 pub(super) struct Place {
@@ -133,6 +133,17 @@ impl Place {
         bootstrap: &str,
     ) -> Result<Conversation> {
         self.script(client, command, bootstrap, "conversation.log").converse()
+    }
+
+    /// Starts a command line of a client that runs beside others of it.
+    pub(super) fn start(
+        &self,
+        client: &Client,
+        command: &str,
+        bootstrap: &str,
+        log: &str,
+    ) -> Result<Running> {
+        self.script(client, command, bootstrap, log).start()
     }
 
     fn script(&self, client: &Client, command: &str, bootstrap: &str, log: &str) -> Script {

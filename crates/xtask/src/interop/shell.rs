@@ -77,11 +77,15 @@ impl Script {
         Ok(Conversation { child, input, lines, log: self.log })
     }
 
+    /// Starts it, to run for as long as it is wanted.
+    pub(super) fn start(self) -> Result<Running> {
+        let child = self.spawn(Stdio::null(), to_log)?;
+        Ok(Running { child, log: self.log })
+    }
+
     /// Runs it to its end, or to `timeout`: then it and all its children are killed.
     pub(super) fn run(self, timeout: Duration) -> Result<()> {
-        let mut child = self.spawn(Stdio::null(), |log| {
-            Ok(log.try_clone().context("share the log file")?.into())
-        })?;
+        let mut child = self.spawn(Stdio::null(), to_log)?;
         let deadline = Instant::now() + timeout;
         let status = loop {
             match child.try_wait().context("wait for a command")? {
@@ -102,6 +106,35 @@ impl Script {
             self.log.display(),
             tail(&self.log)
         );
+    }
+}
+
+/// Standard output beside standard error.
+fn to_log(log: &File) -> Result<Stdio> {
+    Ok(log.try_clone().context("share the log file")?.into())
+}
+
+/// A program that does not end by itself. Dropped, it is killed.
+pub(super) struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Fails if it has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        match self.child.try_wait().context("look at a program")? {
+            None => Ok(()),
+            Some(status) => {
+                bail!("{status} (all output: {})\n{}", self.log.display(), tail(&self.log))
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        kill_group(&mut self.child);
     }
 }
 
