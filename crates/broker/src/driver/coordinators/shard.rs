@@ -25,6 +25,10 @@ use crate::driver::partition::{Ordered, Partition};
 /// How long a leadership is waited for that the metadata have announced, before it is looked for again.
 const LEADERSHIP_PAUSE: Duration = Duration::from_millis(5);
 
+/// A log that has refused records is not read again before: whoever begins to lead may have something to
+/// write at once, which is refused like the last, and so on as fast as a log can be read.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
 type Answer<K> = Result<Response<K>, ErrorCode>;
 type Sender<K> = oneshot::Sender<Answer<K>>;
 type Written<K> = Entry<<<K as Kind>::Core as Core>::Record>;
@@ -407,7 +411,12 @@ impl<K: Kind> Shard<K> {
         }
         self.coordinators.set_alarm(self.id(), None);
         if self.may_lead(&self.partition.view()) {
-            self.coordinators.0.world.spawn.spawn(Lane::Data, Box::pin(Arc::clone(self).load()));
+            let (clock, shard) = (Arc::clone(&self.coordinators.0.world.clock), Arc::clone(self));
+            let load = async move {
+                clock.sleep(REFUSED_PAUSE).await;
+                shard.load().await;
+            };
+            self.coordinators.0.world.spawn.spawn(Lane::Data, Box::pin(load));
         } else {
             *self.lock() = State::Gone;
         }
