@@ -79,9 +79,7 @@ impl Recovery {
         recovery.first_damaged = recovery.find_first_damaged();
         recovery.epochs = recovery.trusted_epochs();
         let trusted = recovery.snapshots_trusted_upto();
-        let (snapshots, strays) =
-            recovery.listing.snapshots.iter().partition(|&&offset| offset <= trusted);
-        (recovery.snapshots, recovery.strays) = (snapshots, strays);
+        recovery.choose_snapshots(trusted);
         recovery.choose_snapshot();
         recovery
     }
@@ -92,8 +90,7 @@ impl Recovery {
         self.limit = Some(limit);
         self.dropped = dropped;
         let trusted = self.snapshots_trusted_upto().min(limit);
-        (self.snapshots, self.strays) =
-            self.listing.snapshots.iter().partition(|&&offset| offset <= trusted);
+        self.choose_snapshots(trusted);
         self.choose_snapshot();
         self
     }
@@ -129,6 +126,13 @@ impl Recovery {
         let damaged = segments.get(self.first_damaged).into_iter();
         let damaged = damaged.chain(segments.iter().find(is_damaged));
         damaged.map(|segment| segment.base_offset).min().unwrap_or(Offset(i64::MAX))
+    }
+
+    /// One from before the first segment does not know how transactions ended in what was deleted.
+    fn choose_snapshots(&mut self, trusted: Offset) {
+        let first = self.listing.segments.first().map_or(Offset::ZERO, |it| it.base_offset);
+        let is_usable = |offset: &&Offset| (first..=trusted).contains(*offset);
+        (self.snapshots, self.strays) = self.listing.snapshots.iter().partition(is_usable);
     }
 
     fn choose_snapshot(&mut self) {
