@@ -188,7 +188,7 @@ impl World {
         let mut survey = Survey::new(plan, limits, HashKey([3, 4]));
         let mut segment = None;
         for batch in before.iter().filter(|it| it.facts.base_offset < Offset(stable)) {
-            if let Some((base, aborted)) = self.next_segment(&mut segment, batch) {
+            for (base, aborted) in self.next_segments(&mut segment, batch) {
                 survey.begin_segment(base, aborted);
             }
             if survey.begin_batch(&batch.facts) {
@@ -212,7 +212,7 @@ impl World {
                 after.push(batch);
                 continue;
             }
-            if let Some((base, aborted)) = self.next_segment(&mut segment, &batch) {
+            for (base, aborted) in self.next_segments(&mut segment, &batch) {
                 cleaning.begin_segment(base, aborted);
             }
             let mut look = cleaning.begin_batch(&batch.facts);
@@ -252,21 +252,23 @@ impl World {
         (self.batches, self.aborted, self.cleaned_upto) = (after, aborted, end);
     }
 
-    /// Where the segment of a batch begins, and which aborted transactions have offsets in it, if the
-    /// batch is the first one there.
-    fn next_segment(
+    /// The segments after the last one up to that of a batch, those too of which nothing is left:
+    /// where each begins, and which aborted transactions have offsets in it.
+    fn next_segments(
         &self,
-        segment: &mut Option<i64>,
+        last: &mut Option<i64>,
         batch: &Batch,
-    ) -> Option<(Offset, Vec<AbortedTransaction>)> {
+    ) -> Vec<(Offset, Vec<AbortedTransaction>)> {
         let base = batch.facts.base_offset.get() / SEGMENT_OFFSETS * SEGMENT_OFFSETS;
-        if segment.replace(base) == Some(base) {
-            return None;
-        }
-        let reaches = |it: &&AbortedTransaction| {
-            it.first_offset < Offset(base + SEGMENT_OFFSETS) && it.last_offset >= Offset(base)
+        let next = last.map_or(base, |last| last + SEGMENT_OFFSETS);
+        *last = Some(base);
+        let with_aborted = |base: i64| {
+            let reaches = |it: &&AbortedTransaction| {
+                it.first_offset < Offset(base + SEGMENT_OFFSETS) && it.last_offset >= Offset(base)
+            };
+            (Offset(base), self.aborted.iter().filter(reaches).copied().collect())
         };
-        Some((Offset(base), self.aborted.iter().filter(reaches).copied().collect()))
+        (next..=base).step_by(SEGMENT_OFFSETS as usize).map(with_aborted).collect()
     }
 
     fn check(&self, before: &[Batch], after: &[Batch], aborted: &[AbortedTransaction], end: i64) {
