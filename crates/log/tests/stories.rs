@@ -480,7 +480,7 @@ fn records_that_are_read_again_tell_their_epochs() {
     story.ends(expect![[r#"
         produce: offsets 0-2 in 0.log at 0
         recovered: 0..3, read 0@0, producers 0, repair Repair { delete_segments: [], delete_snapshots: [], truncate: None, create_segment: None, epochs: Some([EpochStart { epoch: 0, start: 0 }]) }
-          0.log [0-2e0] index [2@200] timeindex [1000@2]
+          0.log [0-2e0] index [] timeindex [1000→+2]
           snapshots [] epochs [0@0]
     "#]]);
 }
