@@ -8,7 +8,7 @@ use strandline_log::AbortedTransaction;
 use strandline_ports::File;
 use strandline_types::Offset;
 
-use super::{FileKey, PartitionStore, StoredSegment};
+use super::{FileKey, PartitionStore, ReadAnswer, ReadRequest, StoredSegment};
 use crate::fault::{Context, Result, StoreFault};
 use crate::format::names::FileKind;
 use crate::format::transaction_index::{self, ENTRY_BYTES};
@@ -43,13 +43,51 @@ impl PartitionStore {
         }
     }
 
+    /// [`Self::read`] for whoever reads committed records only, with the aborted transactions that
+    /// have records in the answer.
+    ///
+    /// Both are of the same files. The index of a cleaned segment does not tell of a transaction
+    /// whose records have gone with it: with records that were read before the swap, readers would
+    /// take them for committed.
+    ///
+    /// # Errors
+    /// When the disk refuses, or the log or an index is damaged.
+    pub async fn read_committed(
+        &self,
+        request: ReadRequest,
+    ) -> Result<Option<(ReadAnswer, Vec<AbortedTransaction>)>> {
+        loop {
+            let generation = self.generation();
+            let Some(answer) = self.read(request).await? else { return Ok(None) };
+            if answer.records.is_empty() {
+                return Ok(Some((answer, Vec::new())));
+            }
+            let found = self.find_aborted(request.from, answer.next_offset).await;
+            {
+                let state = self.state();
+                if state.segments.first().is_none_or(|first| first.base_offset > request.from) {
+                    return Ok(None);
+                }
+                // What failed may have been an index that is shorter by now.
+                if state.generation != generation {
+                    continue;
+                }
+            }
+            return Ok(Some((answer, self.judge_index(found)?)));
+        }
+    }
+
     /// Aborted transactions with records among the offsets `from..upto`, in the order of their
     /// markers. Those may lie behind `upto`.
     ///
     /// # Errors
     /// When the disk refuses, or an index is damaged.
     pub async fn aborted(&self, from: Offset, upto: Offset) -> Result<Vec<AbortedTransaction>> {
-        match self.find_aborted(from, upto).await {
+        self.judge_index(self.find_aborted(from, upto).await)
+    }
+
+    fn judge_index<T>(&self, found: Result<T>) -> Result<T> {
+        match found {
             Err(fault @ StoreFault::Corrupt { .. }) => Err(fault),
             found => self.judge(found),
         }

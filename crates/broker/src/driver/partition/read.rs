@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use strandline_log::{AbortedTransaction, EpochEnd};
 use strandline_replica::{Isolation, ReadRefusal, Reader, View};
-use strandline_store::{PartitionStore, ReadRequest, Records, StoreFault, TimestampOffset};
+use strandline_store::{
+    PartitionStore, ReadAnswer, ReadRequest, Records, StoreFault, TimestampOffset,
+};
 use strandline_types::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::{FollowerFetch, Partition};
@@ -112,16 +114,15 @@ impl Partition {
             max_bytes: read.max_bytes,
             at_least_one_batch: read.at_least_one_batch,
         };
-        let look = |store: Arc<PartitionStore>| async move { store.read(request).await };
+        let isolation = read.reader.isolation();
+        let look = |store: Arc<PartitionStore>| async move {
+            match isolation {
+                Some(Isolation::ReadCommitted) => store.read_committed(request).await,
+                _ => Ok(store.read(request).await?.map(|answer| (answer, Vec::new()))),
+            }
+        };
         match self.look_up(store, look).await? {
-            Some(answer) => {
-                let (records, next_offset) = (answer.records, answer.next_offset);
-                let aborted = match read.reader.isolation() {
-                    Some(Isolation::ReadCommitted) if !records.is_empty() => {
-                        self.aborted(read.from, next_offset).await?
-                    }
-                    _ => Vec::new(),
-                };
+            Some((ReadAnswer { records, next_offset }, aborted)) => {
                 Ok(FetchRead { view, records, next_offset, diverging: None, aborted })
             }
             // Retention was faster.
@@ -130,16 +131,6 @@ impl Partition {
                 Err(ReadRefusal::OffsetOutOfRange { asked: read.from, log_start, log_end })
             }
         }
-    }
-
-    async fn aborted(
-        &self,
-        from: Offset,
-        upto: Offset,
-    ) -> Result<Vec<AbortedTransaction>, ReadRefusal> {
-        let look =
-            |store: Arc<PartitionStore>| async move { store.aborted(from, upto).await.map(Some) };
-        Ok(self.look_up(self.store(), look).await?.unwrap_or_default())
     }
 
     /// Looks something up in the files. Those of a partition that moves to another directory are
