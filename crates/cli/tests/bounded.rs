@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use board::{Board, TOPIC, dated};
 use expect_test::{Expect, expect};
-use strandline_client::producer::{Producer, ProducerConfig, ProducerRecord};
+use strandline_client::producer::{
+    Producer, ProducerConfig, ProducerRecord, TransactionalConfig, TransactionalProducer,
+};
 use strandline_types::PartitionId;
 
 const PARTITIONS: i32 = 2;
@@ -164,4 +166,53 @@ async fn who_may_wait_gets_what_is_not_there_yet() {
     fill(&board, 0, 3).await;
     assert_eq!(lines.collect::<Vec<_>>(), ["0", "1"]);
     assert!(waiting.wait().unwrap().success());
+}
+
+/// What is aborted is never read, and what is open by now is not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn committed_records_are_read_up_to_what_is_open() {
+    let board = Board::start(PARTITIONS).await;
+    let record = |partition, value: &str| {
+        ProducerRecord::new(TOPIC).partition(PartitionId(partition)).value(value.to_owned())
+    };
+    let config = TransactionalConfig::new("writer");
+    let mut writer = TransactionalProducer::open(board.client.clone(), config).await.unwrap();
+    for value in ["one", "never", "two"] {
+        let transaction = writer.begin().await.unwrap();
+        for partition in 0..PARTITIONS {
+            // The other partition has what is aborted alone.
+            if partition == 1 || value == "never" {
+                transaction.send(record(partition, value)).await.unwrap().await.unwrap();
+            }
+        }
+        match value {
+            "never" => transaction.abort().await.unwrap(),
+            _ => transaction.commit().await.unwrap(),
+        }
+    }
+    board.producer.send(record(1, "three")).await.unwrap().await.unwrap();
+    // It begins when those before it are complete.
+    let open = writer.begin().await.unwrap();
+    open.send(record(1, "four")).await.unwrap().await.unwrap();
+    board.producer.send(record(1, "five")).await.unwrap().await.unwrap();
+
+    check(&board, "--read-committed --until now", expect![["exit 0: one two three\n"]]);
+    check(
+        &board,
+        "--partition 1 --until now",
+        expect![["exit 0: one never two three four five\n"]],
+    );
+    check(
+        &board,
+        "--group nightly --read-committed --until now",
+        expect![["exit 0: one two three\n"]],
+    );
+    open.commit().await.unwrap();
+    // A read without an end sees when the commit is complete.
+    check(
+        &board,
+        "--read-committed --from beginning -n 5",
+        expect![["exit 0: one two three four five\n"]],
+    );
+    check(&board, "--group nightly --read-committed --until now", expect![["exit 0: four five\n"]]);
 }
