@@ -1,5 +1,6 @@
 #!/bin/sh
 # sh run.sh fill MANIFEST [compacts] | check MANIFEST | dump DATA_DIRECTORY
+#    | transactions TURN MANIFESTS | ends DATA_DIRECTORY MANIFEST [STRANDLINE]
 set -eu
 libs="$CACHE/kafka/libs/*"
 if [ ! -e "$BUILD/compiled" ] || [ -n "$(find src -newer "$BUILD/compiled")" ]; then
@@ -13,5 +14,7 @@ case $verb in
 fill) class=Fill ;;
 check) class=Check ;;
 dump) class=Dump ;;
+transactions) class=Transactions ;;
+ends) class=Ends ;;
 esac
 exec java -XX:TieredStopAtLevel=1 -cp "$BUILD/classes:$libs" "$class" "$@"

@@ -4,6 +4,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.admin.Admin;
@@ -30,8 +31,12 @@ final class Broker {
     }
 
     static KafkaConsumer<byte[], byte[]> consumer(String group) {
+        return consumer(group, "read_committed");
+    }
+
+    static KafkaConsumer<byte[], byte[]> consumer(String group, String isolation) {
         var config = new HashMap<String, Object>(Map.of("bootstrap.servers", BOOTSTRAP, "auto.offset.reset", "earliest",
-                "enable.auto.commit", "false", "isolation.level", "read_committed"));
+                "enable.auto.commit", "false", "isolation.level", isolation));
         if (group != null) config.put("group.id", group);
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
@@ -102,8 +107,15 @@ final class Broker {
     /** What is in the partition from offset `from` on, and who wrote it, goes into the manifest. */
     static void note(Manifest manifest, Admin admin, KafkaConsumer<byte[], byte[]> consumer, TopicPartition at, long from) {
         readAll(consumer, at, from).forEach(manifest::addRecord);
-        for (var producer : get(admin.describeProducers(List.of(at)).partitionResult(at)).activeProducers()) {
-            manifest.addProducer(at, producer.producerId(), producer.producerEpoch(), producer.lastSequence());
+        producers(admin, at).values().forEach(it -> manifest.addProducer(at, it.id(), it.epoch(), it.sequence()));
+    }
+
+    /** Those that the partition's leader remembers, by their ids. */
+    static Map<Long, Manifest.Producer> producers(Admin admin, TopicPartition at) {
+        var producers = new TreeMap<Long, Manifest.Producer>();
+        for (var it : get(admin.describeProducers(List.of(at)).partitionResult(at)).activeProducers()) {
+            producers.put(it.producerId(), new Manifest.Producer(it.producerId(), it.producerEpoch(), it.lastSequence()));
         }
+        return producers;
     }
 }

@@ -39,7 +39,7 @@ final class Check {
         System.exit(0);
     }
 
-    private static void same(String what, Object expected, Object got) {
+    static void same(String what, Object expected, Object got) {
         if (!Objects.equals(expected, got)) throw new AssertionError(what + "\n    expected " + expected + "\n    got      " + got);
     }
 
@@ -76,11 +76,7 @@ final class Check {
             same(at + " greatest time", greatest, found.timestamp());
         }
 
-        var producers = new TreeMap<Long, Manifest.Producer>();
-        for (var producer : Broker.get(admin.describeProducers(List.of(at)).partitionResult(at)).activeProducers()) {
-            producers.put(producer.producerId(), new Manifest.Producer(producer.producerId(), producer.producerEpoch(), producer.lastSequence()));
-        }
-        same(at + " producers", manifest.producers.getOrDefault(at.toString(), Map.of()), producers);
+        same(at + " producers", manifest.producers.getOrDefault(at.toString(), Map.of()), Broker.producers(admin, at));
     }
 
     private void groups() {

@@ -17,8 +17,9 @@ import org.apache.kafka.common.TopicPartition;
  * What a data directory holds, as lines of JSON; a later line about the same thing replaces an earlier one.
  *
  * <p>The kinds: `topic` (name, id, partitions), `config` (topic, key, value), `record` (topic, partition, offset,
- * timestamp, key, value, headers; bytes as base64), `start` (topic, partition, offset), `offset` (group, topic,
- * partition, offset, metadata) and `producer` (topic, partition, id, epoch, sequence).
+ * timestamp, key, value, headers; bytes as base64), `start` and `end` (topic, partition, offset), `offset` (group,
+ * topic, partition, offset, metadata), `producer` (topic, partition, id, epoch, sequence), `transaction` (id, state,
+ * producer, epoch, partitions) and `markers` (topic, partition, commits, aborts).
  */
 final class Manifest {
     static final ObjectMapper JSON = new ObjectMapper();
@@ -27,10 +28,22 @@ final class Manifest {
 
     record Producer(long id, int epoch, int sequence) {}
 
+    record Transaction(String state, long producer, int epoch, String partitions) {}
+
+    /** How many transactions have ended so. */
+    record Markers(int commits, int aborts) {
+        Markers plus(Markers other) {
+            return new Markers(commits + other.commits, aborts + other.aborts);
+        }
+    }
+
     final Map<String, Topic> topics = new TreeMap<>();
     final Map<String, Map<String, String>> configs = new TreeMap<>();
     final Map<String, List<String>> records = new TreeMap<>();
     final Map<String, Long> starts = new TreeMap<>();
+    final Map<String, Long> ends = new TreeMap<>();
+    final Map<String, Transaction> transactions = new TreeMap<>();
+    final Map<String, Markers> markers = new TreeMap<>();
     final Map<String, Map<String, String>> offsets = new TreeMap<>();
     final Map<String, Map<Long, Producer>> producers = new TreeMap<>();
 
@@ -52,6 +65,10 @@ final class Manifest {
             case "config" -> configs.computeIfAbsent(topic, t -> new TreeMap<>()).put(line.get("key").asText(), line.get("value").asText());
             case "record" -> records.computeIfAbsent(partition, p -> new ArrayList<>()).add(line.toString());
             case "start" -> starts.put(partition, line.get("offset").asLong());
+            case "end" -> ends.put(partition, line.get("offset").asLong());
+            case "transaction" -> transactions.put(line.get("id").asText(), new Transaction(line.get("state").asText(),
+                    line.get("producer").asLong(), line.get("epoch").asInt(), line.get("partitions").asText()));
+            case "markers" -> markers.put(partition, new Markers(line.get("commits").asInt(), line.get("aborts").asInt()));
             case "offset" -> offsets.computeIfAbsent(line.get("group").asText(), g -> new TreeMap<>())
                     .put(partition, line.get("offset").asLong() + " " + line.get("metadata").asText());
             case "producer" -> producers.computeIfAbsent(partition, p -> new TreeMap<>()).put(line.get("id").asLong(),
@@ -96,6 +113,19 @@ final class Manifest {
         add(line("start", at.topic()).put("partition", at.partition()).put("offset", offset));
     }
 
+    void addEnd(TopicPartition at, long offset) {
+        add(line("end", at.topic()).put("partition", at.partition()).put("offset", offset));
+    }
+
+    void addTransaction(String id, Transaction transaction) {
+        add(JSON.createObjectNode().put("kind", "transaction").put("id", id).put("state", transaction.state())
+                .put("producer", transaction.producer()).put("epoch", transaction.epoch()).put("partitions", transaction.partitions()));
+    }
+
+    void addMarkers(TopicPartition at, Markers markers) {
+        add(line("markers", at.topic()).put("partition", at.partition()).put("commits", markers.commits()).put("aborts", markers.aborts()));
+    }
+
     void addOffset(String group, TopicPartition at, OffsetAndMetadata committed) {
         add(line("offset", at.topic()).put("group", group).put("partition", at.partition())
                 .put("offset", committed.offset()).put("metadata", committed.metadata()));
@@ -110,7 +140,7 @@ final class Manifest {
         pending.clear();
     }
 
-    private static String base64(byte[] bytes) {
+    static String base64(byte[] bytes) {
         return bytes == null ? null : Base64.getEncoder().encodeToString(bytes);
     }
 }

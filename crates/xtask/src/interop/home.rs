@@ -136,7 +136,8 @@ impl Home {
              log.dirs={}\n\
              group.initial.rebalance.delay.ms=0\n\
              initial.broker.registration.timeout.ms=300000\n\
-             log.cleaner.backoff.ms=500\n",
+             log.cleaner.backoff.ms=500\n\
+             transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n",
             lines.join("\n"),
             data.display()
         );
