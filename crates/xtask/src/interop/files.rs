@@ -10,14 +10,23 @@ use super::place::Place;
 use super::{CLIENT_TIMEOUT, FETCH_TIMEOUT};
 
 /// Runs both directions: a directory that Kafka made, and one that the broker under test made.
-/// Then the same with transactions.
+/// With transactions either kind hands over to the other once by a stop and once by a crash.
 pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<()> {
     place.fetch(client, FETCH_TIMEOUT)?;
     let relay = Relay { place, client };
     relay.run("made-by-kafka", &[Against::Kafka, against.clone(), Against::Kafka])?;
     relay.run("made-by-peer", &[against.clone(), Against::Kafka, against.clone()])?;
     let owners = [Against::Kafka, against.clone(), Against::Kafka];
-    relay.transactions("transactions", &owners)
+    relay.transactions("transactions-stopped", &owners, Ending::Stopped)?;
+    let owners = [against.clone(), Against::Kafka, against.clone()];
+    relay.transactions("transactions-killed", &owners, Ending::Killed)
+}
+
+/// How owners but the last one leave.
+#[derive(PartialEq)]
+enum Ending {
+    Stopped,
+    Killed,
 }
 
 struct Relay<'a> {
@@ -52,7 +61,7 @@ impl Relay<'_> {
 
     /// Each owner leaves transactions open and a table compacted; the next one must serve exactly
     /// that, end what is open, and go on. Files that were closed are checked at rest.
-    fn transactions(&self, name: &str, owners: &[Against]) -> Result<()> {
+    fn transactions(&self, name: &str, owners: &[Against], ending: Ending) -> Result<()> {
         let folder = self.place.cache().join("files").join(name);
         let home = Home::alone(&folder)?;
         let (folder, data) = (folder.display(), home.data().display());
@@ -62,6 +71,10 @@ impl Relay<'_> {
             let peer = Peer::start_at(self.place, owner, &home).with_context(context)?;
             let line = format!("transactions {turn} {folder}");
             self.step(&line, peer.bootstrap()).with_context(context)?;
+            if ending == Ending::Killed && turn + 1 < owners.len() {
+                peer.kill().with_context(context)?;
+                continue;
+            }
             peer.stop().with_context(context)?;
             self.step(&format!("dump {data}"), "").with_context(context)?;
             let mut line = format!("ends {data} {folder}/read_committed.jsonl");
