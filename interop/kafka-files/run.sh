@@ -1,6 +1,6 @@
 #!/bin/sh
 # sh run.sh fill MANIFEST [compacts] | check MANIFEST | dump DATA_DIRECTORY
-#    | transactions TURN MANIFESTS | ends DATA_DIRECTORY MANIFEST [STRANDLINE]
+#    | transactions TURN MANIFESTS SECONDS_LATE | ends DATA_DIRECTORY MANIFEST [STRANDLINE]
 set -eu
 libs="$CACHE/kafka/libs/*"
 if [ ! -e "$BUILD/compiled" ] || [ -n "$(find src -newer "$BUILD/compiled")" ]; then

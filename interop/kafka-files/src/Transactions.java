@@ -35,7 +35,6 @@ final class Transactions {
     /** Its transaction is open when an owner leaves, until its time is over. */
     private static final String LATE = "late";
     private static final TopicPartition LATE_DATA = new TopicPartition("late", 0);
-    private static final int LATE_MS = 10_000;
     static final String GROUP = "transactions";
 
     private final Admin admin = Broker.admin();
@@ -43,19 +42,21 @@ final class Transactions {
             Map.of("bootstrap.servers", Broker.BOOTSTRAP), new ByteArraySerializer(), new ByteArraySerializer());
     private final int turn;
     private final Path folder;
+    private final int lateSeconds;
     private final Map<String, Manifest> found = new TreeMap<>();
     /** How many transactions have been committed and aborted in each partition. */
     private final Map<String, Manifest.Markers> markers = new TreeMap<>();
 
-    private Transactions(int turn, Path folder) throws Exception {
+    private Transactions(int turn, Path folder, int lateSeconds) throws Exception {
         this.turn = turn;
         this.folder = folder;
+        this.lateSeconds = lateSeconds;
         for (var level : LEVELS) found.put(level, new Manifest(path(level)));
         for (var at : DATA) markers.put(at.toString(), committed().markers.getOrDefault(at.toString(), new Manifest.Markers(0, 0)));
     }
 
     public static void main(String[] arguments) throws Exception {
-        var story = new Transactions(Integer.parseInt(arguments[0]), Path.of(arguments[1]));
+        var story = new Transactions(Integer.parseInt(arguments[0]), Path.of(arguments[1]), Integer.parseInt(arguments[2]));
         var table = new Table(story.admin, story.plain, story.turn);
         if (story.turn == 0) {
             story.create();
@@ -173,7 +174,7 @@ final class Transactions {
         }
 
         try (var reader = Broker.consumer(null, "read_committed"); var impatient = Broker.consumer(null, "read_uncommitted")) {
-            Broker.await("the end of a transaction by its time-out", 60, () ->
+            Broker.await("the end of a transaction by its time-out", 90, () ->
                     reader.endOffsets(List.of(LATE_DATA)).equals(impatient.endOffsets(List.of(LATE_DATA))));
             var values = Broker.readAll(reader, LATE_DATA, 0).stream().map(record -> new String(record.value())).toList();
             var expected = java.util.stream.IntStream.range(0, turn).mapToObj(earlier -> "behind-" + earlier).toList();
@@ -241,7 +242,7 @@ final class Transactions {
         }
         for (var at : DATA) send(plain, at, "behind-" + turn);
 
-        var late = producer(LATE, LATE_MS);
+        var late = producer(LATE, 1000 * lateSeconds);
         late.beginTransaction();
         send(late, LATE_DATA, "late-" + turn);
         send(plain, LATE_DATA, "behind-" + turn);

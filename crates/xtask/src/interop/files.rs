@@ -69,7 +69,13 @@ impl Relay<'_> {
             let context =
                 || format!("{name}, turn {} of {}: {}", turn + 1, owners.len(), owner.name());
             let peer = Peer::start_at(self.place, owner, &home).with_context(context)?;
-            let line = format!("transactions {turn} {folder}");
+            let late = match (&ending, owners.get(turn + 1)) {
+                // Kafka after a crash, with a transaction over its time when it starts, sees partitions
+                // without a leader, takes them for deleted, and never writes their markers.
+                (Ending::Killed, Some(Against::Kafka)) => 40,
+                _ => 10,
+            };
+            let line = format!("transactions {turn} {folder} {late}");
             self.step(&line, peer.bootstrap()).with_context(context)?;
             if ending == Ending::Killed && turn + 1 < owners.len() {
                 peer.kill().with_context(context)?;
