@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::peer::Against;
 use super::place::Place;
-use super::{exactly_once, files, mixed};
+use super::{exactly_once, files, mixed, own_client};
 
 /// One client: where its example lives, what it needs, how it is fetched and run.
 ///
@@ -157,6 +157,15 @@ pub(super) const CLIENTS: &[Client] = &[
         fetch: "true",
         run: "sh test.sh",
         drives_own_peers: None,
+    },
+    Client {
+        name: "strandline-client",
+        folder: "strandline-client",
+        needs: CARGO,
+        locks: &["../../Cargo.lock"],
+        fetch: FETCH_CARGO,
+        run: "sh run.sh",
+        drives_own_peers: Some(own_client::run),
     },
     Client {
         name: "kafka-files",

@@ -185,6 +185,16 @@ impl Home {
 
     /// Makes the data directory a node's own, by the tool of whoever is to start on it.
     pub(super) fn format(&self, place: &Place, by: &Against) -> Result<()> {
+        self.format_with(place, by, None)
+    }
+
+    /// The same, of a cluster that begins with another level of a feature than the usual one.
+    pub(super) fn format_with(
+        &self,
+        place: &Place,
+        by: &Against,
+        feature: Option<&str>,
+    ) -> Result<()> {
         let flag = match self.founding {
             Founding::Alone | Founding::FirstVoter => Some("--standalone"),
             Founding::Joins => Some("--no-initial-controllers"),
@@ -206,6 +216,7 @@ impl Home {
             }
             Against::Address(_) => bail!("a running broker has its directories"),
         };
+        command.args(feature.iter().flat_map(|feature| ["--feature", feature]));
         let output = command.arg("--config").arg(&self.properties).output();
         let output = output.with_context(|| format!("format a directory by {}", by.name()))?;
         ensure!(

@@ -12,6 +12,7 @@ mod exactly_once;
 mod files;
 mod home;
 mod mixed;
+mod own_client;
 mod peer;
 mod place;
 mod shell;
