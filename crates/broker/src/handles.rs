@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strandline_config::BrokerConfig;
 use strandline_metadata::Image;
 use strandline_ports::watch;
-use strandline_ports::{Clock, Entropy};
+use strandline_ports::{Clock, Entropy, Spawn};
 use strandline_types::{NodeId, Uuid};
 
 use crate::api::fetch::FetchSessions;
@@ -24,6 +24,7 @@ use crate::producer_ids::ProducerIds;
 pub(crate) struct Handles {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) spawn: Arc<dyn Spawn>,
     pub(crate) config: Arc<BrokerConfig>,
     pub(crate) identity: Identity,
     pub(crate) controller: ControllerHandle,

@@ -1,7 +1,8 @@
 //! ListTransactions: the transactional ids that this broker coordinates.
 
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 use strandline_coordinator::transactions::{Request, State, TransactionListing};
+use strandline_ports::blocking;
 use strandline_types::ErrorCode;
 use strandline_wire::messages::list_transactions_response::TransactionState;
 use strandline_wire::messages::{ListTransactionsRequest, ListTransactionsResponse};
@@ -9,8 +10,13 @@ use strandline_wire::messages::{ListTransactionsRequest, ListTransactionsRespons
 use crate::cx::Cx;
 use crate::session::Hangup;
 
-/// A pattern that would take more memory is refused: a few characters can ask for any amount of it.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
+/// A longer pattern is refused unread: what it means can take a large multiple of its length.
+const PATTERN_LEN_MAX: usize = 256;
+/// In bytes; a pattern that compiles to more is refused. A few characters can ask for any amount of it,
+/// and each byte of an id can cost a step through all of it.
+const PROGRAM_MAX: usize = 16 * 1024;
+/// In bytes; a matcher that would remember more starts anew.
+const MATCHER_MAX: usize = 64 * 1024;
 
 pub(crate) async fn handle(
     cx: &Cx,
@@ -37,14 +43,27 @@ pub(crate) async fn handle(
         Err(error_code) => response.error_code = error_code,
     }
     if let Some(pattern) = pattern {
-        response.transaction_states.retain(|it| pattern.is_match(&it.transactional_id));
+        let mut states = std::mem::take(&mut response.transaction_states);
+        // Ids may be long and many, so that other requests would wait for the last of them.
+        response.transaction_states = blocking(&cx.handles.spawn, move || {
+            states.retain(|it| pattern.is_match(it.transactional_id.as_bytes()));
+            states
+        })
+        .await;
     }
     Ok(response)
 }
 
 /// Matches what the pattern matches as a whole.
 fn whole(pattern: &str) -> Result<Regex, regex::Error> {
-    let compile = |pattern: &str| RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
+    if pattern.len() > PATTERN_LEN_MAX {
+        return Err(regex::Error::CompiledTooBig(PROGRAM_MAX));
+    }
+    let compile = |pattern: &str| {
+        let mut builder = RegexBuilder::new(pattern);
+        // Classes of all of Unicode are large, and Kafka's `\w` and `\d` are ASCII.
+        builder.unicode(false).size_limit(PROGRAM_MAX).dfa_size_limit(MATCHER_MAX).build()
+    };
     // Alone first: `a)(b` is none, though it would be one between parentheses.
     compile(pattern)?;
     compile(&format!(r"\A(?:{pattern})\z"))
@@ -56,10 +75,12 @@ mod tests {
 
     #[test]
     fn a_pattern_matches_the_whole_id() {
-        let matches = |pattern, id| whole(pattern).expect("a pattern").is_match(id);
+        let matches = |pattern, id| whole(pattern).expect("a pattern").is_match(str::as_bytes(id));
         assert!(matches("a|ab", "ab") && matches("pay-[0-9]+", "pay-17") && matches("(?i)PAY", "pay"));
+        assert!(matches(r"\w+-\d{1,9}(-é.*)?", "pay-17-éß") && !matches(r"\d", "٣"));
         assert!(!matches("a|b", "ab") && !matches("pay", "pay-1") && !matches("a$", "a\n"));
-        for none in ["(", "a)(b", "*", r"(a)\1", "a{1000}{1000}"] {
+        let long = "a".repeat(PATTERN_LEN_MAX + 1);
+        for none in ["(", "a)(b", "*", r"(a)\1", "a{1000}{1000}", &long] {
             assert!(whole(none).is_err(), "{none}");
         }
     }

@@ -69,6 +69,7 @@ impl Node {
         Arc::new(Handles {
             clock: Arc::clone(&self.world.clock),
             entropy: Arc::clone(&entropy),
+            spawn: Arc::clone(&self.world.spawn),
             config: Arc::clone(&self.config),
             identity: self.identity.clone(),
             controller: control.controller.clone(),

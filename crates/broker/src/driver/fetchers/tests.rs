@@ -160,6 +160,7 @@ impl TestNode {
         let handles = Handles {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
+            spawn: Arc::clone(&world.spawn),
             config: Arc::clone(&config),
             identity: Identity {
                 node_id: NodeId(id),
