@@ -63,7 +63,7 @@ impl Io {
     }
 
     /// Writes and syncs a file whose earlier content, if any, nobody wants.
-    async fn write_new(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
+    pub(crate) async fn write_new(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
         let file = self.write_unsynced(path, bytes).await?;
         file.sync().await.context("sync", path)
     }

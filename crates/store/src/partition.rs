@@ -361,10 +361,11 @@ impl PartitionStore {
         if let Some(file) = self.open_now(key) {
             return Ok(file);
         }
+        let generation = self.generation();
         let path = self.file_path(key);
         let opened = self.io().open(&path, OpenMode::Create).await;
         let file = self.judge(opened)?;
-        Ok(self.keep_open(key, file))
+        Ok(self.keep_open(key, file, generation))
     }
 
     /// The file if it exists; `None` when its segment has gone.
@@ -373,18 +374,24 @@ impl PartitionStore {
             return Ok(Some(file));
         }
         let _names = self.names.read().await;
+        let generation = self.generation();
         let path = self.file_path(key);
         let owned = path.clone();
         match self.io().run(move |disk| disk.open(&owned, OpenMode::Write)).await {
-            Ok(file) => Ok(Some(self.keep_open(key, file))),
+            Ok(file) => Ok(Some(self.keep_open(key, file, generation))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => self.judge(Err(error).context("open", &path)),
         }
     }
 
-    fn keep_open(&self, key: FileKey, file: Arc<dyn File>) -> Arc<dyn File> {
+    /// `generation` is that of the files when it was opened: since then another file may have taken
+    /// the name, and what is written by this handle would be in none.
+    fn keep_open(&self, key: FileKey, file: Arc<dyn File>, generation: u32) -> Arc<dyn File> {
         {
             let mut state = self.state();
+            if state.generation != generation {
+                return file;
+            }
             if let Some(earlier) = state.files.iter().find(|open| open.key == key) {
                 return Arc::clone(&earlier.file);
             }

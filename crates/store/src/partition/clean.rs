@@ -207,7 +207,10 @@ impl CleanPass {
             && let Some(walk) = segments.pop_front()
         {
             let Some(reading) = self.read(walk).await? else { return Ok(CleanStep::Overtaken) };
-            survey.begin_segment(walk.segment.base_offset, self.aborted_in(walk).await?);
+            let Some(aborted) = self.aborted_in(walk).await? else {
+                return Ok(CleanStep::Overtaken);
+            };
+            survey.begin_segment(walk.segment.base_offset, aborted);
             open = Some(reading);
         }
         let Some(mut reading) = open.filter(|_| !survey.is_full()) else {
@@ -259,7 +262,10 @@ impl CleanPass {
             && let Some(walk) = group.segments.pop_front()
         {
             let Some(reading) = self.read(walk).await? else { return Ok(CleanStep::Overtaken) };
-            cleaning.begin_segment(walk.segment.base_offset, self.aborted_in(walk).await?);
+            let Some(aborted) = self.aborted_in(walk).await? else {
+                return Ok(CleanStep::Overtaken);
+            };
+            cleaning.begin_segment(walk.segment.base_offset, aborted);
             group.reading = Some(reading);
         }
         let Some(mut reading) = group.reading.take() else {
@@ -305,9 +311,13 @@ impl CleanPass {
         Ok(Some(Reading { walk, file, batches, next_offset: segment.base_offset }))
     }
 
-    /// The transactions that were aborted, as far as they have offsets in a segment.
-    async fn aborted_in(&self, walk: Walk) -> Result<Vec<AbortedTransaction>> {
-        self.store.find_aborted(walk.segment.base_offset, walk.end).await
+    /// The transactions that were aborted, as far as they have offsets in a segment; `None` when the
+    /// log has been cut meanwhile, and with it an index that was being read.
+    async fn aborted_in(&self, walk: Walk) -> Result<Option<Vec<AbortedTransaction>>> {
+        match self.store.find_aborted(walk.segment.base_offset, walk.end).await {
+            Err(_) if self.store.generation() != self.generation => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     async fn open_group(&self, walks: Vec<Walk>) -> Result<Box<OpenGroup>> {

@@ -147,7 +147,14 @@ impl PartitionStore {
             let removed = self.io().remove_files(vec![self.file_path(key)]).await;
             return self.judge(removed);
         }
-        self.swap_in(key, transaction_index::encode(aborted)).await
+        // Synced before it has its name: an empty file would be believed to say that nothing was
+        // aborted.
+        let path = self.file_path(key);
+        let temporary = path.with_extension("tmp");
+        let written = self.io().write_new(&temporary, transaction_index::encode(aborted)).await;
+        self.judge(written)?;
+        let renamed = self.io().rename(&temporary, &path).await;
+        self.judge(renamed)
     }
 
     /// Replaces a file that readers may be using. With a full disk the old one must still be

@@ -67,7 +67,7 @@ impl Records {
 }
 
 impl ReadAnswer {
-    fn empty(next_offset: Offset) -> Self {
+    pub(super) fn empty(next_offset: Offset) -> Self {
         Self { records: Records::Empty, next_offset }
     }
 }
