@@ -485,6 +485,28 @@ fn records_that_are_read_again_tell_their_epochs() {
     "#]]);
 }
 
+/// Of an epoch the first records may be gone, and of another one all: only the checkpoint knows then
+/// where they began.
+#[test]
+fn epochs_begin_where_they_did_when_records_have_been_compacted_away() {
+    let mut story = Story::new(small());
+    for epoch in [0, 2, 3, 5, 5] {
+        story.epoch = epoch;
+        story.append("produce", batch(1, 1000));
+    }
+    let file = story.files.segments.get_mut(&Offset(0)).expect("the first segment");
+    file.batches.retain(|batch| [0, 4].contains(&batch.base_offset.0));
+    story.recover(false);
+    story.ends(expect![[r#"
+        produce: offsets 0-0 in 0.log at 0
+        produce: offsets 1-1 in 0.log at 100
+        produce: offsets 2-2 in 0.log at 200
+        produce: offsets 3-3 in 0.log at 300
+        produce: offsets 4-4 in 0.log at 400
+        recovered: 0..5, read 0@0, producers 0, repair Repair { delete_segments: [], delete_snapshots: [], truncate: None, create_segment: None, epochs: None }
+    "#]]);
+}
+
 #[test]
 fn a_truncation_that_a_crash_cuts_short_leaves_no_hole() {
     let mut story = Story::new(small());

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
 
-use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
+use strandline_types::{BatchFacts, Bug, LeaderEpoch, Offset, Timestamp, planted};
 
 use super::scan::{Purpose, Scan, Verdict};
 use super::{
@@ -249,6 +249,7 @@ impl Recovery {
     pub fn batch(&mut self, facts: &BatchFacts, position: u32) -> bool {
         let replay_from = self.replay_from();
         let Some(scan) = &mut self.scan else { return false };
+        let behind = scan.next_offset;
         let end = facts.base_offset.checked_add(i64::from(facts.last_offset_delta) + 1);
         if let (Some(limit), Some(end)) = (self.limit, end)
             && end > limit
@@ -268,9 +269,24 @@ impl Recovery {
         if scan.purpose == Purpose::Verify
             && self.epochs.latest().is_none_or(|latest| latest.epoch < facts.leader_epoch)
         {
-            self.epochs.assign(facts.leader_epoch, facts.base_offset);
+            self.epoch_begins(behind, facts);
         }
         true
+    }
+
+    /// Its first records may have been compacted away, and those of whole epochs before it: the
+    /// checkpoint is right of what lies between the batch that ends at `behind` and this one.
+    fn epoch_begins(&mut self, behind: Offset, batch: &BatchFacts) {
+        let earlier = self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+        let lost = self.listing.epochs.entries().iter().filter(|entry| {
+            (behind..=batch.base_offset).contains(&entry.start)
+                && earlier < entry.epoch
+                && entry.epoch <= batch.leader_epoch
+        });
+        for entry in lost {
+            self.epochs.assign(entry.epoch, entry.start);
+        }
+        self.epochs.assign(batch.leader_epoch, batch.base_offset);
     }
 
     /// The range has been read, as far as whole batches with right checksums stand in it. Gives the
