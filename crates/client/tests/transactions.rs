@@ -12,7 +12,7 @@ use strandline_client::Client;
 use strandline_client::admin::{NewTopic, OffsetSpec};
 use strandline_client::consumer::{Consumer, ConsumerConfig, GroupConfig, Reset};
 use strandline_client::producer::{
-    Producer, ProducerConfig, ProducerRecord, TransactionError, TransactionalConfig,
+    AbortCause, Producer, ProducerConfig, ProducerRecord, TransactionError, TransactionalConfig,
     TransactionalProducer,
 };
 use strandline_types::{PartitionId, TopicPartition};
@@ -77,7 +77,7 @@ fn a_transaction_is_read_as_a_whole_or_not_at_all() {
         let transaction = producer.begin().await.unwrap();
         transaction.send(record(&topic, 0, "dropped")).await.unwrap().await.unwrap();
         drop(transaction);
-        producer.close().await.unwrap();
+        producer.settle().await.unwrap();
         let expected: Vec<_> = (0..30)
             .step_by(3)
             .flat_map(|number| [format!("{number:02}-0"), format!("{number:02}-1")])
@@ -119,6 +119,11 @@ fn a_record_that_fails_fails_its_transaction_and_no_other() {
         let transaction = producer.begin().await.unwrap();
         transaction.send(record(&topic, 0, "good").key("a")).await.unwrap().await.unwrap();
         drop(transaction.send(record(&topic, 0, "without a key")).await.unwrap());
+        let error = transaction.commit().await.unwrap_err();
+        assert!(matches!(error, TransactionError::Aborted { .. }), "{error:?}");
+        let transaction = producer.begin().await.unwrap();
+        drop(transaction.send(record(&topic, 0, "good").key("a")).await.unwrap());
+        assert!(transaction.send(record(&topic, 1, "nowhere").key("a")).await.is_err());
         let error = transaction.commit().await.unwrap_err();
         assert!(matches!(error, TransactionError::Aborted { .. }), "{error:?}");
         let transaction = producer.begin().await.unwrap();
@@ -180,8 +185,14 @@ fn what_is_read_is_committed_with_what_is_written() {
         let offsets = consumer.positions();
         consumer.close().await.unwrap();
         let transaction = producer.begin().await.unwrap();
+        transaction.send(record(&target, 0, "of a former member")).await.unwrap().await.unwrap();
         let refused = transaction.commit_offsets(&member, &offsets).await;
         assert!(matches!(refused, Err(TransactionError::Client(_))), "{refused:?}");
-        transaction.abort().await.unwrap();
+        // Whoever overlooks that commits nothing all the same.
+        assert_eq!(
+            transaction.commit().await,
+            Err(TransactionError::Aborted { cause: AbortCause::Offsets })
+        );
+        assert_eq!(committed(&client, &target, 1).await, expected);
     });
 }

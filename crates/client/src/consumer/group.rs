@@ -227,12 +227,10 @@ impl Consumer {
     }
 
     /// This member as it was given what it owns, for a transaction that commits what it has read;
-    /// `None` while it owns nothing.
+    /// `None` before it was given anything.
     pub fn group_member(&self) -> Option<GroupMember> {
         let group = self.group.as_ref()?;
-        let membership = group.membership.as_ref()?;
-        let generation_id = membership.assigned_generation()?;
-        let committer = Committer { generation_id, ..membership.committer() };
+        let committer = group.membership.as_ref()?.assigned()?;
         Some(GroupMember { group: group.config.id.clone(), committer })
     }
 

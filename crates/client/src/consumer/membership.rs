@@ -177,6 +177,16 @@ impl Membership {
         }
     }
 
+    /// As a member of the generation that gave it what it owns.
+    pub(super) fn assigned(&self) -> Option<Committer> {
+        let state = lock(&self.state);
+        Some(Committer {
+            generation_id: state.assigned_generation?,
+            member_id: state.member_id.clone(),
+            instance_id: self.config.instance_id.clone(),
+        })
+    }
+
     pub(super) fn assigned_generation(&self) -> Option<i32> {
         lock(&self.state).assigned_generation
     }

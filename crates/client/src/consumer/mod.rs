@@ -117,6 +117,8 @@ pub struct Consumer {
 struct Assigned {
     /// The next record to be returned; `None` until it is known.
     position: Option<Offset>,
+    /// Where reading began, for want of a committed offset or by a seek.
+    origin: Option<Offset>,
     /// Of the last record before the position, where that is known.
     leader_epoch: Option<LeaderEpoch>,
     /// Where it was fetched last.
@@ -203,6 +205,7 @@ impl Consumer {
         let assigned = self.assigned_mut(partition)?;
         *assigned = Assigned {
             position: Some(offset),
+            origin: Some(offset),
             is_paused: assigned.is_paused,
             ..Assigned::default()
         };
@@ -210,10 +213,14 @@ impl Consumer {
         Ok(())
     }
 
-    /// Continues at the committed offsets: what was read since then is read again.
+    /// Continues at the committed offsets, and where nothing is committed where reading began: what
+    /// was read since then is read again. A seek is forgotten where something is committed. After a
+    /// transaction that was dropped, settle its producer first: until then the group's own offsets
+    /// wait for it.
     pub fn rewind(&mut self) {
         for (partition, assigned) in &mut self.assigned {
-            *assigned = Assigned { is_paused: assigned.is_paused, ..Assigned::default() };
+            let Assigned { origin, is_paused, .. } = *assigned;
+            *assigned = Assigned { origin, is_paused, ..Assigned::default() };
             self.fetcher.discard(partition);
         }
     }
@@ -442,7 +449,10 @@ impl Consumer {
                         assigned.position = Some(committed.offset);
                         assigned.leader_epoch = known(committed.leader_epoch);
                     }
-                    None => assigned.must_reset = true,
+                    None => {
+                        assigned.position = assigned.origin;
+                        assigned.must_reset = assigned.origin.is_none();
+                    }
                 }
             }
         }
@@ -461,6 +471,7 @@ impl Consumer {
         for (partition, offset) in self.offsets(&to_reset, spec).await? {
             let assigned = self.assigned_mut(&partition)?;
             assigned.position = Some(offset.unwrap_or(Offset::ZERO));
+            assigned.origin = assigned.position;
             assigned.must_reset = false;
         }
         Ok(())

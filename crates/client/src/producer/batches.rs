@@ -246,6 +246,18 @@ impl Batches {
         token: u64,
         reply: Reply,
     ) -> bool {
+        let is_stale = self.completed(now, partition, token, reply);
+        self.give_up_what_is_doomed();
+        is_stale
+    }
+
+    fn completed(
+        &mut self,
+        now: Instant,
+        partition: &TopicPartition,
+        token: u64,
+        reply: Reply,
+    ) -> bool {
         let Some(queue) = self.partitions.get_mut(partition) else { return false };
         let Some(index) = queue.sent.iter().position(|batch| batch.token == token) else {
             return false;
@@ -267,9 +279,25 @@ impl Batches {
         false
     }
 
-    /// Why a batch was given up since the last time that somebody asked.
-    pub(super) fn take_failure(&mut self) -> Option<ProduceError> {
-        self.failure.take()
+    /// Why something was given up first since this was forgotten.
+    pub(super) fn failure(&self) -> Option<&ProduceError> {
+        self.failure.as_ref()
+    }
+
+    pub(super) fn forget_failure(&mut self) {
+        self.failure = None;
+    }
+
+    /// Something was given up that never came to be a batch.
+    pub(super) fn note_failure(&mut self, error: ProduceError) {
+        self.failure.get_or_insert(error);
+    }
+
+    /// Of a transaction that will be aborted nobody should have to wait for the rest.
+    fn give_up_what_is_doomed(&mut self) {
+        if self.settings.is_transactional && self.failure.is_some() {
+            self.fail_all(&ProduceError::GivenUp);
+        }
     }
 
     fn refused(
@@ -303,7 +331,9 @@ impl Batches {
         }
         queue.retry(now, index, &self.settings, refusal.to_string());
         if refusal.code == ErrorCode::CONCURRENT_TRANSACTIONS {
-            queue.sent[index].retry_at = Some(now + BUSY_BACKOFF);
+            let batch = &mut queue.sent[index];
+            let pause = BUSY_BACKOFF * (1 << (batch.attempts - 1).min(7));
+            batch.retry_at = batch.retry_at.min(Some(now + pause));
             return false;
         }
         true
@@ -329,6 +359,7 @@ impl Batches {
                 self.freed_bytes += queue.end(0, Err(error));
             }
         }
+        self.give_up_what_is_doomed();
     }
 
     /// Fails everything that is left.

@@ -98,10 +98,10 @@ impl Story {
 
     /// The transaction ends, whatever its batches have come to, and the next has this epoch.
     fn next_transaction(&mut self, epoch: i16) -> &mut Self {
-        let failure = self.batches.take_failure();
-        writeln!(self.text, "the transaction ends: {failure:?}").expect("fits");
+        let failure = self.batches.failure().map_or("well".into(), ToString::to_string);
+        writeln!(self.text, "the transaction ends: {failure}").expect("fits");
         self.batches.fail_all(&ProduceError::GivenUp);
-        self.batches.take_failure();
+        self.batches.forget_failure();
         let epoch = ProducerEpoch(epoch);
         self.batches.set_identity(Identity { id: ProducerId(7), epoch });
         self
@@ -264,9 +264,9 @@ fn a_transaction_waits_for_an_epoch_of_its_coordinator() {
             send a: epoch 0 sequence 0
             send b: epoch 0 sequence 2
             send c: epoch 0 sequence 2
-            the transaction ends: Some(Refused { partition: TopicPartition { topic: "t", partition: 0 }, refusal: Refusal { code: UNKNOWN_PRODUCER_ID(59), message: None } })
+            the transaction ends: t-0 refused the record: UNKNOWN_PRODUCER_ID(59)
             send d: epoch 1 sequence 0
-            the transaction ends: None
+            the transaction ends: well
             send e: epoch 1 sequence 1
             a stored at 0
             b failed: t-0 refused the record: UNKNOWN_PRODUCER_ID(59)

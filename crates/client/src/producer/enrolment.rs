@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use strandline_types::TopicPartition;
+use tokio::sync::Notify;
 
+use super::batches::Identity;
 use crate::sync::lock;
 
 /// The finalized feature that says which protocol a cluster speaks.
@@ -54,33 +56,36 @@ pub(super) struct Enrolment {
     pub(super) transactional_id: String,
     pub(super) protocol: Protocol,
     state: Mutex<State>,
+    answered: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Counts transactions: an answer about an earlier one says nothing.
-    transaction: u64,
     known: BTreeSet<TopicPartition>,
     is_asking: bool,
     /// There may be something for the coordinator to end.
     has_begun: bool,
+    /// Nothing more is to become part of it.
+    is_over: bool,
+    /// How often offsets were sent, and how often their group has said that it has them.
+    offsets_sent: u64,
+    offsets_confirmed: u64,
 }
 
-/// Partitions that the coordinator must be asked to note.
+/// Partitions that the coordinator must be asked to note, for the transaction of this identity.
 pub(super) struct Question {
-    pub(super) transaction: u64,
+    pub(super) identity: Identity,
     pub(super) partitions: Vec<TopicPartition>,
 }
 
 impl Enrolment {
     pub(super) fn new(transactional_id: String, protocol: Protocol) -> Self {
-        Self { transactional_id, protocol, state: Mutex::default() }
+        Self { transactional_id, protocol, state: Mutex::default(), answered: Notify::new() }
     }
 
-    /// Forgets the last transaction.
+    /// Forgets the last transaction, which is [over](Self::over).
     pub(super) fn begin(&self) {
-        let mut state = lock(&self.state);
-        *state = State { transaction: state.transaction + 1, ..State::default() };
+        *lock(&self.state) = State::default();
     }
 
     /// The coordinator is about to hear of this transaction, from us or from a partition's leader.
@@ -92,10 +97,45 @@ impl Enrolment {
         lock(&self.state).has_begun
     }
 
+    /// Nothing more becomes part of the transaction from now on. Waits for what the coordinator is
+    /// still being asked: heard after the end, that would open it again.
+    pub(super) async fn over(&self) {
+        lock(&self.state).is_over = true;
+        loop {
+            let answered = self.answered.notified();
+            if !lock(&self.state).is_asking {
+                return;
+            }
+            answered.await;
+        }
+    }
+
+    /// Offsets that are not confirmed must keep the transaction from being committed, whether
+    /// somebody waits for the answer or not.
+    pub(super) fn offsets_sent(&self) {
+        lock(&self.state).offsets_sent += 1;
+    }
+
+    pub(super) fn offsets_confirmed(&self) {
+        lock(&self.state).offsets_confirmed += 1;
+    }
+
+    pub(super) fn misses_offsets(&self) -> bool {
+        let state = lock(&self.state);
+        state.offsets_confirmed < state.offsets_sent
+    }
+
     /// Leaves those in `due` that may be sent to. The others are to be asked for, unless somebody
     /// else asks already.
-    pub(super) fn admit(&self, due: &mut Vec<TopicPartition>) -> Option<Question> {
+    pub(super) fn admit(
+        &self,
+        due: &mut Vec<TopicPartition>,
+        identity: Option<Identity>,
+    ) -> Option<Question> {
         let mut state = lock(&self.state);
+        if state.is_over {
+            due.clear();
+        }
         state.has_begun |= !due.is_empty();
         if self.protocol == Protocol::V2 {
             return None;
@@ -105,20 +145,18 @@ impl Enrolment {
         if partitions.is_empty() || state.is_asking {
             return None;
         }
+        let identity = identity?;
         state.is_asking = true;
-        Some(Question { transaction: state.transaction, partitions })
+        Some(Question { identity, partitions })
     }
 
-    /// True when the answer is about the present transaction.
-    pub(super) fn answered(&self, question: Question, is_noted: bool) -> bool {
+    pub(super) fn answered(&self, question: Question, is_noted: bool) {
         let mut state = lock(&self.state);
-        if state.transaction != question.transaction {
-            return false;
-        }
         state.is_asking = false;
         if is_noted {
             state.known.extend(question.partitions);
         }
-        true
+        drop(state);
+        self.answered.notify_waiters();
     }
 }

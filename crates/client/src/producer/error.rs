@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strandline_types::TopicPartition;
+use strandline_types::{ErrorCode, TopicPartition};
 
 use crate::error::{ClientError, Refusal};
 
@@ -29,12 +29,23 @@ pub enum ProduceError {
     GivenUp,
 }
 
+/// Why a transaction was not committed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AbortCause {
+    #[error(transparent)]
+    Record(ProduceError),
+    #[error("offsets that belong to it were not confirmed")]
+    Offsets,
+    #[error("it was open for longer than its time-out")]
+    TimeOut,
+}
+
 /// Why a transaction, or all of its producer's, came to nothing.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TransactionError {
     /// Of this transaction nothing will ever be read; the next one may succeed.
     #[error("the transaction was aborted: {cause}")]
-    Aborted { cause: ProduceError },
+    Aborted { cause: AbortCause },
     /// Nothing more can be done under this producer's id and epoch.
     #[error(
         "{transactional_id} belongs to another producer by now, or a transaction took longer than \
@@ -46,4 +57,14 @@ pub enum TransactionError {
     InDoubt { last: ClientError },
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+impl TransactionError {
+    /// The broker's code, when a broker refused for another reason than those above.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Client(error) => error.code(),
+            _ => None,
+        }
+    }
 }

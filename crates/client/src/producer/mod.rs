@@ -43,7 +43,7 @@ use crate::metadata::Topic;
 use crate::sync::lock;
 use batches::{Batches, Settings};
 use enrolment::Enrolment;
-pub use error::{ProduceError, TransactionError};
+pub use error::{AbortCause, ProduceError, TransactionError};
 pub use outcome::{Delivered, Delivery};
 use partitioner::Sticky;
 pub use partitioner::partition_of_key;
@@ -169,7 +169,11 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let shared = &self.0;
         shared.is_closed.store(true, Ordering::Release);
-        lock(&shared.batches).force(shared.client.now());
+        match shared.enrolment {
+            // Nobody will end the transaction that they would begin.
+            Some(_) => lock(&shared.batches).fail_all(&ProduceError::GivenUp),
+            None => drop(lock(&shared.batches).force(shared.client.now())),
+        }
         shared.to_send.notify_one();
     }
 }

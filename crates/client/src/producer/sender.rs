@@ -88,12 +88,13 @@ impl Shared {
 /// Sends what can be sent, and starts what must happen before the rest can. Returns when to look
 /// again.
 fn dispatch(shared: &Arc<Shared>, links: &SharedLinks, now: Instant) -> Instant {
-    let (mut due, needs_identity, mut look_again_at) = {
+    let (mut due, identity, needs_identity, mut look_again_at) = {
         let batches = lock(&shared.batches);
-        (batches.due(now), batches.needs_identity(), batches.next_due_at())
+        let needs_identity = batches.needs_identity();
+        (batches.due(now), batches.identity(), needs_identity, batches.next_due_at())
     };
     if let Some(enrolment) = &shared.enrolment
-        && let Some(question) = enrolment.admit(&mut due)
+        && let Some(question) = enrolment.admit(&mut due, identity)
     {
         enrol(shared, question);
     }
@@ -160,13 +161,13 @@ fn enrol(shared: &Arc<Shared>, question: Question) {
     shared.spawn(async move {
         let shared = task_shared;
         let Some(enrolment) = &shared.enrolment else { return };
-        let noted = add_partitions(&shared, enrolment, &question.partitions).await;
-        if enrolment.answered(question, noted.is_ok())
-            && let Err(error) = noted
-        {
+        let noted = add_partitions(&shared, enrolment, &question).await;
+        let is_noted = noted.is_ok();
+        if let Err(error) = noted {
             lock(&shared.batches).fail_all(&ProduceError::Client(error));
             shared.free_room();
         }
+        enrolment.answered(question, is_noted);
         shared.to_send.notify_one();
     });
 }
@@ -174,9 +175,9 @@ fn enrol(shared: &Arc<Shared>, question: Question) {
 async fn add_partitions(
     shared: &Shared,
     enrolment: &Enrolment,
-    partitions: &[TopicPartition],
+    question: &Question,
 ) -> Result<(), ClientError> {
-    let Some(identity) = lock(&shared.batches).identity() else { return Ok(()) };
+    let Question { identity, partitions } = question;
     let topics = by_topic(partitions).into_iter().map(|(name, indexes)| AddPartitionsToTxnTopic {
         name: name.to_owned(),
         partitions: indexes.into_iter().map(PartitionId::get).collect(),

@@ -29,7 +29,7 @@ use strandline_wire::messages::{
 use super::batches::Identity;
 use super::enrolment::{Enrolment, FEATURE, Protocol};
 use super::{
-    Acks, Delivery, ProduceError, Producer, ProducerConfig, ProducerRecord, Shared,
+    AbortCause, Acks, Delivery, ProduceError, Producer, ProducerConfig, ProducerRecord, Shared,
     TransactionError,
 };
 use crate::admin::CommittedOffset;
@@ -60,13 +60,13 @@ impl TransactionalConfig {
     }
 }
 
-/// The one producer of a transactional id, with one transaction at a time. [`Self::close`] it in the
-/// end, if a transaction may have been dropped.
+/// The one producer of a transactional id, with one transaction at a time. [`Self::settle`] it in
+/// the end, if a transaction may have been dropped.
 pub struct TransactionalProducer {
     producer: Producer,
     timeout: Duration,
     /// The last transaction did not come to an end that its coordinator has confirmed.
-    must_renew: bool,
+    is_unsettled: bool,
 }
 
 impl TransactionalProducer {
@@ -80,55 +80,64 @@ impl TransactionalProducer {
     ) -> Result<Self, TransactionError> {
         let id = &config.transactional_id;
         let identity = init_producer_id(&client, id, config.timeout, None).await?;
-        let coordinator = client.coordinator(Coordinated::Transaction(id.clone())).await?;
-        let connection = client.connection(coordinator, Channel::SHARED).await?;
-        let protocol = Protocol::of_level(connection.versions().finalized(FEATURE));
-        let enrolment = Enrolment::new(config.transactional_id, protocol);
+        let mut backoff = client.backoff();
+        let level = loop {
+            match transaction_level(&client, id).await {
+                Ok(level) => break level,
+                Err(error) => backoff.pause(error).await?,
+            }
+        };
+        let enrolment = Enrolment::new(config.transactional_id, Protocol::of_level(level));
         let settings = ProducerConfig { acks: Acks::All, is_idempotent: true, ..config.producer };
         let producer = Producer::start(client, settings, Some(enrolment));
         lock(&producer.shared().batches).set_identity(identity);
-        Ok(Self { producer, timeout: config.timeout, must_renew: false })
+        Ok(Self { producer, timeout: config.timeout, is_unsettled: false })
     }
 
-    /// Begins a transaction. One that was dropped without an end is aborted first.
+    /// Begins a transaction, when the last one is settled.
     ///
     /// # Errors
-    /// When there was such a one and it cannot be aborted.
+    /// As [`Self::settle`].
     pub async fn begin(&mut self) -> Result<Transaction<'_>, TransactionError> {
-        if self.must_renew {
-            self.renew().await?;
-        }
+        self.settle().await?;
         self.enrolment().begin();
-        self.must_renew = true;
+        self.is_unsettled = true;
         Ok(Transaction { owner: self })
     }
 
-    /// Has what a dropped transaction may have left open aborted: its readers need not wait for the
-    /// time-out then.
+    /// Has the last transaction aborted, if it was dropped or its end was not confirmed, and whatever
+    /// is still under way of it refused. Before that, whoever reads what is committed waits for it:
+    /// its own group too, which is to read again what the transaction was made of.
     ///
     /// # Errors
-    /// When it cannot be aborted now.
-    pub async fn close(mut self) -> Result<(), TransactionError> {
-        match self.must_renew && self.enrolment().has_begun() {
-            true => self.renew().await,
-            false => Ok(()),
+    /// When no coordinator answers, or this is a former producer by now.
+    pub async fn settle(&mut self) -> Result<(), TransactionError> {
+        if !self.is_unsettled {
+            return Ok(());
         }
-    }
-
-    /// Has the coordinator end what may be open, and give the next epoch: what is still under way
-    /// of the former one comes too late then.
-    async fn renew(&mut self) -> Result<(), TransactionError> {
-        let shared = self.shared();
-        let id = &self.enrolment().transactional_id;
+        let (shared, enrolment) = (self.shared(), self.enrolment());
         lock(&shared.batches).fail_all(&ProduceError::GivenUp);
         shared.free_room();
-        let former = lock(&shared.batches).identity();
-        let identity = init_producer_id(&shared.client, id, self.timeout, former).await?;
-        let mut batches = lock(&shared.batches);
-        batches.set_identity(identity);
-        let _ = batches.take_failure();
-        drop(batches);
-        self.must_renew = false;
+        enrolment.over().await;
+        if enrolment.has_begun() {
+            let next = match self.end(false).await {
+                Ok(next) => next,
+                // It never came to the coordinator, or has ended before.
+                Err(error) if error.code() == Some(ErrorCode::INVALID_TXN_STATE) => None,
+                Err(error) => return Err(error),
+            };
+            let next = match next {
+                Some(next) => next,
+                // What is under way has the epoch of the next transaction, unless that is another.
+                None => {
+                    let (id, former) = (&enrolment.transactional_id, Some(self.identity()));
+                    init_producer_id(&shared.client, id, self.timeout, former).await?
+                }
+            };
+            lock(&shared.batches).set_identity(next);
+        }
+        lock(&shared.batches).forget_failure();
+        self.is_unsettled = false;
         Ok(())
     }
 
@@ -140,44 +149,40 @@ impl TransactionalProducer {
         self.shared().enrolment.as_ref().expect("a transactional producer has one")
     }
 
-    /// Tells the coordinator how the open transaction ends.
-    async fn end(&mut self, is_commit: bool) -> Result<(), TransactionError> {
-        let (shared, enrolment) = (self.shared(), self.enrolment());
-        let Some(former) = lock(&shared.batches).identity() else { return Ok(()) };
-        if enrolment.has_begun() {
-            let request = || EndTxnRequest {
-                transactional_id: enrolment.transactional_id.clone(),
-                producer_id: former.id.0,
-                producer_epoch: former.epoch.0,
-                committed: is_commit,
-                ..Default::default()
-            };
-            let of = Coordinated::Transaction(enrolment.transactional_id.clone());
-            let code = |response: &EndTxnResponse| response.error_code;
-            let upto = enrolment.protocol.end_version_max();
-            let response =
-                shared.client.call_coordinator_upto(upto, of, |_| request(), code).await?;
-            check(&enrolment.transactional_id, response.error_code)?;
-            if enrolment.protocol == Protocol::V2 {
-                let (id, epoch) = (response.producer_id, response.producer_epoch);
-                let next = Identity { id: ProducerId(id), epoch: ProducerEpoch(epoch) };
-                lock(&shared.batches).set_identity(next);
-            }
-        }
-        self.must_renew = false;
-        Ok(())
+    fn identity(&self) -> Identity {
+        lock(&self.shared().batches).identity().expect("it was opened with one")
     }
 
-    /// Under protocol 1 a batch of an aborted transaction that comes late has the epoch of the next
-    /// one: so that is given another.
-    async fn abort(&mut self) -> Result<(), TransactionError> {
-        lock(&self.shared().batches).fail_all(&ProduceError::GivenUp);
-        self.shared().free_room();
-        let protocol = self.enrolment().protocol;
-        self.end(false).await?;
-        let _ = lock(&self.shared().batches).take_failure();
-        self.must_renew = protocol == Protocol::V1;
-        Ok(())
+    /// Tells the coordinator how the open transaction ends. Returns the identity of the next one,
+    /// where that is another.
+    async fn end(&self, is_commit: bool) -> Result<Option<Identity>, TransactionError> {
+        let (enrolment, former) = (self.enrolment(), self.identity());
+        let request = || EndTxnRequest {
+            transactional_id: enrolment.transactional_id.clone(),
+            producer_id: former.id.0,
+            producer_epoch: former.epoch.0,
+            committed: is_commit,
+            ..Default::default()
+        };
+        let of = Coordinated::Transaction(enrolment.transactional_id.clone());
+        let code = |response: &EndTxnResponse| response.error_code;
+        let upto = enrolment.protocol.end_version_max();
+        let client = &self.shared().client;
+        let response = client.call_coordinator_upto(upto, of, |_| request(), code).await?;
+        check(&enrolment.transactional_id, response.error_code)?;
+        // Before version 5 the answer names none.
+        let is_given = enrolment.protocol == Protocol::V2 && response.producer_id >= 0;
+        Ok(is_given.then_some(Identity {
+            id: ProducerId(response.producer_id),
+            epoch: ProducerEpoch(response.producer_epoch),
+        }))
+    }
+
+    /// Why the open transaction must not be committed, if that is so.
+    fn cause_of_abort(&self) -> Option<AbortCause> {
+        let failure = lock(&self.shared().batches).failure().cloned();
+        let misses_offsets = self.enrolment().misses_offsets();
+        failure.map(AbortCause::Record).or(misses_offsets.then_some(AbortCause::Offsets))
     }
 }
 
@@ -188,9 +193,14 @@ pub struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// As [`Producer::send`]. A record that fails fails the transaction.
+    /// As [`Producer::send`]. A record that fails fails the transaction, and all that come after it.
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery, ProduceError> {
-        self.owner.producer.send(record).await
+        let batches = &self.owner.shared().batches;
+        if lock(batches).failure().is_some() {
+            return Err(ProduceError::GivenUp);
+        }
+        let sent = self.owner.producer.send(record).await;
+        sent.inspect_err(|error| lock(batches).note_failure(error.clone()))
     }
 
     /// Commits what a group has read together with the transaction: `offsets` are the next records
@@ -198,18 +208,22 @@ impl Transaction<'_> {
     /// nobody commits what another one does by now (KIP-447).
     ///
     /// # Errors
-    /// The transaction can only be aborted then.
+    /// The transaction can only be aborted then, as when nobody waits for the answer.
     pub async fn commit_offsets(
         &self,
         member: &GroupMember,
         offsets: &BTreeMap<TopicPartition, CommittedOffset>,
     ) -> Result<(), TransactionError> {
-        let shared = self.owner.shared();
-        let enrolment = self.owner.enrolment();
-        let Some(identity) = lock(&shared.batches).identity() else { return Ok(()) };
+        // Of an empty list the coordinator would not hear.
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let client = &self.owner.shared().client;
+        let (enrolment, identity) = (self.owner.enrolment(), self.owner.identity());
         enrolment.begun();
+        enrolment.offsets_sent();
         if enrolment.protocol == Protocol::V1 {
-            add_offsets(&shared.client, enrolment, identity, member).await?;
+            add_offsets(client, enrolment, identity, member).await?;
         }
         let request = offsets_request(enrolment, identity, member, offsets);
         let code = |response: &TxnOffsetCommitResponse| {
@@ -218,33 +232,48 @@ impl Transaction<'_> {
             codes.find(|code| !code.is_none()).unwrap_or(ErrorCode::NONE)
         };
         let (upto, group) = (enrolment.protocol.offsets_version_max(), member.group.as_str());
-        let response =
-            shared.client.call_coordinator_upto(upto, group, |_| request.clone(), code).await?;
+        let response = client.call_coordinator_upto(upto, group, |_| request.clone(), code).await?;
         ClientError::check(format!("group {group}"), code(&response), None)?;
+        enrolment.offsets_confirmed();
         Ok(())
     }
 
-    /// Waits until all records are stored, and commits. If one is not, the transaction is aborted.
+    /// Waits until all records are stored, and commits. If one is not, or offsets were not confirmed,
+    /// the transaction is aborted.
     ///
     /// # Errors
     /// Only after [`TransactionError::InDoubt`] and [`TransactionError::Fenced`] may it have been
-    /// committed, and its answer lost.
+    /// committed, and the answer lost. Unless it is fenced the producer can go on.
     pub async fn commit(self) -> Result<(), TransactionError> {
-        self.owner.producer.flush().await;
-        let failure = lock(&self.owner.shared().batches).take_failure();
-        if let Some(cause) = failure {
-            return match self.owner.abort().await {
+        let owner = self.owner;
+        if owner.cause_of_abort().is_none() {
+            owner.producer.flush().await;
+        }
+        if let Some(cause) = owner.cause_of_abort() {
+            return match owner.settle().await {
                 Err(fenced @ TransactionError::Fenced { .. }) => Err(fenced),
-                // Where the abort was not confirmed, the next transaction begins with one.
+                // Where the abort was not confirmed, it is settled before the next one begins.
                 Ok(()) | Err(_) => Err(TransactionError::Aborted { cause }),
             };
         }
-        self.owner.end(true).await.map_err(|error| match error {
-            TransactionError::Client(last) if last.is_retriable() => {
-                TransactionError::InDoubt { last }
+        if owner.enrolment().has_begun() {
+            let ended = owner.end(true).await.map_err(|error| match error {
+                // The coordinator has ended it by itself.
+                TransactionError::Client(error)
+                    if error.code() == Some(ErrorCode::INVALID_TXN_STATE) =>
+                {
+                    TransactionError::Aborted { cause: AbortCause::TimeOut }
+                }
+                // Whatever was said last, what was asked first may have been done.
+                TransactionError::Client(last) => TransactionError::InDoubt { last },
+                other => other,
+            })?;
+            if let Some(next) = ended {
+                lock(&owner.shared().batches).set_identity(next);
             }
-            other => other,
-        })
+        }
+        owner.is_unsettled = false;
+        Ok(())
     }
 
     /// Has the coordinator abort it, whatever is still on its way.
@@ -252,8 +281,15 @@ impl Transaction<'_> {
     /// # Errors
     /// It is aborted all the same, by whoever comes next or by its time-out.
     pub async fn abort(self) -> Result<(), TransactionError> {
-        self.owner.abort().await
+        self.owner.settle().await
     }
+}
+
+/// The finalized level of `transaction.version`, as the coordinator knows it.
+async fn transaction_level(client: &Client, id: &str) -> Result<i16, ClientError> {
+    let coordinator = client.coordinator(Coordinated::Transaction(id.to_owned())).await?;
+    let connection = client.connection(coordinator, Channel::SHARED).await?;
+    Ok(connection.versions().finalized(FEATURE))
 }
 
 /// A producer id and epoch; those after `former` if they are given, else those of a new producer.
