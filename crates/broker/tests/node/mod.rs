@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use strandline_broker::{Broker, StartError};
@@ -50,7 +51,10 @@ pub(crate) async fn try_start(dir: &Path, set: &[(&str, &str)]) -> Result<Broker
 pub(crate) fn connect(broker: &Broker) -> TcpStream {
     let listeners = &broker.ready().listeners;
     let kafka = listeners.iter().find(|it| !it.is_controller).unwrap();
-    TcpStream::connect(kafka.address).unwrap()
+    let conn = TcpStream::connect(kafka.address).unwrap();
+    // A broker that does not answer fails the test instead of the run.
+    conn.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    conn
 }
 
 pub(crate) fn ask<R: Request>(conn: &mut TcpStream, request: &R, version: i16) -> R::Response {
