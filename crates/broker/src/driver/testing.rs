@@ -49,30 +49,37 @@ pub(super) struct FailingDisk {
     is_broken: Arc<AtomicBool>,
     /// It is full for files with this in their name, once they are opened.
     pub(super) no_room_for: Arc<Mutex<Option<&'static str>>>,
-    before_open: BeforeOpen,
+    before_open: Before,
+    before_write: Before,
 }
 
-/// What happens before the next file is opened. Blocking.
-pub(super) type BeforeOpen = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+/// What happens before the next file is opened, or written to. Blocking.
+pub(super) type Before = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+fn happen(before: &Before) {
+    let before = before.lock().unwrap().take();
+    if let Some(before) = before {
+        before();
+    }
+}
 
 struct FailingFile {
     real: Arc<dyn File>,
     is_full: Arc<AtomicBool>,
     is_broken: Arc<AtomicBool>,
+    before_write: Before,
 }
 
 impl Disk for FailingDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let before = self.before_open.lock().unwrap().take();
-        if let Some(before) = before {
-            before();
-        }
+        happen(&self.before_open);
         let real = self.real.open(path, mode)?;
         let no_room_for = *self.no_room_for.lock().unwrap();
         let has_room = no_room_for.is_none_or(|part| !path.to_string_lossy().contains(part));
         let is_full = if has_room { Arc::clone(&self.is_full) } else { Arc::new(true.into()) };
         let is_broken = Arc::clone(&self.is_broken);
-        Ok(Arc::new(FailingFile { real, is_full, is_broken }))
+        let before_write = Arc::clone(&self.before_write);
+        Ok(Arc::new(FailingFile { real, is_full, is_broken, before_write }))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         self.real.list(dir)
@@ -107,6 +114,7 @@ impl Disk for FailingDisk {
 
 impl File for FailingFile {
     fn write_at(&self, position: u64, mut pieces: Vec<Bytes>) -> Completion {
+        happen(&self.before_write);
         if self.is_broken.load(Ordering::Relaxed) {
             return Completion::ready(Err(io::Error::other("input/output error")));
         }
@@ -150,7 +158,8 @@ pub(super) struct Node {
     pub(super) clock: Arc<ManualClock>,
     pub(super) is_full: Arc<AtomicBool>,
     pub(super) is_broken: Arc<AtomicBool>,
-    pub(super) before_open: BeforeOpen,
+    pub(super) before_open: Before,
+    pub(super) before_write: Before,
     pub(super) context: Arc<PartitionContext>,
     pub(super) config: Arc<LogConfig>,
     pub(super) proposed: mpsc::UnboundedReceiver<IsrProposal>,
@@ -163,6 +172,7 @@ impl Node {
         let disk = FailingDisk::default();
         let (is_full, is_broken) = (Arc::clone(&disk.is_full), Arc::clone(&disk.is_broken));
         let before_open = Arc::clone(&disk.before_open);
+        let before_write = Arc::clone(&disk.before_write);
         let io = Io { disk: Arc::new(disk), spawn: Arc::clone(&spawn) };
         let options = LogDirOptions {
             // Next to none, so that files are opened again and again.
@@ -196,6 +206,7 @@ impl Node {
             is_full,
             is_broken,
             before_open,
+            before_write,
             context: Arc::new(context),
             config: Arc::new(config),
             proposed,

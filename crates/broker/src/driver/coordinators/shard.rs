@@ -123,9 +123,12 @@ impl<K: Kind> Shard<K> {
         }
     }
 
-    /// Waits until the replica leads in this shard's epoch. A replica that is cutting its log when the
-    /// metadata name it leader begins when that is done; its shard, given up before, would be nowhere
-    /// until the next election. False when it can no longer come to lead in that epoch.
+    /// Waits until the replica leads in this shard's epoch, and its log holds all that was admitted
+    /// before. A replica that is cutting its log when the metadata name it leader begins when that is
+    /// done; its shard, given up before, would be nowhere until the next election. And where this node
+    /// has led in the epoch before, a record may have its place and not be written yet: whoever reads
+    /// the log without it has a transaction open for good that was ended by it. False when it can no
+    /// longer come to lead in that epoch.
     async fn comes_to_lead(&self) -> bool {
         loop {
             let view = self.partition.view();
@@ -133,8 +136,11 @@ impl<K: Kind> Shard<K> {
             if !is_wanted || !self.may_lead(&view) {
                 return false;
             }
-            if view.leader_epoch == self.leader_epoch {
-                return view.is_leader;
+            if view.leader_epoch == self.leader_epoch && !view.is_leader {
+                return false;
+            }
+            if view.leader_epoch == self.leader_epoch && !self.partition.is_writing() {
+                return true;
             }
             self.coordinators.0.world.clock.sleep(LEADERSHIP_PAUSE).await;
         }

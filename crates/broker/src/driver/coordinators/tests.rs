@@ -302,6 +302,39 @@ async fn a_replica_that_comes_to_lead_a_little_later_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_being_written_is_loaded_too() {
+    let home = tempfile::tempdir().unwrap();
+    let it = Arc::new(Coordinated::loaded(home.path()).await);
+    let (reached, is_writing) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    *it.node.before_write.lock().unwrap() = Some(Box::new(move || {
+        reached.send(()).unwrap();
+        may_go_on.recv().unwrap();
+    }));
+    let committing = tokio::spawn({
+        let it = Arc::clone(&it);
+        async move { it.commit(5).await }
+    });
+    is_writing.await.unwrap();
+
+    it.partition.become_leader(Leadership {
+        leader_epoch: LeaderEpoch(1),
+        partition_epoch: 1,
+        replicas: vec![NodeId(1)],
+        in_sync: vec![NodeId(1)],
+    });
+    it.groups.apply(&it.image, &image_led_in(1, 1), &mut BTreeMap::new());
+    for _ in 0..20 {
+        assert_eq!(it.committed().await, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    go_on.send(()).unwrap();
+    assert_eq!(it.committed_again().await, Ok(Some(5)));
+    // Whether the shard that decided it could still tell is a race.
+    let _ = committing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_when_another_broker_takes_over_looks_for_it() {
     let home = tempfile::tempdir().unwrap();
     let it = Coordinated::loaded(home.path()).await;

@@ -102,6 +102,14 @@ impl Partition {
         Ordered(Waiting { partition, ticket, answer, is_answered: false })
     }
 
+    /// Whether something has its place in the log and may yet be written there.
+    pub(crate) fn is_writing(&self) -> bool {
+        let core = self.core();
+        let log = core.replica.log();
+        // What a full disk has refused is taken out again before anything else is written.
+        log.written_end() < log.log_end() && !core.replica.is_suspended()
+    }
+
     /// What must be confirmed before a transaction's records are admitted: `None` when nothing must.
     pub(crate) fn begin_verification(
         &self,
