@@ -11,8 +11,8 @@ use strandline_client::consumer::{
     Assignor, ConsumeError, Consumer, ConsumerConfig, ConsumerRecord, GroupConfig, Reset,
 };
 use strandline_client::producer::{
-    ProduceError, ProducerConfig, ProducerRecord, TransactionError, TransactionalConfig,
-    TransactionalProducer,
+    AbortCause, ProduceError, ProducerConfig, ProducerRecord, TransactionError,
+    TransactionalConfig, TransactionalProducer,
 };
 use strandline_client::{Admin, Client, ClientConfig, ClientError, ConnectionConfig};
 use strandline_ports::World;
@@ -219,7 +219,12 @@ impl Link {
             return self.aborted(number, transaction.abort().await);
         }
         if self.rng.one_in(self.plan.aborts_one_in) && !self.field.is_calm.load(Relaxed) {
-            return self.aborted(number, transaction.abort().await);
+            if self.rng.one_in(2) {
+                return self.aborted(number, transaction.abort().await);
+            }
+            // It is aborted when the next one begins.
+            drop(transaction);
+            return self.aborted(number, Ok(()));
         }
         self.field.oracle().commit_asked(number);
         match transaction.commit().await {
@@ -228,7 +233,9 @@ impl Link {
                 End::Committed
             }
             Err(TransactionError::Aborted { cause }) => {
-                self.not_sent(&cause);
+                if let AbortCause::Record(error) = &cause {
+                    self.not_sent(error);
+                }
                 self.aborted(number, Ok(()))
             }
             Err(error) => self.over("commit", &error),
@@ -440,8 +447,11 @@ impl Crew {
         if self.within(reached).await.is_none() {
             let committed = self.auditor.committed(GROUP).await;
             let group = self.auditor.describe(GROUP).await;
+            let open = Admin::new(client(&self.world, &self.field));
+            let open = open.list_transactions(&TransactionFilter::default()).await;
             let targets: Vec<_> = targets().collect();
-            let detail = format!("the chain stays at {committed:?}, not {targets:?}: {group}");
+            let stays = format!("the chain stays at {committed:?}, not {targets:?}");
+            let detail = format!("{stays}: {group}, transactions {open:?}");
             self.stuck(&detail);
         }
     }

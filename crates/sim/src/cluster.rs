@@ -255,12 +255,15 @@ impl Stage {
         }
         self.watch();
         let (rng, is_synced) = (&mut self.crew.rng, self.is_synced);
-        let mut draw = || TopicPlan::replicated(rng, REPLICAS, is_synced);
-        let mut topics = vec![draw(), draw()];
-        topics.extend(self.is_chained.then(draw));
+        let draw = |rng: &mut Rng| TopicPlan::replicated(rng, REPLICAS, is_synced);
+        let mut topics = vec![draw(rng), draw(rng)];
+        topics.extend(self.is_chained.then(|| draw(rng).of_copies(rng)));
         if self.may_lose {
             topics[LOSSY].allow_unclean_elections();
             lock(&self.watcher).allow_losses(topic_name(LOSSY));
+        }
+        if topics.iter().skip(COPIES).any(TopicPlan::is_compacted) {
+            lock(&self.watcher).allow_cleaning(topic_name(COPIES));
         }
         let Some(ids) = self.crew.create(&topics).await else { return faults };
         let keys = keys(&topics[..COPIES]);
@@ -293,7 +296,9 @@ impl Stage {
                 return faults;
             }
         }
-        self.crew.judge(&topics, &keys, &ids).await;
+        if !self.crew.judge(&topics, &keys, &ids).await {
+            return faults;
+        }
         self.all_settled_or_stuck().await;
         self.judge_metadata().await;
         lock(&self.watcher).forbid_losses();

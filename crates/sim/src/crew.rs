@@ -50,6 +50,23 @@ impl TopicPlan {
         self.configs.push(("unclean.leader.election.enable", "true".into()));
     }
 
+    /// What the chain copies may be cleaned, where no two records have the same key: then what goes
+    /// is what was aborted, and the markers.
+    pub(crate) fn of_copies(mut self, rng: &mut Rng) -> Self {
+        if rng.one_in(2) {
+            self.configs.extend([
+                ("cleanup.policy", "compact".into()),
+                ("min.cleanable.dirty.ratio", "0.01".into()),
+                ("delete.retention.ms", rng.between(0, 3_000).to_string()),
+            ]);
+        }
+        self
+    }
+
+    pub(crate) fn is_compacted(&self) -> bool {
+        self.configs.iter().any(|(name, _)| *name == "cleanup.policy")
+    }
+
     pub(crate) fn draw(rng: &mut Rng, syncs_each_message: bool) -> Self {
         let mut configs = vec![
             ("segment.ms", rng.between(1, 5_000).to_string()),
@@ -88,13 +105,14 @@ impl GroupsPlan {
     }
 
     /// No groups but the chain, which wants these settings.
-    pub(crate) fn make_way(&mut self, rng: &mut Rng, replicas: i16) -> [(&'static str, String); 3] {
+    pub(crate) fn make_way(&mut self, rng: &mut Rng, replicas: i16) -> [(&'static str, String); 4] {
         self.groups.clear();
         let majority = replicas / 2 + 1;
         [
             ("transaction.state.log.num.partitions", rng.between(1, 3).to_string()),
             ("transaction.state.log.replication.factor", replicas.to_string()),
             ("transaction.state.log.min.isr", majority.to_string()),
+            ("log.cleaner.backoff.ms", rng.between(50, 2_000).to_string()),
         ]
     }
 
@@ -175,19 +193,27 @@ impl Crew {
         }
     }
 
-    /// Nothing goes wrong any more: everything goes on, and nothing is missing.
+    /// Nothing goes wrong any more: everything goes on, and nothing is missing. False when something
+    /// has stopped: what else may be wrong would only take long to see, as logs grow meanwhile.
     pub(crate) async fn judge(
         &mut self,
         topics: &[TopicPlan],
         keys: &[PartitionKey],
         ids: &[Uuid],
-    ) {
+    ) -> bool {
         self.serves_everybody(keys).await;
         self.field.is_calm.store(true, Relaxed);
-        self.readers_are_woken(topics, keys).await;
-        self.groups_move_on(keys).await;
-        if self.has_chain {
+        if self.is_well() {
+            self.readers_are_woken(topics, keys).await;
+        }
+        if self.is_well() {
+            self.groups_move_on(keys).await;
+        }
+        if self.is_well() && self.has_chain {
             self.chain_moves_on(keys).await;
+        }
+        if !self.is_well() {
+            return false;
         }
         self.field.is_over.store(true, Relaxed);
         self.read_all(topics, keys, false).await;
@@ -196,6 +222,11 @@ impl Crew {
             self.check_chain().await;
         }
         self.check_topics(ids).await;
+        true
+    }
+
+    fn is_well(&self) -> bool {
+        self.field.oracle().violations().is_empty()
     }
 
     fn statuses(&self) -> Vec<Status> {
@@ -339,7 +370,7 @@ impl Crew {
                 }
             };
             if self.within(woken).await.is_none() {
-                self.stuck(&format!("nobody is told what comes to {key:?}"));
+                return self.stuck(&format!("nobody is told what comes to {key:?}"));
             }
         }
     }

@@ -97,7 +97,7 @@ impl Stage {
     async fn play(mut self, rounds: Rounds) -> Vec<Fault> {
         let rng = &mut self.crew.rng;
         let mut topics = vec![TopicPlan::draw(rng, true), TopicPlan::draw(rng, false)];
-        topics.extend(self.is_chained.then(|| TopicPlan::draw(rng, true)));
+        topics.extend(self.is_chained.then(|| TopicPlan::draw(rng, true).of_copies(rng)));
         let mut faults = Vec::new();
         if !self.start().await {
             return faults;
@@ -121,7 +121,9 @@ impl Stage {
                 return faults;
             }
         }
-        self.crew.judge(&topics, &keys, &ids).await;
+        if !self.crew.judge(&topics, &keys, &ids).await {
+            return faults;
+        }
         self.broker.stop();
         if self.crew.within(self.broker.ended()).await.is_none() {
             self.crew.stuck("a clean stop does not end");

@@ -3,7 +3,8 @@
 //! - WORLD-17: an epoch has one leader, of the quorum and of every partition.
 //! - WORLD-18: the ISR is part of the replicas, and the leader is in it.
 //! - WORLD-19: as long as a process holds a replica, its high watermark does not go back.
-//! - WORLD-20: below the high watermark all replicas hold the same bytes, for good.
+//! - WORLD-20: below the high watermark all replicas hold the same bytes, for good. Each cleans a
+//!   compacted log when it likes: what must be left there, readers judge.
 //! - WORLD-21: what has committed of the metadata is the same on all nodes, for good.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,7 @@ pub(crate) struct Watcher {
     committed: BTreeMap<String, Committed>,
     /// See [`Watcher::allow_losses`].
     lossy: BTreeSet<String>,
+    compacted: BTreeSet<String>,
 }
 
 impl Watcher {
@@ -56,6 +58,7 @@ impl Watcher {
             high_watermarks: BTreeMap::new(),
             committed: BTreeMap::new(),
             lossy: BTreeSet::new(),
+            compacted: BTreeSet::new(),
         }
     }
 
@@ -63,6 +66,11 @@ impl Watcher {
     /// WORLD-19 and WORLD-20 do not hold for it.
     pub(crate) fn allow_losses(&mut self, topic: String) {
         self.lossy.insert(topic);
+    }
+
+    /// WORLD-20 does not hold for this topic.
+    pub(crate) fn allow_cleaning(&mut self, topic: String) {
+        self.compacted.insert(topic);
     }
 
     /// From now on there is no unclean election any more.
@@ -189,7 +197,8 @@ impl Watcher {
             let committed = inspector.image().offset.map_or(0, |last| last.get() + 1);
             self.compare(index, METADATA.to_owned(), committed, "WORLD-21");
             for Replica { partition, view, .. } in inspector.replicas() {
-                if self.lossy.contains(&partition.topic) {
+                let topic = &partition.topic;
+                if self.lossy.contains(topic) || self.compacted.contains(topic) {
                     continue;
                 }
                 let upto = view.high_watermark.get();

@@ -71,7 +71,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::TopicIdUntold, Broker, &["WORLD-9:"], 10),
     Hunt(Bug::GenerationCutShort, Broker, &["WORLD-14:"], 40),
     Hunt(Bug::LeavingStayInSync, Cluster, &["WORLD-18:"], 20),
-    Hunt(Bug::OneMarkerCompletes, Chain, &["WORLD-10:", "WORLD-28:"], 20),
+    Hunt(Bug::OneMarkerCompletes, Chain, &["WORLD-10:", "WORLD-28:"], 120),
     Hunt(Bug::DecidedEndsLeft, Chain, &["TXN-4", "WORLD-10:"], 40),
     // The former producer goes on, in sequence where its successor has not written.
     Hunt(Bug::NewcomerKeepsEpoch, Chain, &["OUT_OF_ORDER", "WORLD-27:", "WORLD-28:"], 20),
