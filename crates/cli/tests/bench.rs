@@ -78,7 +78,8 @@ fn transactions_are_committed_on_time_and_read() {
         (&400.into(), &400.into())
     );
     let committed = report["committed"]["records"].as_u64().unwrap();
-    assert!((2..=22).contains(&committed), "{committed} in 200 ms");
+    // Two producers, of which each has one in 20 ms, unless it waits for the broker.
+    assert!((6..=22).contains(&committed), "{committed} in 200 ms");
     assert_eq!(report["commitEveryMs"], 20);
     no_topic_is_left(&node);
 }

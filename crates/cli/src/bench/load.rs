@@ -270,6 +270,7 @@ impl Source {
         while !is_over {
             let transaction = producer.begin().await.map_err(not_committed)?;
             let until = clock.now().instant + every;
+            let sent_before = self.sent;
             while clock.now().instant < until {
                 // Until then nothing may be due.
                 let next = timeout(&*clock, until, self.next(due.as_mut(), ends)).await;
@@ -287,7 +288,10 @@ impl Source {
             }
             let began = clock.now().instant;
             transaction.commit().await.map_err(not_committed)?;
-            self.run.committed.take(clock.now().instant.since(began));
+            // Of an empty one nobody hears.
+            if self.sent > sent_before {
+                self.run.committed.take(clock.now().instant.since(began));
+            }
         }
         Ok(())
     }
