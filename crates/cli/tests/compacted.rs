@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use node::frames::batch;
 use node::small_disk::SmallDisk;
@@ -257,6 +257,39 @@ fn how_far_it_is_cleaned_is_shown() {
     let answer = client.ask(&all, 4);
     let replicas = answer.results.iter().flat_map(|dir| &dir.topics).flat_map(|it| &it.partitions);
     assert!(replicas.clone().count() > 1 && replicas.clone().all(|it| it.unknown_tags.is_empty()));
+    node.kill();
+}
+
+/// A segment is read twice, and in part written: more than two seconds' worth, and without a limit a
+/// matter of milliseconds.
+#[test]
+fn cleaning_keeps_to_its_rate() {
+    let temporary = tempfile::tempdir().unwrap();
+    let start = Start::anywhere(temporary.path())
+        .set("log.cleaner.backoff.ms", "1")
+        .set("log.cleaner.io.max.bytes.per.second", &SEGMENT_BYTES.to_string());
+    let node = start.ready();
+    let mut client = node.client();
+    let segment_bytes = SEGMENT_BYTES.to_string();
+    client.create_topic(
+        "table",
+        1,
+        &[
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", &segment_bytes),
+            ("min.cleanable.dirty.ratio", "0.01"),
+        ],
+    );
+    let dir = temporary.path().join("strandline-data/table-0");
+    let mut next = 0;
+    while log_bytes(&dir) < SEGMENT_BYTES + SEGMENT_BYTES / 4 {
+        let answer = client.produce("table", 0, updates(next..next + 50)).unwrap();
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+        next += 50;
+    }
+    let began = Instant::now();
+    eventually("it is cleaned", || !cleaning(&node)["cleanedUpTo"].is_null());
+    assert!(began.elapsed() >= Duration::from_secs(1), "cleaned in {:?}", began.elapsed());
     node.kill();
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use strandline_log::clean::{BatchFate, CleanPlan, HashKey, Survey, SurveyLimits};
+use strandline_log::clean::{BatchFate, CleanPlan, HashKey, KeyHash, Seen, Survey, SurveyLimits};
 use strandline_log::{AbortedTransaction, ProducerSnapshot};
 use strandline_types::{
     BatchFacts, Compression, ControlType, LeaderEpoch, Offset, ProducerEpoch, ProducerId,
@@ -56,6 +56,14 @@ enum Op {
     Clean {
         keys: u64,
     },
+}
+
+fn see(entry: &Entry, hash: impl Fn(&[u8]) -> KeyHash) -> Seen {
+    Seen {
+        offset: Offset(entry.offset),
+        key: entry.key.map(|key| hash(&[key])),
+        has_value: entry.value.is_some(),
+    }
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -192,10 +200,9 @@ impl World {
                 survey.begin_segment(base, aborted);
             }
             if survey.begin_batch(&batch.facts) {
-                let key = |entry: &Entry| entry.key.map(|key| [key]);
-                let mut records = batch.entries.iter();
-                records
-                    .all(|it| survey.record(Offset(it.offset), key(it).as_ref().map(|k| &k[..])));
+                let seen: Vec<Seen> =
+                    batch.entries.iter().map(|it| see(it, |key| survey.hash(key))).collect();
+                survey.records(&seen);
             }
             survey.end_batch(&batch.facts);
             if survey.is_full() {
@@ -218,12 +225,9 @@ impl World {
             let mut look = cleaning.begin_batch(&batch.facts);
             let mut kept = Vec::new();
             if look.needs_records() {
-                for entry in &batch.entries {
-                    let key = entry.key.map(|key| [key]);
-                    let key = key.as_ref().map(|key| &key[..]);
-                    let has_value = entry.value.is_some();
-                    kept.push(cleaning.record(&mut look, Offset(entry.offset), key, has_value));
-                }
+                let seen: Vec<Seen> =
+                    batch.entries.iter().map(|it| see(it, |key| cleaning.hash(key))).collect();
+                cleaning.records(&mut look, &seen, &mut kept);
             }
             match cleaning.end_batch(&batch.facts, &look) {
                 BatchFate::Whole => {}

@@ -34,6 +34,11 @@ impl Quota {
         Self { window, bytes_per_second: None, samples: VecDeque::new() }
     }
 
+    /// Bytes per second, if there is a limit.
+    pub fn limit(&self) -> Option<u64> {
+        self.bytes_per_second
+    }
+
     pub fn set_limit(&mut self, bytes_per_second: Option<u64>) {
         self.bytes_per_second = bytes_per_second;
     }

@@ -46,6 +46,11 @@ impl Throttle {
         self.quota().set_limit(settings.bytes_per_second);
     }
 
+    /// Bytes per second, if there is a limit.
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.quota().limit()
+    }
+
     pub(crate) fn record(&self, now: Instant, bytes: u64) {
         self.quota().record(now, bytes);
     }

@@ -6,7 +6,7 @@ use core::mem;
 use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
 
 use super::CleanPlan;
-use super::key_map::KeyMap;
+use super::key_map::{KeyHash, KeyMap, Seen, TOGETHER};
 use super::producers::Producers;
 use super::transactions::{Part, Transactions};
 use crate::AbortedTransaction;
@@ -163,36 +163,37 @@ impl Cleaning {
         look
     }
 
-    /// Whether a record stays.
-    pub fn record(
-        &mut self,
-        look: &mut BatchLook,
-        offset: Offset,
-        key: Option<&[u8]>,
-        has_value: bool,
-    ) -> bool {
-        let is_beyond = offset >= self.bounds.end;
-        let is_kept = look.is_control || is_beyond || self.is_newest(look, offset, key, has_value);
+    /// What stands for a key in the records that are given here.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        self.map.hash(key)
+    }
+
+    /// Those of the batch, in order: adds to `kept` which of them stay.
+    pub fn records(&mut self, look: &mut BatchLook, records: &[Seen], kept: &mut Vec<bool>) {
+        for some in records.chunks(TOGETHER) {
+            self.map.approach(some);
+            kept.extend(some.iter().map(|record| self.stays(look, record)));
+        }
+    }
+
+    fn stays(&self, look: &mut BatchLook, record: &Seen) -> bool {
+        let is_beyond = record.offset >= self.bounds.end;
+        let is_kept = look.is_control || is_beyond || self.is_newest(look, record);
         look.records += 1;
         look.records_kept += u32::from(is_kept);
-        look.has_tombstone |= is_kept && !is_beyond && !has_value && !look.is_control;
+        look.has_tombstone |= is_kept && !is_beyond && !record.has_value && !look.is_control;
         is_kept
     }
 
-    fn is_newest(
-        &self,
-        look: &BatchLook,
-        offset: Offset,
-        key: Option<&[u8]>,
-        has_value: bool,
-    ) -> bool {
+    fn is_newest(&self, look: &BatchLook, record: &Seen) -> bool {
         // Nothing ever replaces a record without a key, from before the topic was compacted.
-        let Some(key) = key else { return false };
-        if self.map.newest(key).is_some_and(|newest| newest > offset) {
+        let Some(key) = record.key else { return false };
+        if self.map.newest(key).is_some_and(|newest| newest > record.offset) {
             return false;
         }
         let is_awaited = look.horizon.is_none_or(|horizon| horizon > self.plan.now);
-        has_value || (is_awaited && !planted(Bug::DeletionsGoAtOnce))
+        record.has_value || (is_awaited && !planted(Bug::DeletionsGoAtOnce))
     }
 
     /// All records were looked at that were to be.

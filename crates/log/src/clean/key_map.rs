@@ -11,6 +11,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::hint;
 
 use strandline_types::{Bug, Offset, planted};
 
@@ -31,6 +32,21 @@ pub(super) struct KeyMap {
     first: Option<Offset>,
     key: HashKey,
 }
+
+/// What stands for a key in this pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyHash(u128);
+
+/// What matters of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    pub offset: Offset,
+    pub key: Option<KeyHash>,
+    pub has_value: bool,
+}
+
+/// So many records are looked for together.
+pub(super) const TOGETHER: usize = 64;
 
 /// There is no room for one more key, or its offset is too far from the first.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,8 +73,21 @@ impl KeyMap {
         self.slots.len() as u64 * SLOT_BYTES
     }
 
+    #[inline]
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash(self.key.hash(key))
+    }
+
+    /// Before several keys are looked for one by one, [`TOGETHER`] at most: the map is larger than the
+    /// processor's caches, and the waits for its memory overlap here.
+    pub(super) fn approach(&self, records: &[Seen]) {
+        let keys = records.iter().filter_map(|record| record.key);
+        let touched = keys.fold(0, |all, key| all ^ self.slots[self.place(key)]);
+        hint::black_box(touched);
+    }
+
     /// Offsets come in ascending order.
-    pub(super) fn put(&mut self, key: &[u8], offset: Offset) -> Result<(), Full> {
+    pub(super) fn put(&mut self, key: KeyHash, offset: Offset) -> Result<(), Full> {
         let first = *self.first.get_or_insert(offset);
         let distance = u32::try_from(offset.since(first)).ok().and_then(|it| it.checked_add(1));
         let distance = u128::from(distance.ok_or(Full)?);
@@ -75,19 +104,24 @@ impl KeyMap {
         Ok(())
     }
 
-    pub(super) fn newest(&self, key: &[u8]) -> Option<Offset> {
+    pub(super) fn newest(&self, key: KeyHash) -> Option<Offset> {
         let (slot, _) = self.find(key);
         let distance = self.slots[slot] & DISTANCE_MASK;
         Some(self.first? + (i64::try_from(distance).ok()?.checked_sub(1)?)).filter(|_| distance > 0)
     }
 
+    /// Where a search begins.
+    #[inline]
+    fn place(&self, key: KeyHash) -> usize {
+        let high = (key.0 >> 64) as u64;
+        ((u128::from(high) * self.slots.len() as u128) >> 64) as usize
+    }
+
     /// The slot that holds the key, or the free one where it belongs; and the slot's upper part.
     #[inline]
-    fn find(&self, key: &[u8]) -> (usize, u128) {
-        let hash = self.key.hash(key);
-        let tag = hash << DISTANCE_BITS;
-        let high = (hash >> 64) as u64;
-        let mut slot = ((u128::from(high) * self.slots.len() as u128) >> 64) as usize;
+    fn find(&self, key: KeyHash) -> (usize, u128) {
+        let tag = key.0 << DISTANCE_BITS;
+        let mut slot = self.place(key);
         loop {
             let found = self.slots[slot];
             if found == 0 || found & !DISTANCE_MASK == tag {
@@ -111,17 +145,17 @@ mod tests {
         let mut map = KeyMap::new(HashKey([1, 2]), 16_000, 0.9, u64::MAX);
         for offset in 0..5_000_i64 {
             let key = (offset % 900).to_be_bytes();
-            assert_eq!(map.put(&key, Offset(offset + 7)), Ok(()));
+            assert_eq!(map.put(map.hash(&key), Offset(offset + 7)), Ok(()));
         }
         assert_eq!((map.len(), map.size_bytes()), (900, 16_000));
-        assert_eq!(map.put(b"one more", Offset(6_000)), Err(Full));
+        assert_eq!(map.put(map.hash(b"one more"), Offset(6_000)), Err(Full));
         for key in 0..900_i64 {
             let newest = (0..5_000).rev().find(|offset| offset % 900 == key).unwrap();
-            assert_eq!(map.newest(&key.to_be_bytes()), Some(Offset(newest + 7)));
+            assert_eq!(map.newest(map.hash(&key.to_be_bytes())), Some(Offset(newest + 7)));
         }
-        assert_eq!(map.newest(b"one more"), None);
+        assert_eq!(map.newest(map.hash(b"one more")), None);
         assert_eq!(
-            map.put(&0_i64.to_be_bytes(), Offset(6_001)),
+            map.put(map.hash(&0_i64.to_be_bytes()), Offset(6_001)),
             Ok(()),
             "a known key needs no room"
         );
@@ -130,17 +164,17 @@ mod tests {
     #[test]
     fn takes_no_more_memory_than_its_keys_need() {
         assert!(map(100).size_bytes() < 2_000);
-        assert!(map(0).newest(b"nothing is there").is_none());
+        assert!(map(0).newest(map(0).hash(b"nothing is there")).is_none());
         assert_eq!(map(u64::MAX).size_bytes(), 1 << 20);
     }
 
     #[test]
     fn offsets_too_far_from_the_first_are_for_the_next_pass() {
         let mut map = map(10);
-        map.put(b"a", Offset(5)).unwrap();
+        map.put(map.hash(b"a"), Offset(5)).unwrap();
         let last = Offset(5 + i64::from(u32::MAX) - 1);
-        assert_eq!(map.put(b"b", last), Ok(()));
-        assert_eq!(map.newest(b"b"), Some(last));
-        assert_eq!(map.put(b"c", last + 1), Err(Full));
+        assert_eq!(map.put(map.hash(b"b"), last), Ok(()));
+        assert_eq!(map.newest(map.hash(b"b")), Some(last));
+        assert_eq!(map.put(map.hash(b"c"), last + 1), Err(Full));
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use strandline_types::{BatchFacts, Offset, ProducerId};
 
 use super::cleaning::Bounds;
-use super::key_map::KeyMap;
+use super::key_map::{KeyHash, KeyMap, Seen, TOGETHER};
 use super::producers::Producers;
 use super::transactions::{Part, Transactions};
 use super::{CleanPlan, Cleaning, HashKey};
@@ -64,14 +64,27 @@ impl Survey {
         self.transactions.batch(facts) == Part::Data && facts.last_offset() >= self.plan.first_dirty
     }
 
-    /// False when the map is full: then this record and all behind it are for the next pass.
-    pub fn record(&mut self, offset: Offset, key: Option<&[u8]>) -> bool {
-        let Some(key) = key.filter(|_| offset >= self.plan.first_dirty) else { return true };
-        self.is_full = self.map.put(key, offset).is_err();
-        if !self.is_full {
-            self.end = offset + 1;
+    /// What stands for a key in the records that are given here.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        self.map.hash(key)
+    }
+
+    /// Those of the batch, in order. When the map is full, the first that it has no room for and all
+    /// behind are for the next pass.
+    pub fn records(&mut self, records: &[Seen]) {
+        let from = records.partition_point(|record| record.offset < self.plan.first_dirty);
+        for some in records[from..].chunks(TOGETHER) {
+            self.map.approach(some);
+            for record in some {
+                let Some(key) = record.key else { continue };
+                self.is_full = self.map.put(key, record.offset).is_err();
+                if self.is_full {
+                    return;
+                }
+                self.end = record.offset + 1;
+            }
         }
-        !self.is_full
     }
 
     pub fn end_batch(&mut self, facts: &BatchFacts) {

@@ -43,7 +43,8 @@ impl Life {
         let mut pass = self.store.clean(survey, config, delete_retention_ms);
         let mut is_surveyed = false;
         loop {
-            match pass.advance().await? {
+            let step_bytes = [0, 500, 1 << 20][self.rng.below(3) as usize];
+            match pass.advance(step_bytes).await? {
                 CleanStep::Worked { .. } => {
                     if let Some(end) = pass.end().filter(|_| !is_surveyed) {
                         is_surveyed = true;

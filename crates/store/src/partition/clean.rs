@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_log::clean::{
-    BatchFate, Cleaned, CleanedSegment, Cleaning, CleaningStats, Outgrown, Survey, groups,
+    BatchFate, Cleaned, CleanedSegment, Cleaning, CleaningStats, KeyHash, Outgrown, Seen, Survey,
+    groups,
 };
 use strandline_log::{AbortedTransaction, LogConfig, Segment};
 use strandline_ports::File;
@@ -27,9 +28,6 @@ use crate::fault::{Context, Result, StoreFault};
 use crate::format::names::{FileKind, FileState, OffsetFile};
 use crate::format::{offset_index, time_index, transaction_index};
 use crate::io::emptied as emptied_file;
-
-/// So much is read in one step.
-const STEP_BYTES: u32 = 1024 * 1024;
 
 /// How a pass over one log goes.
 pub struct CleanPass {
@@ -129,16 +127,23 @@ impl PartitionStore {
 }
 
 impl CleanPass {
+    /// Reads about `step_bytes`, one batch at the least.
+    ///
     /// # Errors
     /// When the disk refuses, or a batch is not what it should be. Nothing has changed then but for the
     /// groups that were swapped.
-    pub async fn advance(&mut self) -> Result<CleanStep> {
+    pub async fn advance(&mut self, step_bytes: u32) -> Result<CleanStep> {
         if self.store.generation() != self.generation {
             return Ok(CleanStep::Overtaken);
         }
+        let step_bytes = step_bytes.max(1);
         match std::mem::replace(&mut self.stage, Stage::Moved) {
-            Stage::Survey { survey, segments, open } => self.survey(survey, segments, open).await,
-            Stage::Clean { cleaning, groups, open } => self.clean(cleaning, groups, open).await,
+            Stage::Survey { survey, segments, open } => {
+                self.survey(survey, segments, open, step_bytes).await
+            }
+            Stage::Clean { cleaning, groups, open } => {
+                self.clean(cleaning, groups, open, step_bytes).await
+            }
             Stage::Moved => Ok(CleanStep::Overtaken),
         }
     }
@@ -201,6 +206,7 @@ impl CleanPass {
         mut survey: Box<Survey>,
         mut segments: VecDeque<Walk>,
         mut open: Option<Reading>,
+        step_bytes: u32,
     ) -> Result<CleanStep> {
         if open.is_none()
             && !survey.is_full()
@@ -232,7 +238,7 @@ impl CleanPass {
             .store
             .io()
             .run(move |_| {
-                let surveyed = survey_some(&mut survey, &mut reading);
+                let surveyed = survey_some(&mut survey, &mut reading, step_bytes);
                 (survey, reading, surveyed)
             })
             .await;
@@ -247,6 +253,7 @@ impl CleanPass {
         mut cleaning: Box<Cleaning>,
         mut groups: VecDeque<Vec<Walk>>,
         open: Option<Box<OpenGroup>>,
+        step_bytes: u32,
     ) -> Result<CleanStep> {
         let mut group = match open {
             Some(group) => group,
@@ -283,7 +290,7 @@ impl CleanPass {
             .store
             .io()
             .run(move |_| {
-                let done = clean_some(&mut cleaning, &mut reading, &mut target);
+                let done = clean_some(&mut cleaning, &mut reading, &mut target, step_bytes);
                 (cleaning, reading, target, done)
             })
             .await;
@@ -381,18 +388,18 @@ fn walks(segments: &[Segment], end: Offset) -> Vec<Walk> {
 }
 
 /// Blocking.
-fn survey_some(survey: &mut Survey, reading: &mut Reading) -> std::result::Result<u32, ReadFault> {
+fn survey_some(
+    survey: &mut Survey,
+    reading: &mut Reading,
+    step_bytes: u32,
+) -> std::result::Result<u32, ReadFault> {
     let from = reading.batches.position();
-    while reading.batches.position() - from < STEP_BYTES && !survey.is_full() {
+    let mut seen = Vec::new();
+    while reading.batches.position() - from < step_bytes && !survey.is_full() {
         let Some((position, batch)) = reading.next()? else { break };
         if survey.begin_batch(&batch.facts) {
-            let damaged = |reason: String| ReadFault::Damaged { position, reason };
-            for record in &open(&batch, position)? {
-                let record = record.map_err(|refusal| damaged(refusal.to_string()))?;
-                if !survey.record(record.offset, record.key) {
-                    break;
-                }
-            }
+            see(&open(&batch, position)?, position, |key| survey.hash(key), &mut seen)?;
+            survey.records(&seen);
         }
         survey.end_batch(&batch.facts);
     }
@@ -404,11 +411,12 @@ fn clean_some(
     cleaning: &mut Cleaning,
     reading: &mut Reading,
     target: &mut CleanedSegment,
+    step_bytes: u32,
 ) -> std::result::Result<(u32, Vec<Bytes>), ReadFault> {
     let from = reading.batches.position();
     let mut pieces = Vec::new();
-    let mut kept = Vec::new();
-    while reading.batches.position() - from < STEP_BYTES {
+    let (mut seen, mut kept) = (Vec::new(), Vec::new());
+    while reading.batches.position() - from < step_bytes {
         let Some((position, batch)) = reading.next()? else { break };
         let damaged = |reason: String| ReadFault::Damaged { position, reason };
         let facts = &batch.facts;
@@ -417,11 +425,8 @@ fn clean_some(
         kept.clear();
         if look.needs_records() {
             let opened = open(&batch, position)?;
-            for record in &opened {
-                let it = record.map_err(|refusal| damaged(refusal.to_string()))?;
-                let is_kept = cleaning.record(&mut look, it.offset, it.key, it.value.is_some());
-                kept.push(is_kept);
-            }
+            see(&opened, position, |key| cleaning.hash(key), &mut seen)?;
+            cleaning.records(&mut look, &seen, &mut kept);
             records = Some(opened);
         }
         let left = match (cleaning.end_batch(facts, &look), &records) {
@@ -456,6 +461,23 @@ fn place(
 fn open(batch: &InspectedBatch, position: u32) -> std::result::Result<Records, ReadFault> {
     Records::open(&batch.bytes, &InspectLimits::default())
         .map_err(|refusal| ReadFault::Damaged { position, reason: refusal.to_string() })
+}
+
+/// What matters of the records of a batch.
+fn see(
+    records: &Records,
+    position: u32,
+    hash: impl Fn(&[u8]) -> KeyHash,
+    seen: &mut Vec<Seen>,
+) -> std::result::Result<(), ReadFault> {
+    seen.clear();
+    for record in records {
+        let record = record
+            .map_err(|refusal| ReadFault::Damaged { position, reason: refusal.to_string() })?;
+        let (offset, has_value) = (record.offset, record.value.is_some());
+        seen.push(Seen { offset, key: record.key.map(&hash), has_value });
+    }
+    Ok(())
 }
 
 impl Reading {

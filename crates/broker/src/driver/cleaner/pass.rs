@@ -14,6 +14,8 @@ use super::{Cleaner, dirt, settings_of};
 use crate::driver::upkeep::unlink_later;
 use crate::partitions::Held;
 
+const STEP_BYTES_MAX: u32 = 4 * 1024 * 1024;
+
 /// What a pass came to.
 enum Outcome {
     /// Everything before is clean.
@@ -110,7 +112,7 @@ async fn walk(cleaner: &Cleaner, held: &Held, pass: &mut CleanPass) -> Result<Ou
             clock.sleep_until(until).await;
             continue;
         }
-        match pass.advance().await? {
+        match pass.advance(step_bytes(cleaner.throttle.limit())).await? {
             CleanStep::Worked { read_bytes, written_bytes } => {
                 let bytes = u64::from(read_bytes) + u64::from(written_bytes);
                 cleaner.throttle.record(now, bytes);
@@ -125,6 +127,13 @@ async fn walk(cleaner: &Cleaner, held: &Held, pass: &mut CleanPass) -> Result<Ou
             CleanStep::Overtaken => return Ok(Outcome::Unwanted),
         }
     }
+}
+
+/// What is read at once. Whatever is between two steps wakes somebody up, which costs more than to read a
+/// MiB; under a limit a step takes a tenth of a second's share.
+fn step_bytes(limit: Option<u64>) -> u32 {
+    let share = limit.map_or(STEP_BYTES_MAX.into(), |limit| limit / 10);
+    u32::try_from(share).unwrap_or(u32::MAX).min(STEP_BYTES_MAX)
 }
 
 /// The topic may be deleted meanwhile, or not be compacted any more.
