@@ -65,7 +65,7 @@ impl Figures {
     }
 }
 
-fn fresh_topic() -> Result<String> {
+pub(crate) fn fresh_topic() -> Result<String> {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     Ok(format!("bench-{nanos:x}"))
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 #![expect(clippy::disallowed_methods, reason = "it measures the wall clock, on threads")]
 
+mod cleaner;
 mod conn;
 mod controller;
 mod load;
@@ -22,13 +23,15 @@ const USAGE: &str = "\
 usage: strandline-bench LOAD AMOUNT HOST:PORT
        strandline-bench table ROUNDS NAME=HOST:PORT/PID...
        strandline-bench transactions ROUNDS BINARY NAME=HOST:PORT/PID...
+       strandline-bench cleaner ROUNDS BINARY NAME=HOST:PORT/PID=DIR...
        strandline-bench recovery HOME BINARY [JARS]
        strandline-bench scale HOME BINARY
        strandline-bench controller PARTITIONS
 
 One load against one broker, its figures on one line; or all loads against several brokers that run
 on this machine, in turn, and one table; or transactions by BINARY's bench against several brokers,
-the same way; or three nodes of Apache Kafka and three of Strandline, one
+the same way, or the compaction of what is in their log directories, alone and beside that bench;
+or three nodes of Apache Kafka and three of Strandline, one
 after the other, what befalls them, and a table of how long it took; or one broker with 10,000
 partitions and three with 3,000, what they cost and how long it takes to start, to make them and to
 lose a broker; or a controller's core alone, with so many partitions, and what each of its tasks
@@ -68,6 +71,9 @@ fn run(arguments: &[String]) -> Result<String> {
         }
         [verb, rounds, binary, brokers @ ..] if verb == "transactions" => {
             transactions::table(rounds.parse().context(USAGE)?, binary, brokers)
+        }
+        [verb, rounds, binary, brokers @ ..] if verb == "cleaner" => {
+            cleaner::table(rounds.parse().context(USAGE)?, binary, brokers)
         }
         [verb, partitions] if verb == "controller" => {
             controller::line(partitions.parse().context(USAGE)?)

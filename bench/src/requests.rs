@@ -4,11 +4,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use strandline_types::{ErrorCode, Timestamp};
-use strandline_wire::messages::create_topics_request::CreatableTopic;
+use strandline_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use strandline_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use strandline_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use strandline_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use strandline_wire::messages::{
-    CreateTopicsRequest, FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, Records,
+    CreateTopicsRequest, FetchRequest, FetchResponse, IncrementalAlterConfigsRequest,
+    ProduceRequest, ProduceResponse, Records,
 };
 use strandline_wire::records::{BatchBuilder, BatchOptions, NewRecord};
 
@@ -21,11 +25,26 @@ const PRODUCE_VERSION: i16 = 11;
 const FETCH_VERSION: i16 = 12;
 
 pub(crate) fn create_topic(address: &str, name: &str, partitions: i32) -> Result<()> {
+    create_topic_with(address, name, partitions, &[])
+}
+
+pub(crate) fn create_topic_with(
+    address: &str,
+    name: &str,
+    partitions: i32,
+    configs: &[(&str, &str)],
+) -> Result<()> {
     let mut conn = Conn::open(address)?;
+    let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
+        name: (*name).into(),
+        value: Some((*value).into()),
+        ..Default::default()
+    });
     let topic = CreatableTopic {
         name: name.into(),
         num_partitions: partitions,
         replication_factor: 1,
+        configs: configs.collect(),
         ..Default::default()
     };
     let request =
@@ -49,6 +68,51 @@ pub(crate) fn create_topic(address: &str, name: &str, partitions: i32) -> Result
     Ok(())
 }
 
+/// A topic's, or for all brokers those that are of a broker.
+pub(crate) fn set_config(address: &str, topic: Option<&str>, set: (&str, &str)) -> Result<()> {
+    const TOPIC: i8 = 2;
+    const BROKER: i8 = 4;
+    let config =
+        AlterableConfig { name: set.0.into(), value: Some(set.1.into()), ..Default::default() };
+    let resource = AlterConfigsResource {
+        resource_type: if topic.is_some() { TOPIC } else { BROKER },
+        resource_name: topic.unwrap_or_default().into(),
+        configs: vec![config],
+        ..Default::default()
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let answer = Conn::open(address)?.ask(&request, 1)?;
+    let code = answer.responses[0].error_code;
+    ensure!(code == ErrorCode::NONE, "set {} to {}: {code}", set.0, set.1);
+    Ok(())
+}
+
+/// Bits that no compressor and no cache makes less of, the same in every run.
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    pub(crate) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(count + 8);
+        while bytes.len() < count {
+            bytes.extend_from_slice(&self.next().to_le_bytes());
+        }
+        bytes.truncate(count);
+        bytes
+    }
+}
+
 /// One Produce with one batch of `records` values of `value_bytes` that do not repeat.
 pub(crate) fn produce(
     topic: &str,
@@ -56,21 +120,27 @@ pub(crate) fn produce(
     records: usize,
     value_bytes: usize,
 ) -> Result<Vec<u8>> {
+    let mut noise = Noise::new();
+    produce_all(topic, index, (0..records).map(|_| (None, noise.bytes(value_bytes))))
+}
+
+/// One Produce with one batch of these keys and values.
+pub(crate) fn produce_all(
+    topic: &str,
+    index: i32,
+    records: impl Iterator<Item = (Option<u64>, Vec<u8>)>,
+) -> Result<Vec<u8>> {
     let mut batch = BatchBuilder::new(BatchOptions::default());
     // Older records would fall to retention while they are read.
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for record in 0..records {
-        let mut value = Vec::with_capacity(value_bytes + 8);
-        while value.len() < value_bytes {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            value.extend_from_slice(&state.to_le_bytes());
-        }
-        value.truncate(value_bytes);
-        let timestamp = Timestamp(now + record as i64);
-        batch.append(&NewRecord { timestamp, value: Some(&value), ..Default::default() })?;
+    for (number, (key, value)) in (0..).zip(records) {
+        let key = key.map(u64::to_be_bytes);
+        batch.append(&NewRecord {
+            timestamp: Timestamp(now + number),
+            key: key.as_ref().map(<[u8; 8]>::as_slice),
+            value: Some(&value),
+            ..Default::default()
+        })?;
     }
     let records = Records::Bytes(batch.build());
     let partition = PartitionProduceData { index, records, ..Default::default() };

@@ -1,6 +1,8 @@
 //! Brokers side by side: every load against each in turn, round after round, so that whatever else
 //! the machine does falls on all of them; then one table of medians and their ratio.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::load::Figures;
@@ -52,19 +54,27 @@ pub(crate) struct Broker {
     name: String,
     pub(crate) address: String,
     pub(crate) pid: String,
+    /// Its log directory, where it was told.
+    pub(crate) dir: PathBuf,
 }
 
 impl Broker {
     pub(crate) fn all(texts: &[String]) -> Result<Vec<Self>> {
         ensure!(!texts.is_empty(), "at least one broker");
-        texts.iter().map(|text| Self::parse(text).context("NAME=HOST:PORT/PID")).collect()
+        let form = "NAME=HOST:PORT/PID[=DIR]";
+        texts.iter().map(|text| Self::parse(text).context(form)).collect()
     }
 
-    /// `NAME=HOST:PORT/PID`
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `NAME=HOST:PORT/PID[=DIR]`
     fn parse(text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('=')?;
-        let (address, pid) = rest.rsplit_once('/')?;
-        Some(Self { name: name.into(), address: address.into(), pid: pid.into() })
+        let (address, rest) = rest.split_once('/')?;
+        let (pid, dir) = rest.split_once('=').unwrap_or((rest, ""));
+        Some(Self { name: name.into(), address: address.into(), pid: pid.into(), dir: dir.into() })
     }
 }
 

@@ -51,7 +51,7 @@ impl Row {
     }
 }
 
-fn of(report: &Value, side: &str, quantile: &str) -> Option<f64> {
+pub(crate) fn of(report: &Value, side: &str, quantile: &str) -> Option<f64> {
     report[side]["latencyMs"][quantile].as_f64()
 }
 
@@ -91,7 +91,8 @@ pub(crate) fn table(rounds: usize, binary: &str, brokers: &[String]) -> Result<S
     Ok(text)
 }
 
-fn run(binary: &str, load: &str, address: &str) -> Result<Value> {
+/// What the program says of a load.
+pub(crate) fn run(binary: &str, load: &str, address: &str) -> Result<Value> {
     let mut command = Command::new(binary);
     command.arg("bench").args(load.split_whitespace()).args(["--json", "--bootstrap", address]);
     let output = command.output().with_context(|| format!("run {binary} bench"))?;

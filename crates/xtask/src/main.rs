@@ -29,6 +29,7 @@ Usage: cargo xtask TASK
   tidy                    layers, purity of the cores, file sizes
   bench [--rounds N]      Apache Kafka and Strandline side by side, N (3) times each load (needs mvn and java)
   bench transactions      the same of transactions: commits, and committed records to their readers
+  bench cleaner           the same of compaction, alone and beside producers
   bench recovery          three nodes of each, killed, stopped and restarted under load (needs mvn, java and go)
   bench scale             10,000 partitions on one node, and 3,000 on three: memory, starts, the loss of a node
   interop [--help]        run the clients of interop/ against a broker
@@ -63,6 +64,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(&root()),
         ["bench"] => interop::bench::run(3),
         ["bench", "transactions"] => interop::bench::transactions(3),
+        ["bench", "cleaner"] => interop::bench::cleaner(3),
         ["bench", "recovery"] => interop::bench::recovery(),
         ["bench", "scale"] => interop::bench::scale(),
         ["bench", "--rounds", rounds] => interop::bench::run(rounds.parse()?),

@@ -25,13 +25,22 @@ pub(crate) fn transactions(rounds: usize) -> Result<()> {
     side_by_side(&place, command)
 }
 
+/// The same of compaction.
+pub(crate) fn cleaner(rounds: usize) -> Result<()> {
+    let place = Place::find()?;
+    let mut command = Command::new(program(&place)?);
+    command.args(["cleaner", &rounds.to_string()]).arg(place.strandline()?);
+    side_by_side(&place, command)
+}
+
 fn side_by_side(place: &Place, mut command: Command) -> Result<()> {
     let peers = [Against::Kafka, Against::Strandline].map(|it| Peer::start(place, &it));
     let [kafka, strandline] = peers;
     let (kafka, strandline) = (kafka?, strandline?);
     let argument = |name: &str, peer: &Peer| {
         let pid = peer.pid().context("a broker that was started here has a process")?;
-        anyhow::Ok(format!("{name}={}/{pid}", peer.bootstrap()))
+        let (address, dir) = (peer.bootstrap(), peer.data().display());
+        anyhow::Ok(format!("{name}={address}/{pid}={dir}"))
     };
     command.arg(argument("Kafka 4.3.1", &kafka)?).arg(argument("Strandline", &strandline)?);
     run_through(&mut command)?;

@@ -50,6 +50,7 @@ pub(super) struct Peer {
     bootstrap: String,
     process: Option<Child>,
     log: PathBuf,
+    data: PathBuf,
 }
 
 impl Peer {
@@ -61,6 +62,7 @@ impl Peer {
                 bootstrap: address.clone(),
                 process: None,
                 log: PathBuf::new(),
+                data: PathBuf::new(),
             }),
             Against::Kafka => {
                 let home = Home::alone(&place.cache().join("peer-kafka"))?;
@@ -106,6 +108,7 @@ impl Peer {
             bootstrap: home.bootstrap().into(),
             process: Some(process),
             log,
+            data: home.data().to_owned(),
         };
         peer.wait_for_port()?;
         Ok(peer)
@@ -118,14 +121,14 @@ impl Peer {
             fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
         }
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        let log = folder.join("server.log");
+        let (log, data) = (folder.join("server.log"), folder.join("data"));
         let errors = File::create(&log).context("create the broker's log")?;
         let mut process = Command::new(place.strandline()?)
             .arg("start")
             .args(["--set", "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"])
             .args(["--set", "group.initial.rebalance.delay.ms=0"])
             .arg("--set")
-            .arg(format!("log.dirs={}", folder.join("data").display()))
+            .arg(format!("log.dirs={}", data.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -146,7 +149,7 @@ impl Peer {
         };
         // Whatever else it prints must not fill the pipe.
         thread::spawn(move || lines.for_each(drop));
-        Ok(Peer { against: Against::Strandline, bootstrap, process: Some(process), log })
+        Ok(Peer { against: Against::Strandline, bootstrap, process: Some(process), log, data })
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -160,6 +163,11 @@ impl Peer {
     /// Of a broker that was started here.
     pub(super) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
+    }
+
+    /// The log directory of a broker that was started here.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
     }
 
     fn wait_for_port(&mut self) -> Result<()> {
