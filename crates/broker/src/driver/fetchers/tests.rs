@@ -157,6 +157,7 @@ impl TestNode {
         let ids = Arc::new(ProducerIds::new(NodeId(id), broker_epoch));
         let place = Place::new(&world, NodeId(id), &partitions, &image);
         let transactions = Transactions::of(place, &config, Arc::clone(&ids), controller.clone());
+        let peers = Peers::new(&world, &config, image.clone(), "verifier");
         let handles = Handles {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
@@ -176,11 +177,7 @@ impl TestNode {
             producer_ids: ids,
             transactions,
             groups: Groups::of(&world, &config, partitions.clone(), image.clone()),
-            verifier: Verifier::new(
-                Peers::new(&world, &config, image.clone(), "verifier"),
-                Arc::clone(&world.clock),
-                &config.producers,
-            ),
+            verifier: Verifier::new(peers, Arc::clone(&world.clock), &config.producers),
             metrics: Arc::clone(&metrics),
             image,
         };
