@@ -32,6 +32,7 @@ const GO: &[&str] = &["go version"];
 const JAVA_PYTHON_GO: &[&str] = &[JAVA[0], JAVA[1], PYTHON[0], GO[0]];
 const NODE: &[&str] = &["node --version", "npm --version"];
 const CARGO: &[&str] = &["cargo --version", "cc --version"];
+const CARGO_JAVA: &[&str] = &[CARGO[0], CARGO[1], JAVA[0], JAVA[1]];
 
 const FETCH_JARS: &str = "mvn -q -B -Dmaven.repo.local=$CACHE/m2 dependency:copy-dependencies -DoutputDirectory=$BUILD/libs";
 const FETCH_KAFKA: &str = "cd ../kafka-peer && mvn -q -B -Dmaven.repo.local=$CACHE/m2 \
@@ -161,7 +162,7 @@ pub(super) const CLIENTS: &[Client] = &[
     Client {
         name: "strandline-client",
         folder: "strandline-client",
-        needs: CARGO,
+        needs: CARGO_JAVA,
         locks: &["../../Cargo.lock"],
         fetch: FETCH_CARGO,
         run: "sh run.sh",
