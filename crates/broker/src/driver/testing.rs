@@ -11,14 +11,15 @@ use strandline_config::BrokerConfig;
 use strandline_log::{Log, LogConfig};
 use strandline_ports::real::{RealDisk, RealSpawn};
 use strandline_ports::{
-    Clock, Completion, DirEntry, DirLock, Disk, DiskSpace, File, Lane, OpenMode, Sleep, Spawn,
+    Clock, Completer, Completion, DirEntry, DirLock, Disk, DiskSpace, File, Lane, OpenMode, Sleep,
+    Spawn,
 };
 use strandline_replica::{Leadership, ReplicaConfig};
 use strandline_store::{Io, LogDir, LogDirOptions, OpenFiles, PartitionStore, TailCache};
 use strandline_types::{
     Instant, LeaderEpoch, NodeId, Now, Offset, Timestamp, TopicIdPartition, TopicPartition,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::partition::{CheckpointWanted, Home, IsrProposal, Partition, PartitionContext};
 use super::throttles::Throttles;
@@ -49,37 +50,36 @@ pub(super) struct FailingDisk {
     is_broken: Arc<AtomicBool>,
     /// It is full for files with this in their name, once they are opened.
     pub(super) no_room_for: Arc<Mutex<Option<&'static str>>>,
-    before_open: Before,
-    before_write: Before,
+    before_open: BeforeOpen,
+    late: Late,
 }
 
-/// What happens before the next file is opened, or written to. Blocking.
-pub(super) type Before = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+/// What happens before the next file is opened. Blocking.
+pub(super) type BeforeOpen = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
-fn happen(before: &Before) {
-    let before = before.lock().unwrap().take();
-    if let Some(before) = before {
-        before();
-    }
-}
+/// Who is given the next write, which ends when they say so.
+pub(super) type Late = Arc<Mutex<Option<oneshot::Sender<Completer>>>>;
 
 struct FailingFile {
     real: Arc<dyn File>,
     is_full: Arc<AtomicBool>,
     is_broken: Arc<AtomicBool>,
-    before_write: Before,
+    late: Late,
 }
 
 impl Disk for FailingDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        happen(&self.before_open);
+        let before = self.before_open.lock().unwrap().take();
+        if let Some(before) = before {
+            before();
+        }
         let real = self.real.open(path, mode)?;
         let no_room_for = *self.no_room_for.lock().unwrap();
         let has_room = no_room_for.is_none_or(|part| !path.to_string_lossy().contains(part));
         let is_full = if has_room { Arc::clone(&self.is_full) } else { Arc::new(true.into()) };
         let is_broken = Arc::clone(&self.is_broken);
-        let before_write = Arc::clone(&self.before_write);
-        Ok(Arc::new(FailingFile { real, is_full, is_broken, before_write }))
+        let late = Arc::clone(&self.late);
+        Ok(Arc::new(FailingFile { real, is_full, is_broken, late }))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         self.real.list(dir)
@@ -114,7 +114,12 @@ impl Disk for FailingDisk {
 
 impl File for FailingFile {
     fn write_at(&self, position: u64, mut pieces: Vec<Bytes>) -> Completion {
-        happen(&self.before_write);
+        if let Some(told) = self.late.lock().unwrap().take() {
+            drop(self.real.write_at(position, pieces));
+            let (completer, completion) = Completion::waiting();
+            told.send(completer).unwrap();
+            return completion;
+        }
         if self.is_broken.load(Ordering::Relaxed) {
             return Completion::ready(Err(io::Error::other("input/output error")));
         }
@@ -158,8 +163,8 @@ pub(super) struct Node {
     pub(super) clock: Arc<ManualClock>,
     pub(super) is_full: Arc<AtomicBool>,
     pub(super) is_broken: Arc<AtomicBool>,
-    pub(super) before_open: Before,
-    pub(super) before_write: Before,
+    pub(super) before_open: BeforeOpen,
+    pub(super) late: Late,
     pub(super) context: Arc<PartitionContext>,
     pub(super) config: Arc<LogConfig>,
     pub(super) proposed: mpsc::UnboundedReceiver<IsrProposal>,
@@ -172,7 +177,7 @@ impl Node {
         let disk = FailingDisk::default();
         let (is_full, is_broken) = (Arc::clone(&disk.is_full), Arc::clone(&disk.is_broken));
         let before_open = Arc::clone(&disk.before_open);
-        let before_write = Arc::clone(&disk.before_write);
+        let late = Arc::clone(&disk.late);
         let io = Io { disk: Arc::new(disk), spawn: Arc::clone(&spawn) };
         let options = LogDirOptions {
             // Next to none, so that files are opened again and again.
@@ -206,7 +211,7 @@ impl Node {
             is_full,
             is_broken,
             before_open,
-            before_write,
+            late,
             context: Arc::new(context),
             config: Arc::new(config),
             proposed,

@@ -304,18 +304,12 @@ async fn a_replica_that_comes_to_lead_a_little_later_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_still_being_written_is_loaded_too() {
     let home = tempfile::tempdir().unwrap();
-    let it = Arc::new(Coordinated::loaded(home.path()).await);
-    let (reached, is_writing) = tokio::sync::oneshot::channel();
-    let (go_on, may_go_on) = std::sync::mpsc::channel();
-    *it.node.before_write.lock().unwrap() = Some(Box::new(move || {
-        reached.send(()).unwrap();
-        may_go_on.recv().unwrap();
-    }));
-    // Whether the shard that decides it can still tell is a race.
-    let committing = Arc::clone(&it);
-    let committing = async move { _ = committing.commit(5).await };
-    it.gate.spawn(Lane::Data, Box::pin(committing));
-    is_writing.await.unwrap();
+    let it = Coordinated::loaded(home.path()).await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    *it.node.late.lock().unwrap() = Some(tell);
+    let mut committing = pin!(it.commit(5));
+    assert!(is_parked(committing.as_mut()));
+    let writing = told.await.unwrap();
 
     it.partition.become_leader(Leadership {
         leader_epoch: LeaderEpoch(1),
@@ -329,8 +323,9 @@ async fn what_is_still_being_written_is_loaded_too() {
         assert_eq!(it.committed().await, Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
         clock.sleep(Duration::from_millis(1)).await;
     }
-    go_on.send(()).unwrap();
+    writing.complete(Ok(()));
     assert_eq!(it.committed_again().await, Ok(Some(5)));
+    assert_eq!(committing.await, Ok(ErrorCode::NONE));
 }
 
 #[tokio::test(flavor = "multi_thread")]

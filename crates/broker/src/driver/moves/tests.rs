@@ -10,7 +10,7 @@ use strandline_types::PartitionId;
 
 use super::*;
 use crate::dirs::Dir;
-use crate::driver::testing::{Before, Node};
+use crate::driver::testing::{BeforeOpen, Node};
 
 const A: Uuid = Uuid::from_u128(0xa);
 const B: Uuid = Uuid::from_u128(0xb);
@@ -25,7 +25,7 @@ struct Moving {
     mover: Mover,
     told: mpsc::UnboundedReceiver<Assignment>,
     partition: Arc<Partition>,
-    before_open_in_b: Before,
+    before_open_in_b: BeforeOpen,
     b_is_full: Arc<AtomicBool>,
 }
 
