@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use strandline_log::clean::{BatchFate, CleanPlan, HashKey, KeyHash, Seen, Survey, SurveyLimits};
+use strandline_log::clean::{BatchFate, CleanPlan, HashKey, Seen, Survey, SurveyLimits};
 use strandline_log::{AbortedTransaction, ProducerSnapshot};
 use strandline_types::{
     BatchFacts, Compression, ControlType, LeaderEpoch, Offset, ProducerEpoch, ProducerId,
@@ -58,10 +58,10 @@ enum Op {
     },
 }
 
-fn see(entry: &Entry, hash: impl Fn(&[u8]) -> KeyHash) -> Seen {
+fn see(entry: &Entry, hash_key: HashKey) -> Seen {
     Seen {
         offset: Offset(entry.offset),
-        key: entry.key.map(|key| hash(&[key])),
+        key: entry.key.map(|key| hash_key.stand_in(&[key])),
         has_value: entry.value.is_some(),
     }
 }
@@ -201,7 +201,7 @@ impl World {
             }
             if survey.begin_batch(&batch.facts) {
                 let seen: Vec<Seen> =
-                    batch.entries.iter().map(|it| see(it, |key| survey.hash(key))).collect();
+                    batch.entries.iter().map(|it| see(it, survey.hash_key())).collect();
                 survey.records(&seen);
             }
             survey.end_batch(&batch.facts);
@@ -226,7 +226,7 @@ impl World {
             let mut kept = Vec::new();
             if look.needs_records() {
                 let seen: Vec<Seen> =
-                    batch.entries.iter().map(|it| see(it, |key| cleaning.hash(key))).collect();
+                    batch.entries.iter().map(|it| see(it, cleaning.hash_key())).collect();
                 cleaning.records(&mut look, &seen, &mut kept);
             }
             match cleaning.end_batch(&batch.facts, &look) {

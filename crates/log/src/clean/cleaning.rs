@@ -5,10 +5,10 @@ use core::mem;
 
 use strandline_types::{BatchFacts, Bug, Offset, Timestamp, planted};
 
-use super::CleanPlan;
-use super::key_map::{KeyHash, KeyMap, Seen, TOGETHER};
+use super::key_map::{KeyMap, Seen, TOGETHER};
 use super::producers::Producers;
 use super::transactions::{Part, Transactions};
+use super::{CleanPlan, HashKey};
 use crate::AbortedTransaction;
 
 /// Give it every batch of the plan's segments, from the log's start to the segment that holds
@@ -163,13 +163,12 @@ impl Cleaning {
         look
     }
 
-    /// What stands for a key in the records that are given here.
-    #[inline]
-    pub fn hash(&self, key: &[u8]) -> KeyHash {
-        self.map.hash(key)
+    /// The keys of records are given as what stands for them under this one.
+    pub fn hash_key(&self) -> HashKey {
+        self.map.hash_key()
     }
 
-    /// Those of the batch, in order: adds to `kept` which of them stay.
+    /// Those of the batch, in order, [`TOGETHER`] or more at a time: adds to `kept` which of them stay.
     pub fn records(&mut self, look: &mut BatchLook, records: &[Seen], kept: &mut Vec<bool>) {
         for some in records.chunks(TOGETHER) {
             self.map.approach(some);

@@ -46,7 +46,15 @@ pub struct Seen {
 }
 
 /// So many records are looked for together.
-pub(super) const TOGETHER: usize = 64;
+pub const TOGETHER: usize = 64;
+
+impl HashKey {
+    /// What stands for a key in the pass of this hash key.
+    #[inline]
+    pub fn stand_in(self, key: &[u8]) -> KeyHash {
+        KeyHash(self.hash(key))
+    }
+}
 
 /// There is no room for one more key, or its offset is too far from the first.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,9 +81,9 @@ impl KeyMap {
         self.slots.len() as u64 * SLOT_BYTES
     }
 
-    #[inline]
-    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
-        KeyHash(self.key.hash(key))
+    /// Every key comes as what stands for it under this one.
+    pub(super) fn hash_key(&self) -> HashKey {
+        self.key
     }
 
     /// Before several keys are looked for one by one, [`TOGETHER`] at most: the map is larger than the
@@ -136,26 +144,32 @@ impl KeyMap {
 mod tests {
     use super::*;
 
+    const KEY: HashKey = HashKey([1, 2]);
+
     fn map(keys: u64) -> KeyMap {
-        KeyMap::new(HashKey([1, 2]), 1 << 20, 0.9, keys)
+        KeyMap::new(KEY, 1 << 20, 0.9, keys)
+    }
+
+    fn stand_in(key: &[u8]) -> KeyHash {
+        KEY.stand_in(key)
     }
 
     #[test]
     fn remembers_the_newest_offset_of_each_key_until_it_is_full() {
-        let mut map = KeyMap::new(HashKey([1, 2]), 16_000, 0.9, u64::MAX);
+        let mut map = KeyMap::new(KEY, 16_000, 0.9, u64::MAX);
         for offset in 0..5_000_i64 {
             let key = (offset % 900).to_be_bytes();
-            assert_eq!(map.put(map.hash(&key), Offset(offset + 7)), Ok(()));
+            assert_eq!(map.put(stand_in(&key), Offset(offset + 7)), Ok(()));
         }
         assert_eq!((map.len(), map.size_bytes()), (900, 16_000));
-        assert_eq!(map.put(map.hash(b"one more"), Offset(6_000)), Err(Full));
+        assert_eq!(map.put(stand_in(b"one more"), Offset(6_000)), Err(Full));
         for key in 0..900_i64 {
             let newest = (0..5_000).rev().find(|offset| offset % 900 == key).unwrap();
-            assert_eq!(map.newest(map.hash(&key.to_be_bytes())), Some(Offset(newest + 7)));
+            assert_eq!(map.newest(stand_in(&key.to_be_bytes())), Some(Offset(newest + 7)));
         }
-        assert_eq!(map.newest(map.hash(b"one more")), None);
+        assert_eq!(map.newest(stand_in(b"one more")), None);
         assert_eq!(
-            map.put(map.hash(&0_i64.to_be_bytes()), Offset(6_001)),
+            map.put(stand_in(&0_i64.to_be_bytes()), Offset(6_001)),
             Ok(()),
             "a known key needs no room"
         );
@@ -164,17 +178,17 @@ mod tests {
     #[test]
     fn takes_no_more_memory_than_its_keys_need() {
         assert!(map(100).size_bytes() < 2_000);
-        assert!(map(0).newest(map(0).hash(b"nothing is there")).is_none());
+        assert!(map(0).newest(stand_in(b"nothing is there")).is_none());
         assert_eq!(map(u64::MAX).size_bytes(), 1 << 20);
     }
 
     #[test]
     fn offsets_too_far_from_the_first_are_for_the_next_pass() {
         let mut map = map(10);
-        map.put(map.hash(b"a"), Offset(5)).unwrap();
+        map.put(stand_in(b"a"), Offset(5)).unwrap();
         let last = Offset(5 + i64::from(u32::MAX) - 1);
-        assert_eq!(map.put(map.hash(b"b"), last), Ok(()));
-        assert_eq!(map.newest(map.hash(b"b")), Some(last));
-        assert_eq!(map.put(map.hash(b"c"), last + 1), Err(Full));
+        assert_eq!(map.put(stand_in(b"b"), last), Ok(()));
+        assert_eq!(map.newest(stand_in(b"b")), Some(last));
+        assert_eq!(map.put(stand_in(b"c"), last + 1), Err(Full));
     }
 }

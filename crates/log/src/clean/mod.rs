@@ -26,7 +26,7 @@ mod transactions;
 pub use cleaning::{BatchFate, BatchLook, Cleaning, CleaningStats};
 pub use dirt::{CleanSettings, Dirt};
 pub use group::groups;
-pub use key_map::{KeyHash, Seen};
+pub use key_map::{KeyHash, Seen, TOGETHER};
 pub use segment::{Cleaned, CleanedSegment, Outgrown};
 pub use siphash::HashKey;
 pub use survey::{Survey, SurveyLimits};

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use strandline_types::{BatchFacts, Offset, ProducerId};
 
 use super::cleaning::Bounds;
-use super::key_map::{KeyHash, KeyMap, Seen, TOGETHER};
+use super::key_map::{KeyMap, Seen, TOGETHER};
 use super::producers::Producers;
 use super::transactions::{Part, Transactions};
 use super::{CleanPlan, Cleaning, HashKey};
@@ -64,14 +64,13 @@ impl Survey {
         self.transactions.batch(facts) == Part::Data && facts.last_offset() >= self.plan.first_dirty
     }
 
-    /// What stands for a key in the records that are given here.
-    #[inline]
-    pub fn hash(&self, key: &[u8]) -> KeyHash {
-        self.map.hash(key)
+    /// The keys of records are given as what stands for them under this one.
+    pub fn hash_key(&self) -> HashKey {
+        self.map.hash_key()
     }
 
-    /// Those of the batch, in order. When the map is full, the first that it has no room for and all
-    /// behind are for the next pass.
+    /// Those of the batch, in order, [`TOGETHER`] or more at a time, until it is full: the first record
+    /// that there is no room for and all behind are for the next pass.
     pub fn records(&mut self, records: &[Seen]) {
         let from = records.partition_point(|record| record.offset < self.plan.first_dirty);
         for some in records[from..].chunks(TOGETHER) {

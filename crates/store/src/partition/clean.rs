@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strandline_log::clean::{
-    BatchFate, Cleaned, CleanedSegment, Cleaning, CleaningStats, KeyHash, Outgrown, Seen, Survey,
-    groups,
+    BatchFate, Cleaned, CleanedSegment, Cleaning, CleaningStats, HashKey, Outgrown, Seen, Survey,
+    TOGETHER, groups,
 };
 use strandline_log::{AbortedTransaction, LogConfig, Segment};
 use strandline_ports::File;
@@ -394,12 +394,13 @@ fn survey_some(
     step_bytes: u32,
 ) -> std::result::Result<u32, ReadFault> {
     let from = reading.batches.position();
-    let mut seen = Vec::new();
     while reading.batches.position() - from < step_bytes && !survey.is_full() {
         let Some((position, batch)) = reading.next()? else { break };
         if survey.begin_batch(&batch.facts) {
-            see(&open(&batch, position)?, position, |key| survey.hash(key), &mut seen)?;
-            survey.records(&seen);
+            see(&open(&batch, position)?, position, survey.hash_key(), |some| {
+                survey.records(some);
+                !survey.is_full()
+            })?;
         }
         survey.end_batch(&batch.facts);
     }
@@ -415,7 +416,7 @@ fn clean_some(
 ) -> std::result::Result<(u32, Vec<Bytes>), ReadFault> {
     let from = reading.batches.position();
     let mut pieces = Vec::new();
-    let (mut seen, mut kept) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     while reading.batches.position() - from < step_bytes {
         let Some((position, batch)) = reading.next()? else { break };
         let damaged = |reason: String| ReadFault::Damaged { position, reason };
@@ -425,8 +426,10 @@ fn clean_some(
         kept.clear();
         if look.needs_records() {
             let opened = open(&batch, position)?;
-            see(&opened, position, |key| cleaning.hash(key), &mut seen)?;
-            cleaning.records(&mut look, &seen, &mut kept);
+            see(&opened, position, cleaning.hash_key(), |some| {
+                cleaning.records(&mut look, some, &mut kept);
+                true
+            })?;
             records = Some(opened);
         }
         let left = match (cleaning.end_batch(facts, &look), &records) {
@@ -463,20 +466,28 @@ fn open(batch: &InspectedBatch, position: u32) -> std::result::Result<Records, R
         .map_err(|refusal| ReadFault::Damaged { position, reason: refusal.to_string() })
 }
 
-/// What matters of the records of a batch.
+/// Gives what matters of the records of a batch, some at a time, as long as more are wanted: a batch of
+/// a MiB can hold millions.
 fn see(
     records: &Records,
     position: u32,
-    hash: impl Fn(&[u8]) -> KeyHash,
-    seen: &mut Vec<Seen>,
+    hash_key: HashKey,
+    mut take: impl FnMut(&[Seen]) -> bool,
 ) -> std::result::Result<(), ReadFault> {
-    seen.clear();
+    let mut seen = Vec::with_capacity(TOGETHER);
     for record in records {
         let record = record
             .map_err(|refusal| ReadFault::Damaged { position, reason: refusal.to_string() })?;
-        let (offset, has_value) = (record.offset, record.value.is_some());
-        seen.push(Seen { offset, key: record.key.map(&hash), has_value });
+        let key = record.key.map(|key| hash_key.stand_in(key));
+        seen.push(Seen { offset: record.offset, key, has_value: record.value.is_some() });
+        if seen.len() == TOGETHER {
+            if !take(&seen) {
+                return Ok(());
+            }
+            seen.clear();
+        }
     }
+    take(&seen);
     Ok(())
 }
 
