@@ -507,6 +507,26 @@ fn epochs_begin_where_they_did_when_records_have_been_compacted_away() {
     "#]]);
 }
 
+/// Batches of a former leader were cut off, another one took the place of the first, and a loss of power
+/// brings the second back.
+#[test]
+fn what_a_former_leader_wrote_does_not_come_back() {
+    let in_one_segment = 1;
+    let in_segments_of_their_own = 10;
+    for records in [in_one_segment, in_segments_of_their_own] {
+        let mut story = Story::new(small());
+        for epoch in [0, 2, 2] {
+            story.epoch = epoch;
+            story.append("produce", batch(records, 1000));
+        }
+        let mut segments = story.files.segments.values_mut();
+        let last = segments.next_back().and_then(|segment| segment.batches.last_mut());
+        last.expect("three batches").leader_epoch = LeaderEpoch(1);
+        story.recover(false);
+        assert_eq!(story.log.log_end(), Offset(2 * i64::from(records)), "{}", story.text);
+    }
+}
+
 #[test]
 fn a_truncation_that_a_crash_cuts_short_leaves_no_hole() {
     let mut story = Story::new(small());

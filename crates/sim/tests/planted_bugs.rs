@@ -90,7 +90,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::OpenIsStable, Core, &["what is stable ends"], 100),
     Hunt(Bug::MarkerCountsEarly, Core, &["before its marker"], 100),
     // A cleaner that does not hear of aborts keeps what the model knows to be gone.
-    Hunt(Bug::RecoveryForgetsAborts, Core, &["was aborted", "cut at"], 500),
+    Hunt(Bug::RecoveryForgetsAborts, Core, &["was aborted", "cut to"], 500),
 ];
 
 /// The first of so many seeds in which something is wrong; as many at once as there are cores.

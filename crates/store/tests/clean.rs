@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::{DIR_NAME, Node, Opened, Options, now};
-use strandline_log::LogConfig;
+use strandline_log::{LogConfig, Origin};
 use strandline_log::clean::{CleanSettings, HashKey, Survey, SurveyLimits};
 use strandline_store::{CleanStep, DeletedFiles, ReadRequest, Records, StoreFault};
-use strandline_types::{Compression, Offset, Timestamp};
+use strandline_types::{Compression, Offset, ProducerEpoch, ProducerId, Timestamp};
 use strandline_wire::compression::CompressionChoice;
 use strandline_wire::records::{
-    BatchBuilder, BatchOptions, InspectLimits, NewRecord, Records as BatchRecords, batches,
+    BatchBuilder, BatchHeader, BatchOptions, InspectLimits, NewRecord, ProducerFields,
+    Records as BatchRecords, batches,
 };
 
 const SETTINGS: CleanSettings =
@@ -29,6 +30,7 @@ fn config() -> Arc<LogConfig> {
         index_interval_bytes: 300,
         timestamp_after_max_ms: i64::MAX,
         compacts: true,
+        verifies_transactions: false,
         ..LogConfig::default()
     })
 }
@@ -242,6 +244,70 @@ async fn unchanged_batches_are_copied_as_they_are() {
     assert_ne!(once, first);
     clean(&mut node, None, 10, LIMITS).await.unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), once);
+}
+
+/// A marker goes once its data has gone. Should newer snapshots of producers be damaged then, one from
+/// before the marker would leave the transaction open for good.
+#[tokio::test]
+async fn what_has_ended_does_not_open_again_once_its_marker_is_cleaned_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::create(dir.path(), options()).await;
+    node.append(transactional(0), 0).await.unwrap();
+    let fill = async |node: &mut Node, segments: usize| {
+        while node.log.segments().len() < segments {
+            let number = node.log.log_end().get() * 10;
+            node.append(updates(number, 1_000_003), 0).await.unwrap();
+        }
+    };
+    fill(&mut node, 2).await;
+    let second = node.log.segments()[1].base_offset;
+    let ends = BatchOptions { producer: producer(-1), ..BatchOptions::default() };
+    let marker = BatchBuilder::end_transaction(ends, Timestamp(0), false, 0);
+    let marker = node.admit_from(marker, 0, Origin::Marker { bumps_epoch: false });
+    let marker = node.write(marker).await.unwrap();
+    fill(&mut node, 4).await;
+    node.append(transactional(1), 0).await.unwrap();
+    node.sync(1).await;
+    node.log.committed(node.log.log_end());
+    node.log.delete_records(second, node.log.log_end()).unwrap();
+    let plan = node.log.retain(Timestamp(1), second).expect("the first segment goes");
+    node.write_checkpoints().await;
+    let deleted = node.store.delete(plan).await.unwrap();
+    node.store.unlink(deleted).await.unwrap();
+    for at in [0, 1, 5_000] {
+        clean(&mut node, None, at, LIMITS).await.unwrap();
+    }
+    let second_log = dir.path().join(DIR_NAME).join(format!("{:020}.log", second.get()));
+    let left = std::fs::read(second_log).unwrap();
+    let is_left = |base: Offset| {
+        let all = batches(&Bytes::from(left.clone())).map(Result::unwrap).collect::<Vec<_>>();
+        all.iter().any(|batch| BatchHeader::parse(batch).unwrap().base_offset() == base)
+    };
+    assert!(is_left(second) && !is_left(marker), "the marker has gone, its segment has not");
+    let open_from = node.log.first_unstable();
+    for newer in node.store.snapshots().await.unwrap().into_iter().filter(|at| *at > second) {
+        let path = dir.path().join(DIR_NAME).join(format!("{:020}.snapshot", newer.get()));
+        std::fs::write(path, b"damaged").unwrap();
+    }
+    drop(node);
+    std::fs::remove_file(dir.path().join(".strandline-boot")).unwrap();
+    let (mut node, _) = Node::open(dir.path(), options()).await.unwrap();
+    node.log.committed(node.log.log_end());
+    assert_eq!(node.log.first_unstable(), open_from);
+    assert!(open_from.is_some_and(|first| first > marker), "the second one is open");
+}
+
+fn producer(base_sequence: i32) -> ProducerFields {
+    ProducerFields { id: ProducerId(1), epoch: ProducerEpoch(0), base_sequence }
+}
+
+fn transactional(sequence: i32) -> Bytes {
+    let producer = producer(sequence);
+    let options = BatchOptions { producer, is_transactional: true, ..BatchOptions::default() };
+    let mut builder = BatchBuilder::new(options);
+    let record = NewRecord { key: Some(b"in a transaction"), ..NewRecord::default() };
+    builder.append(&record).unwrap();
+    builder.build()
 }
 
 #[tokio::test]

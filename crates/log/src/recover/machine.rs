@@ -257,7 +257,11 @@ impl Recovery {
             self.reached_limit = true;
             return false;
         }
-        if scan.batch(&self.config, facts, position) == Verdict::Contradicts {
+        // What was cut off may come back with a loss of power, behind what took its place.
+        let is_of_the_past = scan.purpose == Purpose::Verify
+            && facts.base_offset >= self.listing.recovery_point
+            && self.epochs.epoch_of(facts.base_offset) > Some(facts.leader_epoch);
+        if is_of_the_past || scan.batch(&self.config, facts, position) == Verdict::Contradicts {
             return false;
         }
         if facts.base_offset >= replay_from

@@ -5,8 +5,8 @@
 //! checked against its checksum). At the end stand the log and what must be repaired first.
 //!
 //! After a crash everything in a segment that reaches past the recovery point is read. The first
-//! bad byte past it ends the log: what follows was never promised to anybody. A bad byte *before*
-//! it is a fault: those records were durable, and cutting them off would lose them silently.
+//! bad byte past it, or the first batch there of an epoch before that of the batch in front of it,
+//! ends the log: what follows was never promised to anybody. A bad byte *before* it is a fault: those records were durable, and cutting them off would lose them silently.
 
 use alloc::vec::Vec;
 

@@ -77,7 +77,7 @@ impl Model {
     /// What the next life finds of a log that may have been compacted.
     pub(super) fn reopened_compacted(&mut self, start: i64, end: i64, found: Vec<(Batch, Bytes)>) {
         // What was cleaned was durable, whatever this list knows of syncs.
-        let spared = self.spared().max(self.cleaned_max);
+        let spared = self.spared().max(self.cleaned_end());
         self.read += found.len() as u64;
         self.check_bounds(start, end, spared);
         self.check_compacted(start, spared, &found);
@@ -90,6 +90,12 @@ impl Model {
             }
         }
         self.settle(start, end);
+    }
+
+    /// A pass can end in the middle of a batch.
+    fn cleaned_end(&self) -> i64 {
+        let last = self.batches().iter().rfind(|batch| batch.base < self.cleaned_max);
+        last.map_or(0, Batch::end).max(self.cleaned_max)
     }
 
     /// A pass is about to drop what it may before `end`.

@@ -235,8 +235,7 @@ impl Life {
             },
         };
         dir.begin().await?;
-        let (epoch, cleaned_upto) =
-            (LeaderEpoch(log.latest_epoch().map_or(0, |it| it.get() + 1)), None);
+        let (epoch, cleaned_upto) = (lock(&model).next_epoch(), None);
         let mut life =
             Self { world, model, rng, dir, store, log, epoch, transactions, cleaned_upto };
         let found = life.read_all().await?;
@@ -383,15 +382,12 @@ impl Life {
             least = least.max(Offset(lock(&self.model).end_at_deletion));
         }
         let target = self.rng.between(least.get() as u64, end.get() as u64) as i64;
-        lock(&self.model).cut(target.max(self.log.log_start().get()));
+        let allowed = lock(&self.model).cut(target.max(self.log.log_start().get()));
         let snapshots = self.store.snapshots().await?;
         let recovery = self.log.truncate_to(Offset(target), snapshots, self.now().timestamp);
         self.log = self.store.truncate(recovery).await?.log;
         self.cleaned_upto = self.cleaned_upto.map(|upto| upto.min(self.log.log_end()));
-        let (end, expected) = (self.log.log_end().get(), lock(&self.model).end());
-        if end != expected {
-            lock(&self.model).complain(format!("cut at {target} to {end}, not {expected}"));
-        }
+        lock(&self.model).is_cut(&allowed, self.log.log_end().get());
         self.log.committed(self.log.log_end());
         self.end_lost_transactions().await
     }

@@ -1,9 +1,10 @@
 //! The naive model: a list of batches, and how much of it no crash may take.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use strandline_types::{ProducerEpoch, ProducerId, Timestamp};
+use strandline_types::{LeaderEpoch, ProducerEpoch, ProducerId, Timestamp};
 
 /// So many producers write at a time.
 pub(super) const PRODUCERS: usize = 3;
@@ -51,6 +52,8 @@ pub(super) struct Model {
     producers: [ProducerId; PRODUCERS],
     /// The log as far as it was told to be, what is under way included.
     batches: Vec<Batch>,
+    /// Of the last leader: none has a lower one, whatever became of what was written.
+    epoch: LeaderEpoch,
     /// Everything that was ever admitted, as it was sent: what a truncation cut off may come back
     /// with a power loss.
     admitted: BTreeMap<Batch, Bytes>,
@@ -86,6 +89,7 @@ impl Default for Model {
         Self {
             producers: std::array::from_fn(|slot| ProducerId(slot as i64)),
             batches: Vec::new(),
+            epoch: LeaderEpoch::NONE,
             admitted: BTreeMap::new(),
             written: 0,
             synced: 0,
@@ -115,6 +119,12 @@ impl Model {
 
     pub(super) fn end(&self) -> i64 {
         self.batches.last().map_or(0, Batch::end).max(self.start).max(self.hole_end)
+    }
+
+    /// Of the leader that is to write in the next life.
+    pub(super) fn next_epoch(&mut self) -> LeaderEpoch {
+        self.epoch = LeaderEpoch(self.epoch.get() + 1);
+        self.epoch
     }
 
     pub(super) fn admit(&mut self, batch: Batch, bytes: Bytes) {
@@ -184,12 +194,24 @@ impl Model {
         Some((*last, self.admitted.get(last)?.clone()))
     }
 
-    /// What is cut off is promised no longer, and a batch goes as a whole.
-    pub(super) fn cut(&mut self, target: i64) {
+    /// What is cut off is promised no longer, and a batch goes as a whole. Tells where the log may end
+    /// then: anywhere in a hole.
+    pub(super) fn cut(&mut self, target: i64) -> RangeInclusive<i64> {
+        let beyond = self.batches.iter().find(|batch| batch.end() > target);
+        let hole_end = beyond.map_or(self.hole_end, |batch| batch.base).min(target);
         self.batches.retain(|batch| batch.end() <= target);
-        self.hole_end = if self.hole_end < target { self.hole_end } else { 0 };
+        self.hole_end = 0;
         let end = self.end();
         (self.written, self.synced) = (self.written.min(end), self.synced.min(end));
+        end..=end.max(hole_end)
+    }
+
+    /// Where the log ends after a cut.
+    pub(super) fn is_cut(&mut self, allowed: &RangeInclusive<i64>, end: i64) {
+        if !allowed.contains(&end) {
+            self.complain(format!("cut to {end}, not to {allowed:?}"));
+        }
+        self.hole_end = end;
     }
 
     /// Everything is finished and synced.

@@ -4,7 +4,11 @@
 //! new files are called `.swap`, then the old ones `.deleted`, then the new ones lose their mark. As
 //! long as one of the new ones is still `.cleaned` the old ones hold; from the first moment without
 //! one the new ones do. Each stage is durable before the next begins.
+//!
+//! Before all of it go the snapshots of producers from before the end of what was cleaned (CLEAN-6):
+//! one knows of transactions that were open there, and their markers may have been cleaned away.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use strandline_log::clean::Cleaned;
@@ -27,9 +31,11 @@ impl PartitionStore {
     ) -> Result<Option<DeletedFiles>> {
         // Whoever opens a file by its name finds the one that belongs to what it knows.
         let _names = self.names.write().await;
-        if self.generation() != generation || !self.holds(&cleaned.replaced) {
+        let Some((_, end)) = self.place_of(&cleaned.replaced) else { return Ok(None) };
+        if self.generation() != generation {
             return Ok(None);
         }
+        self.remove_snapshots(|at| at < end).await?;
         let base_offset = cleaned.segment.base_offset;
         let new = |state| {
             let file = move |kind| OffsetFile { offset: base_offset, kind, state };
@@ -41,25 +47,19 @@ impl PartitionStore {
         let mut old = Vec::new();
         for &offset in &cleaned.replaced {
             old.extend(FileKind::OF_SEGMENT.map(|kind| OffsetFile::live(offset, kind)));
-            // The one of the first segment is still what its name says.
-            if offset != base_offset {
-                old.push(OffsetFile::live(offset, FileKind::ProducerSnapshot));
-            }
         }
         let deleted = self.rename_all(old, FileState::Deleted).await?;
         self.io().sync_dir(&dir).await?;
         self.rename_all(new(FileState::Swap), FileState::Live).await?;
         self.io().sync_dir(&dir).await?;
+        let Some((place, end)) = self.place_of(&cleaned.replaced) else { return Ok(None) };
         let mut state = self.state();
-        let at = state.segments.partition_point(|it| it.base_offset < base_offset);
-        let replaced = at..at + cleaned.replaced.len();
         // What is in memory still holds what is cleaned: aborted data, too, of which nothing tells any
         // more.
-        let end = state.segments[replaced.end].base_offset;
         while state.tail.front().is_some_and(|batch| batch.next_offset <= end) {
             state.tail.pop_front();
         }
-        state.segments.splice(replaced, [StoredSegment::from(&cleaned.segment)]);
+        state.segments.splice(place, [StoredSegment::from(&cleaned.segment)]);
         state.files.retain(|open| !cleaned.replaced.contains(&open.key.0));
         state.unsynced_indexes.retain(|offset| !cleaned.replaced.contains(offset));
         state.generation += 1;
@@ -70,15 +70,16 @@ impl PartitionStore {
         self.state().generation
     }
 
-    /// Whether these stand there, one after the other, and none of them is active.
-    fn holds(&self, segments: &[Offset]) -> bool {
+    /// Where these stand, one after the other, and where the last one ends. `None` when they do not, or
+    /// one of them is active.
+    fn place_of(&self, segments: &[Offset]) -> Option<(Range<usize>, Offset)> {
         let state = self.state();
-        let Some(first) = segments.first() else { return false };
+        let first = segments.first()?;
         let at = state.segments.partition_point(|it| it.base_offset < *first);
-        let end = at + segments.len();
-        !state.is_being_cut
-            && end < state.segments.len()
-            && state.segments[at..end].iter().map(|it| it.base_offset).eq(segments.iter().copied())
+        let place = at..at + segments.len();
+        let next = state.segments.get(place.end).filter(|_| !state.is_being_cut)?;
+        let there = state.segments[place.clone()].iter().map(|it| it.base_offset);
+        there.eq(segments.iter().copied()).then_some((place, next.base_offset))
     }
 
     /// Gives the files another mark, in order, those that are there. Gives the paths that they have

@@ -119,9 +119,13 @@ impl Node {
 
     /// What is to be written.
     pub fn admit(&mut self, batch: Bytes, at: i64) -> Append {
+        self.admit_from(batch, at, Origin::Leader)
+    }
+
+    pub fn admit_from(&mut self, batch: Bytes, at: i64, origin: Origin) -> Append {
         let batch = inspect(batch, &InspectLimits::default()).unwrap();
         let facts = [batch.facts.clone()];
-        let admitted = self.log.admit(now(at), &facts, Origin::Leader, self.epoch).unwrap();
+        let admitted = self.log.admit(now(at), &facts, origin, self.epoch).unwrap();
         let Admitted::Append(plan) = admitted else { panic!("no duplicates here") };
         let stamp = plan.stamps[0];
         let stamped = batch.stamp(stamp.base_offset, stamp.leader_epoch, stamp.log_append_time);
@@ -130,6 +134,10 @@ impl Node {
 
     pub async fn append(&mut self, batch: Bytes, at: i64) -> Result<Offset, StoreFault> {
         let append = self.admit(batch, at);
+        self.write(append).await
+    }
+
+    pub async fn write(&mut self, append: Append) -> Result<Offset, StoreFault> {
         let appended = append.plan.appended;
         self.store.append(vec![append]).await?;
         self.log.written(appended.next_offset);
