@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::{DIR_NAME, Node, Opened, Options, now};
-use strandline_log::{LogConfig, Origin};
 use strandline_log::clean::{CleanSettings, HashKey, Survey, SurveyLimits};
+use strandline_log::{LogConfig, Origin};
 use strandline_store::{CleanStep, DeletedFiles, ReadRequest, Records, StoreFault};
 use strandline_types::{Compression, Offset, ProducerEpoch, ProducerId, Timestamp};
 use strandline_wire::compression::CompressionChoice;

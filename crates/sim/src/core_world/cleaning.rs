@@ -48,6 +48,9 @@ impl Life {
                 CleanStep::Worked { .. } => {
                     if let Some(end) = pass.end().filter(|_| !is_surveyed) {
                         is_surveyed = true;
+                        if std::env::var("DBG").is_ok() {
+                            eprintln!("CLEANED to {end}");
+                        }
                         lock(&self.model).is_cleaned(end.get(), now, delete_retention_ms);
                     }
                 }
@@ -61,7 +64,12 @@ impl Life {
                         None => lock(&self.model).complain("nobody else cuts the log".into()),
                     }
                 }
-                CleanStep::Done => break,
+                CleanStep::Done => {
+                    if std::env::var("DBG").is_ok() {
+                        eprintln!("CLEAN DONE");
+                    }
+                    break;
+                }
                 CleanStep::Overtaken => {
                     lock(&self.model).complain("nobody else cuts the log".into());
                     break;
@@ -81,9 +89,10 @@ impl Model {
         self.read += found.len() as u64;
         self.check_bounds(start, end, spared);
         self.check_compacted(start, spared, &found);
-        // What was promised to nobody is there or not.
-        self.forget_from(spared);
-        for (batch, _) in found.into_iter().filter(|(batch, _)| batch.end() > spared) {
+        // What was promised to nobody is there or not; what is deleted was there.
+        let known = spared.max(start);
+        self.forget_from(known);
+        for (batch, _) in found.into_iter().filter(|(batch, _)| batch.end() > known) {
             match self.was_admitted(&batch) {
                 true => self.found_again(batch),
                 false => self.complain(format!("nobody wrote {batch:?}")),

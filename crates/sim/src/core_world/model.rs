@@ -202,7 +202,11 @@ impl Model {
         self.batches.retain(|batch| batch.end() <= target);
         self.hole_end = 0;
         let end = self.end();
-        (self.written, self.synced) = (self.written.min(end), self.synced.min(end));
+        for known in
+            [&mut self.written, &mut self.synced, &mut self.cleaned_max, &mut self.end_at_deletion]
+        {
+            *known = end.min(*known);
+        }
         end..=end.max(hole_end)
     }
 

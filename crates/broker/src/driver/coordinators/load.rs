@@ -46,6 +46,7 @@ pub(super) async fn replay<C: Core>(partition: &Partition, mut core: C) -> Resul
         };
         let read = partition.read(read).await?;
         if read.records.is_empty() {
+            // The log ends in a hole, or in what a full disk refused and is to be taken out again.
             break;
         }
         for batch in batches(&partition.store().copied(read.records).await?) {
