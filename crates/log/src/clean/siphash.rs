@@ -31,6 +31,7 @@ impl State {
         self.0[0] ^= word;
     }
 
+    #[inline]
     fn squeeze(&mut self) -> u64 {
         (0..4).for_each(|_| self.round());
         self.0.iter().fold(0, |all, word| all ^ word)

@@ -2,7 +2,7 @@
 //! epoch stay what they were.
 
 use bytes::Bytes;
-use strandline_types::{Timestamp, TimestampType};
+use strandline_types::{Compression, Timestamp, TimestampType};
 
 use super::header::{
     ATTRIBUTES, BASE_TIMESTAMP, BatchHeader, CHECKSUM, CONTROL, DELETE_HORIZON, HEADER_BYTES,
@@ -31,7 +31,8 @@ pub fn thin(
         .ok_or(BatchRefusal::UnknownCodec { id: header.attributes() & 0b111 })?;
     let base_timestamp = delete_horizon.unwrap_or(header.base_timestamp());
     let moved_by = header.base_timestamp().0.wrapping_sub(base_timestamp.0);
-    let mut plain = Vec::with_capacity(records.plain().len());
+    let mut thinned = Vec::with_capacity(HEADER_BYTES + records.plain().len());
+    thinned.extend_from_slice(header.bytes());
     let mut rest = &records.plain()[..];
     let mut count = 0;
     let mut max_timestamp = Timestamp::NONE;
@@ -48,22 +49,23 @@ pub fn thin(
         max_timestamp = max_timestamp.max(created);
         count += 1;
         if moved_by == 0 {
-            plain.extend_from_slice(&whole[..whole.len() - rest.len()]);
+            thinned.extend_from_slice(&whole[..whole.len() - rest.len()]);
             continue;
         }
         let delta = delta.wrapping_add(moved_by);
         let len = 1 + varint::encoded_len(delta) + after.len();
-        varint::write(len as i64, &mut plain);
-        plain.push(*attributes);
-        varint::write(delta, &mut plain);
-        plain.extend_from_slice(after);
+        varint::write(len as i64, &mut thinned);
+        thinned.push(*attributes);
+        varint::write(delta, &mut thinned);
+        thinned.extend_from_slice(after);
     }
     if header.timestamp_type() == TimestampType::LogAppendTime {
         max_timestamp = header.max_timestamp();
     }
-    let mut thinned = Vec::with_capacity(HEADER_BYTES + plain.len());
-    thinned.extend_from_slice(header.bytes());
-    compress_into(CompressionChoice { codec, level: None }, &plain, &mut thinned);
+    if codec != Compression::None {
+        let plain = thinned.split_off(HEADER_BYTES);
+        compress_into(CompressionChoice { codec, level: None }, &plain, &mut thinned);
+    }
     let horizon = if delete_horizon.is_some() { DELETE_HORIZON } else { 0 };
     let fields = Fields {
         attributes: header.attributes() | horizon,
@@ -116,7 +118,7 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
-    use strandline_types::{Compression, Offset, ProducerEpoch, ProducerId};
+    use strandline_types::{Offset, ProducerEpoch, ProducerId};
 
     use super::*;
     use crate::records::{
