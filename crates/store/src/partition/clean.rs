@@ -285,23 +285,24 @@ impl CleanPass {
             return Ok(CleanStep::Ready);
         };
         let position = group.target.size_bytes();
-        let mut target = group.target;
+        let (mut target, file) = (group.target, Arc::clone(&group.file));
         let (cleaning, reading, target_back, done) = self
             .store
             .io()
             .run(move |_| {
                 let done = clean_some(&mut cleaning, &mut reading, &mut target, step_bytes);
+                // Here, not on a thread of the runtime: to copy some MiB takes milliseconds, in which
+                // whoever produces would wait.
+                let done = done.map(|(read_bytes, pieces)| {
+                    (read_bytes, file.write_at(position.into(), pieces))
+                });
                 (cleaning, reading, target, done)
             })
             .await;
         group.target = target_back;
-        let (read_bytes, pieces) = done.map_err(|fault| self.fault(fault, &reading))?;
+        let (read_bytes, written) = done.map_err(|fault| self.fault(fault, &reading))?;
         let written_bytes = group.target.size_bytes() - position;
-        if !pieces.is_empty() {
-            let path = self.cleaned_path(log_of(group.base_offset));
-            let written = group.file.write_at(position.into(), pieces).await;
-            written.context("write", &path)?;
-        }
+        written.await.context("write", &self.cleaned_path(log_of(group.base_offset)))?;
         group.reading = Some(reading).filter(|it| !it.batches.is_at_end());
         self.stage = Stage::Clean { cleaning, groups, open: Some(group) };
         Ok(CleanStep::Worked { read_bytes, written_bytes })
