@@ -48,9 +48,6 @@ impl Life {
                 CleanStep::Worked { .. } => {
                     if let Some(end) = pass.end().filter(|_| !is_surveyed) {
                         is_surveyed = true;
-                        if std::env::var("DBG").is_ok() {
-                            eprintln!("CLEANED to {end}");
-                        }
                         lock(&self.model).is_cleaned(end.get(), now, delete_retention_ms);
                     }
                 }
@@ -64,12 +61,7 @@ impl Life {
                         None => lock(&self.model).complain("nobody else cuts the log".into()),
                     }
                 }
-                CleanStep::Done => {
-                    if std::env::var("DBG").is_ok() {
-                        eprintln!("CLEAN DONE");
-                    }
-                    break;
-                }
+                CleanStep::Done => break,
                 CleanStep::Overtaken => {
                     lock(&self.model).complain("nobody else cuts the log".into());
                     break;

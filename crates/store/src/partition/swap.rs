@@ -31,10 +31,8 @@ impl PartitionStore {
     ) -> Result<Option<DeletedFiles>> {
         // Whoever opens a file by its name finds the one that belongs to what it knows.
         let _names = self.names.write().await;
-        let Some((_, end)) = self.place_of(&cleaned.replaced) else { return Ok(None) };
-        if self.generation() != generation {
-            return Ok(None);
-        }
+        let place = self.place_of(&cleaned.replaced).filter(|_| self.generation() == generation);
+        let Some((place, end)) = place else { return Ok(None) };
         self.remove_snapshots(|at| at < end).await?;
         let base_offset = cleaned.segment.base_offset;
         let new = |state| {
@@ -52,7 +50,7 @@ impl PartitionStore {
         self.io().sync_dir(&dir).await?;
         self.rename_all(new(FileState::Swap), FileState::Live).await?;
         self.io().sync_dir(&dir).await?;
-        let Some((place, end)) = self.place_of(&cleaned.replaced) else { return Ok(None) };
+        // Nobody cuts or deletes meanwhile: the place is what it was.
         let mut state = self.state();
         // What is in memory still holds what is cleaned: aborted data, too, of which nothing tells any
         // more.
