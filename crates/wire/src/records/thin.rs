@@ -63,8 +63,9 @@ pub fn thin(
         max_timestamp = header.max_timestamp();
     }
     if codec != Compression::None {
-        let plain = thinned.split_off(HEADER_BYTES);
-        compress_into(CompressionChoice { codec, level: None }, &plain, &mut thinned);
+        let plain = std::mem::replace(&mut thinned, header.bytes().to_vec());
+        let choice = CompressionChoice { codec, level: None };
+        compress_into(choice, &plain[HEADER_BYTES..], &mut thinned);
     }
     let horizon = if delete_horizon.is_some() { DELETE_HORIZON } else { 0 };
     let fields = Fields {
