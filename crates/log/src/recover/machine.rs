@@ -257,7 +257,7 @@ impl Recovery {
             self.reached_limit = true;
             return false;
         }
-        // What was cut off may come back with a loss of power, behind what took its place.
+        // LOG-4: what was cut off may come back with a loss of power, behind what took its place.
         let is_of_the_past = scan.purpose == Purpose::Verify
             && facts.base_offset >= self.listing.recovery_point
             && self.epochs.epoch_of(facts.base_offset) > Some(facts.leader_epoch);

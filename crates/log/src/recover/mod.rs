@@ -6,7 +6,8 @@
 //!
 //! After a crash everything in a segment that reaches past the recovery point is read. The first
 //! bad byte past it, or the first batch there of an epoch before that of the batch in front of it,
-//! ends the log: what follows was never promised to anybody. A bad byte *before* it is a fault: those records were durable, and cutting them off would lose them silently.
+//! ends the log: what follows was never promised to anybody. A bad byte *before* it is a fault:
+//! those records were durable, and cutting them off would lose them silently.
 
 use alloc::vec::Vec;
 
