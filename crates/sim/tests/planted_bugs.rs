@@ -85,6 +85,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::AbortedIsData, Core, &["is lost", "was aborted"], 300),
     Hunt(Bug::MarkerGoesFirst, Core, &["a copy of what is left", "is not given", "is lost"], 200),
     Hunt(Bug::LastSequenceGoes, Core, &["a copy of what is left"], 200),
+    Hunt(Bug::SnapshotOutlivesMarkers, Core, &["with a snapshot at"], 100),
     Hunt(Bug::CleanedHidesAborts, Core, &["was aborted", "a copy of what is left"], 500),
     Hunt(Bug::CleanedUnsynced, Core, &["served at", "is lost", "is gone", "was promised"], 200),
     Hunt(Bug::OpenIsStable, Core, &["what is stable ends"], 100),

@@ -106,6 +106,8 @@ pub enum Bug {
     LastSequenceGoes,
     /// Which transactions were aborted is not written beside a cleaned segment.
     CleanedHidesAborts,
+    /// A swap leaves the snapshots of producers from before the end of what was cleaned.
+    SnapshotOutlivesMarkers,
     /// A cleaned segment takes its place before it is synced.
     CleanedUnsynced,
     /// What is stable does not end where a transaction is open.

@@ -56,6 +56,7 @@ impl Life {
                     match pass.swap().await? {
                         Some(deleted) => {
                             self.log.replace(&cleaned);
+                            self.check_snapshots(cleaned.next_offset);
                             deleted.unlink(self.dir.io()).await?;
                         }
                         None => lock(&self.model).complain("nobody else cuts the log".into()),
@@ -70,6 +71,17 @@ impl Life {
         }
         self.cleaned_upto = pass.end();
         self.check().await
+    }
+
+    /// CLEAN-6. No step of the world is taken for it.
+    fn check_snapshots(&self, cleaned_upto: Offset) {
+        let entries = self.world.disk.list(&self.store.path()).expect("the log has a directory");
+        let offset_of = |name: &str| name.strip_suffix(".snapshot")?.parse().ok().map(Offset);
+        let mut snapshots = entries.iter().filter_map(|entry| offset_of(&entry.name));
+        if let Some(stale) = snapshots.find(|offset| *offset < cleaned_upto) {
+            lock(&self.model)
+                .complain(format!("cleaned to {cleaned_upto} with a snapshot at {stale}"));
+        }
     }
 }
 

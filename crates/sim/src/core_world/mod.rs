@@ -235,7 +235,8 @@ impl Life {
             },
         };
         dir.begin().await?;
-        let (epoch, cleaned_upto) = (lock(&model).next_epoch(), None);
+        let epoch = lock(&model).next_epoch();
+        let cleaned_upto = None;
         let mut life =
             Self { world, model, rng, dir, store, log, epoch, transactions, cleaned_upto };
         let found = life.read_all().await?;
