@@ -136,8 +136,9 @@ impl Partition {
     pub(super) async fn cut(&self) -> Result<(), StoreFault> {
         let Some((cut, high_watermark)) = self.pending_cut() else { return Ok(()) };
         let to = end_after(cut);
-        let log_end = self.with_log(|log| log.log_end());
-        if to < high_watermark {
+        let (log_start, log_end) = self.with_log(|log| (log.log_start(), log.log_end()));
+        // What lies before the log's start is not there to be cut off.
+        if to.max(log_start) < high_watermark {
             tracing::error!(
                 partition = %self.name, %to, %log_end, %high_watermark,
                 "the leader was elected uncleanly: committed records are cut off"
