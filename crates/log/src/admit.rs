@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use strandline_types::{
-    BatchFacts, ControlType, ErrorCode, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId,
-    Timestamp, TimestampType,
+    BatchFacts, Bug, ControlType, ErrorCode, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId,
+    Timestamp, TimestampType, planted,
 };
 use thiserror::Error;
 
@@ -332,12 +332,17 @@ impl Log {
         // A sync that is under way may be about to take the recovery point there.
         let flushes = self.config.flush_messages < i64::MAX || self.config.flush_ms < i64::MAX;
         let sync_indexes = flushes || self.recovery_point == base_offset;
+        // LOG-9: that the end of the old segment was lost with the power, and the new one was not, shows
+        // in the hole between them. A compacted log has others.
+        let syncs = self.config.compacts && !planted(Bug::RollsUnsynced);
+        let sync = syncs.then(|| self.plan_sync_of_admitted(base_offset)).flatten();
         if close.size_bytes == 0 {
             // It never held a record: the new segment replaces it.
             self.segments.pop();
         }
         self.segments.push(Segment::new(base_offset, now));
-        Roll { base_offset, reason, close, sync_indexes, producers: self.producers.snapshot() }
+        let producers = self.producers.snapshot();
+        Roll { base_offset, reason, close, sync, sync_indexes, producers }
     }
 }
 

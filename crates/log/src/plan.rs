@@ -110,6 +110,8 @@ pub struct Roll {
     pub base_offset: Offset,
     pub reason: RollReason,
     pub close: CloseSegment,
+    /// Make the log durable up to its end before the new segment is there (LOG-9).
+    pub sync: Option<SyncPlan>,
     /// Sync the old segment's indexes before the new segment is there. The recovery point may stand
     /// at the end of the old one already, and recovery believes the indexes of what lies below it.
     pub sync_indexes: bool,

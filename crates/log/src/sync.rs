@@ -60,7 +60,11 @@ impl Log {
 
     /// What to sync so that everything before `upto` is durable; `None` when it is already.
     pub fn plan_sync(&self, upto: Offset) -> Option<SyncPlan> {
-        let upto = upto.min(self.written_end);
+        self.plan_sync_of_admitted(upto.min(self.written_end))
+    }
+
+    /// The same, for when everything before `upto` is written.
+    pub(crate) fn plan_sync_of_admitted(&self, upto: Offset) -> Option<SyncPlan> {
         if upto <= self.recovery_point {
             return None;
         }

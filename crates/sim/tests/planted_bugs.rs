@@ -88,6 +88,7 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::SnapshotOutlivesMarkers, Core, &["with a snapshot at"], 100),
     Hunt(Bug::CleanedHidesAborts, Core, &["was aborted", "a copy of what is left"], 500),
     Hunt(Bug::CleanedUnsynced, Core, &["served at", "is lost", "is gone", "was promised"], 200),
+    Hunt(Bug::RollsUnsynced, Core, &["behind a hole"], 300),
     Hunt(Bug::OpenIsStable, Core, &["what is stable ends"], 100),
     Hunt(Bug::MarkerCountsEarly, Core, &["before its marker"], 100),
     // A cleaner that does not hear of aborts keeps what the model knows to be gone.

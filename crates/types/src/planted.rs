@@ -110,6 +110,8 @@ pub enum Bug {
     SnapshotOutlivesMarkers,
     /// A cleaned segment takes its place before it is synced.
     CleanedUnsynced,
+    /// A compacted log goes on in a new segment before the old one is synced.
+    RollsUnsynced,
     /// What is stable does not end where a transaction is open.
     OpenIsStable,
     /// What a marker ends is stable before the marker is committed.

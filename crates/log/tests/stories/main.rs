@@ -59,6 +59,10 @@ impl Story {
                 );
                 if let Some(roll) = &admission.roll {
                     write!(line, ", rolled: {:?}", roll.reason).expect("strings grow");
+                    if let Some(sync) = &roll.sync {
+                        write!(line, " behind a sync of {:?}", sync.segments)
+                            .expect("strings grow");
+                    }
                 }
                 if let Some(time) = admission.appended.log_append_time {
                     write!(line, ", dated {time}").expect("strings grow");

@@ -178,3 +178,20 @@ fn a_truncation_that_a_crash_cuts_short_leaves_no_hole() {
         truncated to 8, the last first: [24, 16, 8]
     "#]]);
 }
+
+#[test]
+fn a_compacted_log_is_durable_before_it_goes_on_in_a_new_segment() {
+    let mut story = Story::new(LogConfig { compacts: true, ..small() });
+    for _ in 0..3 {
+        story.append("produce", batch(8, 1000));
+    }
+    story.sync();
+    story.append("synced before", batch(8, 1000));
+    story.ends(expect![[r#"
+        produce: offsets 0-7 in 0.log at 0
+        produce: offsets 8-15 in 8.log at 0, rolled: Size behind a sync of [0]
+        produce: offsets 16-23 in 16.log at 0, rolled: Size behind a sync of [0, 8]
+        sync [0, 8, 16] up to 24
+        synced before: offsets 24-31 in 24.log at 0, rolled: Size
+    "#]]);
+}

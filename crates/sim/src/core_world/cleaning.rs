@@ -93,6 +93,7 @@ impl Model {
         self.read += found.len() as u64;
         self.check_bounds(start, end, spared);
         self.check_compacted(start, spared, &found);
+        self.check_holes(start, end, &found);
         // What was promised to nobody is there or not; what is deleted was there.
         let known = spared.max(start);
         self.forget_from(known);
@@ -103,6 +104,15 @@ impl Model {
             }
         }
         self.settle(start, end);
+    }
+
+    /// LOG-9: what was promised to nobody is lost from some offset on, and not in between.
+    fn check_holes(&mut self, start: i64, end: i64, found: &[(Batch, Bytes)]) {
+        let written = all_contents(self.batches_with_bytes(), start.max(self.cleaned_end()), end);
+        let left = all_contents(found.iter().map(|(batch, bytes)| (batch, bytes)), start, end);
+        if let Some(lost) = written.keys().find(|offset| !left.contains_key(offset)) {
+            self.complain(format!("{lost} is lost, and the log ends at {end}, behind a hole"));
+        }
     }
 
     /// A pass can end in the middle of a batch.

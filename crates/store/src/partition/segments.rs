@@ -47,6 +47,9 @@ impl PartitionStore {
             return Ok(());
         }
         self.close_segment(roll.close).await?;
+        if let Some(plan) = &roll.sync {
+            self.sync(plan).await?;
+        }
         if roll.sync_indexes {
             self.sync_files(indexes_of(roll.close.base_offset).into()).await?;
         }
