@@ -1,7 +1,8 @@
 //! Compaction on brokers side by side: how fast a log is cleaned, what that costs, and what producers
 //! notice of it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -45,12 +46,14 @@ pub(crate) fn table(rounds: usize, binary: &str, brokers: &[String]) -> Result<S
         set_config(&broker.address, None, ("log.cleaner.backoff.ms", "50"))?;
     }
     let mut figures = vec![vec![Vec::new(); brokers.len()]; TITLES.len()];
+    let mut memory = Memory::new()?;
     // The first round warms them.
     for round in 0..=rounds {
         for (index, broker) in brokers.iter().enumerate() {
-            let [speed, cost] = alone(broker)?;
-            let [quiet, loaded] = beside_producers(broker, binary)?;
+            let [speed, cost] = alone(broker, &mut memory)?;
+            let [quiet, loaded] = beside_producers(broker, binary, &mut memory)?;
             let measured = [speed, cost, quiet, loaded, loaded / quiet];
+            eprintln!("round {round}, {}: {measured:.2?}", broker.name());
             if round > 0 {
                 for (row, figure) in figures.iter_mut().zip(measured) {
                     row[index].push(figure);
@@ -67,9 +70,10 @@ pub(crate) fn table(rounds: usize, binary: &str, brokers: &[String]) -> Result<S
 }
 
 /// MiB per second, and seconds of CPU per GiB.
-fn alone(broker: &Broker) -> Result<[f64; 2]> {
+fn alone(broker: &Broker, memory: &mut Memory) -> Result<[f64; 2]> {
     let log = Log::fill(broker)?;
     let mib = log.cleanable_mib()?;
+    memory.fill()?;
     let (began, before) = (Instant::now(), cpu_seconds(&broker.pid)?);
     log.release()?;
     log.await_cleaned()?;
@@ -78,18 +82,50 @@ fn alone(broker: &Broker) -> Result<[f64; 2]> {
 }
 
 /// p99 in milliseconds, without a cleaner and with one.
-fn beside_producers(broker: &Broker, binary: &str) -> Result<[f64; 2]> {
+fn beside_producers(broker: &Broker, binary: &str, memory: &mut Memory) -> Result<[f64; 2]> {
     let p99 = || -> Result<f64> {
         let report = run(binary, PROBE, &broker.address)?;
         of(&report, "produced", "p99").with_context(|| format!("no p99 in {report}"))
     };
     let log = Log::fill(broker)?;
+    memory.fill()?;
     let quiet = p99()?;
     log.release()?;
     let loaded = p99()?;
     ensure!(!log.is_cleaned()?, "{} was done before its producers were", broker.name());
     log.await_cleaned()?;
     Ok([quiet, loaded])
+}
+
+/// The machine's. Where a broker has run for a while none is free: all is page cache, and its new pages
+/// were others before. In a virtual machine the first use of a page that *is* free can cost ten times
+/// what is done with it, and which broker pays would be chance.
+struct Memory {
+    /// A hole, whose pages are taken in one by one.
+    file: File,
+    position: u64,
+}
+
+impl Memory {
+    fn new() -> Result<Self> {
+        let file = tempfile::tempfile()?;
+        file.set_len(1 << 43)?;
+        Ok(Self { file, position: 0 })
+    }
+
+    /// Reads as much of the hole as there is free memory.
+    fn fill(&mut self) -> Result<()> {
+        let info = fs::read_to_string("/proc/meminfo")?;
+        let free = info.lines().find_map(|line| line.strip_prefix("MemFree:")?.strip_suffix("kB"));
+        let end = self.position + free.context("MemFree")?.trim().parse::<u64>()? * 1024;
+        let mut bytes = vec![0; 1 << 20];
+        while self.position < end {
+            let read = self.file.read_at(&mut bytes, self.position)? as u64;
+            ensure!(read > 0, "more memory than a file can be large");
+            self.position += read;
+        }
+        Ok(())
+    }
 }
 
 /// A topic whose records are not cleaned until they are released.
