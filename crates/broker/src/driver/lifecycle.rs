@@ -175,14 +175,21 @@ impl Lifecycle {
     /// Says that this node lives, until the world ends.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
         let mut missed = 0;
-        // The first follows at once upon the one that took the fence away: a controller that has
-        // heard a broker only once takes it for one that beats slowly.
+        let mut heard_in = None;
         loop {
             // The controller answers once what concerns this broker has committed. It counts the
             // question already: a disk that makes it wait is no reason to be fenced.
             let deadline = self.clock.now().instant + self.heartbeat_interval;
             match timeout(&*self.clock, deadline, self.heartbeat()).await {
-                Ok(Ok(_)) => missed = 0,
+                Ok(Ok(_)) => {
+                    missed = 0;
+                    // A controller that has heard a broker only once takes it for one that beats
+                    // slowly: were it to fall silent now, it would be waited for too long.
+                    let epoch = Some(self.controller.leader_epoch());
+                    if std::mem::replace(&mut heard_in, epoch) != epoch {
+                        continue;
+                    }
+                }
                 Ok(Err(error)) => tracing::warn!(%error, "heartbeat failed"),
                 Err(TimedOut) => {
                     missed += 1;

@@ -5,13 +5,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use strandline_log::LogConfig;
 use strandline_metadata::Image;
 use strandline_metadata::controller::{Refusal, Request, Response};
 use strandline_ports::real::{RealClock, RealEntropy, RealNet, RealSpawn};
-use strandline_ports::{Clock, Lane, Sleep, World, watch};
+use strandline_ports::{Clock, Lane, Sleep, World, timeout, watch};
 use strandline_replica::Leadership;
 use strandline_types::{
     BrokerEpoch, ErrorCode, Instant, LeaderEpoch, NodeId, Now, PartitionId, Timestamp,
@@ -29,12 +30,14 @@ use super::controller::{ControllerHandle, Reply};
 use super::isr::IsrProposals;
 use super::lifecycle::Lifecycle;
 use super::partition::Partition;
-use super::testing::Node;
+use super::quorum;
+use super::testing::{ManualClock, Node};
 use crate::dirs::Dirs;
 use crate::handles::Identity;
 use crate::partitions::{Held, Partitions};
 
 type Asked = mpsc::UnboundedReceiver<(Request, Reply)>;
+type Elect = watch::Sender<quorum::Leadership>;
 
 fn world() -> World {
     World {
@@ -72,7 +75,7 @@ async fn proposing(dir: &Path) -> (Node, Arc<Partition>, Asked) {
     let config = Arc::default();
     partitions.insert(Held { partition: Arc::clone(&partition), config });
     let world = world();
-    let (controller, asked) = ControllerHandle::answered_by_test(world.clone());
+    let (controller, asked, _) = ControllerHandle::answered_by_test(world.clone());
     let (_, nothing) = mpsc::unbounded_channel();
     let proposals = IsrProposals {
         clock: Arc::clone(&world.clock),
@@ -187,7 +190,7 @@ fn begin_telling(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn directories_are_told_until_the_controller_knows_them() {
     let world = world();
-    let (controller, mut asked) = ControllerHandle::answered_by_test(world.clone());
+    let (controller, mut asked, _) = ControllerHandle::answered_by_test(world.clone());
     let (assignments, assigned) = mpsc::unbounded_channel();
     let [first, second] = [1_001, 1_002].map(Uuid::from_u128);
     let mut answers = Vec::new();
@@ -253,7 +256,7 @@ async fn directories_are_told_until_the_controller_knows_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_that_is_told_again_does_not_overtake_a_later_one() {
     let world = world();
-    let (controller, mut asked) = ControllerHandle::answered_by_test(world.clone());
+    let (controller, mut asked, _) = ControllerHandle::answered_by_test(world.clone());
     let (assignments, assigned) = mpsc::unbounded_channel();
     let [first, second] = [1_001, 1_002].map(Uuid::from_u128);
     // Of partition 0 the last, in the second request.
@@ -291,10 +294,9 @@ impl Clock for HastyClock {
 }
 
 /// Of a broker that has registered; and what it asks the controller.
-fn lifecycle() -> (Lifecycle, watch::Sender<Arc<Image>>, Asked) {
-    let clock = Arc::new(HastyClock::default());
-    let world = World { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world() };
-    let (controller, asked) = ControllerHandle::answered_by_test(world);
+fn lifecycle(clock: Arc<dyn Clock>) -> (Lifecycle, watch::Sender<Arc<Image>>, Asked, Elect) {
+    let world = World { clock: Arc::clone(&clock), ..world() };
+    let (controller, asked, elect) = ControllerHandle::answered_by_test(world);
     let (node_id, incarnation_id) = (NodeId(1), Uuid::from_u128(7));
     let (publish, applied) = watch::channel(Arc::default());
     let lifecycle = Lifecycle {
@@ -307,12 +309,12 @@ fn lifecycle() -> (Lifecycle, watch::Sender<Arc<Image>>, Asked) {
         broker_epoch: watch::channel(BrokerEpoch(9)).0,
         heartbeat_interval: std::time::Duration::from_secs(2),
     };
-    (lifecycle, publish, asked)
+    (lifecycle, publish, asked, elect)
 }
 
 #[tokio::test]
 async fn a_heartbeat_that_is_not_answered_is_followed_by_the_next() {
-    let (lifecycle, _publish, mut asked) = lifecycle();
+    let (lifecycle, _publish, mut asked, _) = lifecycle(Arc::new(HastyClock::default()));
     let mut unanswered = Vec::new();
     let heard = async {
         while unanswered.len() < 3 {
@@ -326,10 +328,32 @@ async fn a_heartbeat_that_is_not_answered_is_followed_by_the_next() {
     }
 }
 
+#[tokio::test]
+async fn a_new_controller_hears_a_broker_twice_without_a_pause() {
+    // Its pauses do not end.
+    let clock = Arc::new(ManualClock(AtomicI64::new(1000)));
+    let (lifecycle, _publish, mut asked, elect) = lifecycle(clock);
+    let heard = async {
+        for epoch in [1, 2, 2] {
+            let (_, reply) = asked.recv().await.unwrap();
+            let epoch = LeaderEpoch(epoch);
+            elect.send_replace(quorum::Leadership { epoch, ..Default::default() });
+            reply.send(Ok(Response::BrokerHeartbeat(Default::default()))).unwrap();
+        }
+    };
+    let real = RealClock::default();
+    let late = real.now().instant + Duration::from_secs(30);
+    tokio::select! {
+        biased;
+        () = Arc::new(lifecycle).keep_alive() => unreachable!("it goes on"),
+        heard = timeout(&real, late, heard) => heard.expect("it beats again"),
+    }
+}
+
 /// It was let in, and is busy for longer than a session before it can know.
 #[tokio::test]
 async fn a_starting_broker_beats_until_it_knows_that_it_was_let_in() {
-    let (lifecycle, _publish, mut asked) = lifecycle();
+    let (lifecycle, _publish, mut asked, _) = lifecycle(Arc::new(HastyClock::default()));
     let heard = async {
         for is_fenced in [false, true, false] {
             let (_, reply) = asked.recv().await.unwrap();

@@ -8,7 +8,7 @@ use strandline_config::HostPort;
 use strandline_metadata::Image;
 use strandline_metadata::controller::{Refusal, Request, Response};
 use strandline_ports::{World, timeout, watch};
-use strandline_types::{ErrorCode, Instant, NodeId};
+use strandline_types::{ErrorCode, Instant, LeaderEpoch, NodeId};
 use strandline_wire::messages::{self, Request as WireRequest};
 use tokio::sync::{mpsc, oneshot};
 
@@ -201,18 +201,23 @@ impl ControllerHandle {
     #[cfg(test)]
     pub(crate) fn answered_by_test(
         world: World,
-    ) -> (Self, mpsc::UnboundedReceiver<(Request, Reply)>) {
+    ) -> (Self, mpsc::UnboundedReceiver<(Request, Reply)>, watch::Sender<Leadership>) {
         let (requests, asked) = mpsc::unbounded_channel();
         let (_, image) = watch::channel(Arc::new(Image::default()));
         let (_, is_active) = watch::channel(true);
-        let (_, leadership) = watch::channel(Leadership::default());
+        let (elect, leadership) = watch::channel(Leadership::default());
         let links = Links::new(world.clone(), strandline_client::ConnectionConfig::default());
         let (gone, _) = mpsc::unbounded_channel();
         let node_id = NodeId(1);
         let relays = links.clone();
         let handle =
             Self { requests, gone, image, is_active, leadership, links, relays, world, node_id };
-        (handle, asked)
+        (handle, asked, elect)
+    }
+
+    /// Of the quorum, as this node knows it.
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leadership.borrow().epoch
     }
 
     /// Every committed image, the latest first.
