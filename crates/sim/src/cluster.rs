@@ -619,7 +619,10 @@ impl Stage {
         let indices: Vec<_> = others.iter().map(|node| node.get() as usize).collect();
         let stale_node = &self.crew.brokers[stale.get() as usize];
         stale_node.node().pause();
-        let is_out = self.partition_is(index, move |it| !it.isr.contains(&stale));
+        // Whoever moves partitions may take this one away meanwhile: then nothing is to be seen.
+        let replicas = before.replicas;
+        let is_moved = |it: &Partition| it.replicas != replicas;
+        let is_out = self.partition_is(index, |it| !it.isr.contains(&stale) || is_moved(it));
         let is_out = self.crew.within(is_out).await.is_some();
         self.crew.sleep(Duration::from_millis(300)).await;
         for index in &indices {
@@ -630,8 +633,9 @@ impl Stage {
             self.crew.stuck("a replica that stands still stays in the ISR");
             return false;
         }
-        let is_led =
-            self.partition_is(index, move |it| it.has_leader() && !others.contains(&it.leader));
+        let is_led = self.partition_is(index, |it| {
+            it.has_leader() && !others.contains(&it.leader) || is_moved(it)
+        });
         if self.crew.within(is_led).await.is_none() {
             self.crew.stuck("a replica that may lead does not");
             return false;

@@ -175,7 +175,8 @@ impl Lifecycle {
     /// Says that this node lives, until the world ends.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
         let mut missed = 0;
-        let mut heard_in = None;
+        // The first follows at once upon the one that took the fence away.
+        let mut heard_in = self.controller.leader_epoch();
         loop {
             // The controller answers once what concerns this broker has committed. It counts the
             // question already: a disk that makes it wait is no reason to be fenced.
@@ -185,7 +186,7 @@ impl Lifecycle {
                     missed = 0;
                     // A controller that has heard a broker only once takes it for one that beats
                     // slowly: were it to fall silent now, it would be waited for too long.
-                    let epoch = Some(self.controller.leader_epoch());
+                    let epoch = self.controller.leader_epoch();
                     if std::mem::replace(&mut heard_in, epoch) != epoch {
                         continue;
                     }
