@@ -91,8 +91,9 @@ const HUNTS: &[Hunt] = &[
     Hunt(Bug::RollsUnsynced, Core, &["behind a hole"], 300),
     Hunt(Bug::OpenIsStable, Core, &["what is stable ends"], 100),
     Hunt(Bug::MarkerCountsEarly, Core, &["before its marker"], 100),
-    // A cleaner that does not hear of aborts keeps what the model knows to be gone.
-    Hunt(Bug::RecoveryForgetsAborts, Core, &["was aborted", "cut to"], 500),
+    // A cleaner that does not hear of aborts keeps what the model knows to be gone, and drops what was
+    // committed under the same key.
+    Hunt(Bug::RecoveryForgetsAborts, Core, &["was aborted", "cut to", "is not given"], 500),
 ];
 
 /// The first of so many seeds in which something is wrong; as many at once as there are cores.
