@@ -180,14 +180,17 @@ impl Lifecycle {
         loop {
             // The controller answers once what concerns this broker has committed. It counts the
             // question already: a disk that makes it wait is no reason to be fenced.
+            let epoch = self.controller.leader_epoch();
             let deadline = self.clock.now().instant + self.heartbeat_interval;
             match timeout(&*self.clock, deadline, self.heartbeat()).await {
                 Ok(Ok(_)) => {
                     missed = 0;
                     // A controller that has heard a broker only once takes it for one that beats
-                    // slowly: were it to fall silent now, it would be waited for too long.
-                    let epoch = self.controller.leader_epoch();
-                    if std::mem::replace(&mut heard_in, epoch) != epoch {
+                    // slowly: were it to fall silent now, it would be waited for too long. Which one
+                    // has answered is not known when there was an election meanwhile.
+                    let is_known = heard_in == epoch && self.controller.leader_epoch() == epoch;
+                    heard_in = epoch;
+                    if !is_known {
                         continue;
                     }
                 }

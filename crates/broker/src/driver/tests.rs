@@ -334,12 +334,15 @@ async fn a_new_controller_hears_a_broker_twice_without_a_pause() {
     let clock = Arc::new(ManualClock(AtomicI64::new(1000)));
     let (lifecycle, _publish, mut asked, elect) = lifecycle(clock);
     let heard = async {
-        for epoch in [1, 2, 2] {
+        for epoch in [1, 2, 2, 2] {
             let (_, reply) = asked.recv().await.unwrap();
             let epoch = LeaderEpoch(epoch);
             elect.send_replace(quorum::Leadership { epoch, ..Default::default() });
             reply.send(Ok(Response::BrokerHeartbeat(Default::default()))).unwrap();
         }
+        // Now it pauses.
+        tokio::task::yield_now().await;
+        assert!(asked.try_recv().is_err());
     };
     let real = RealClock::default();
     let late = real.now().instant + Duration::from_secs(30);
