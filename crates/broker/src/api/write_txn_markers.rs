@@ -6,7 +6,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use strandline_coordinator::groups::{Marker, Request, TransactionEnded};
+use strandline_coordinator::groups::Marker;
 use strandline_log::Origin;
 use strandline_ports::TimedOut;
 use strandline_replica::RequiredAcks;
@@ -140,20 +140,8 @@ impl Ending {
     /// Offsets that the transaction has committed count from here on, or never.
     fn tell_groups(self, cx: &Cx, partition: &Partition) -> Result<Writing, ErrorCode> {
         let Self(marker) = self;
-        let may_end = move |partition: &Partition| {
-            let Marker { producer_id, producer_epoch, coordinator_epoch, bumps_epoch, .. } = marker;
-            let checked = partition.with_log(|log| {
-                log.check_marker(producer_id, producer_epoch, coordinator_epoch, bumps_epoch)
-            });
-            checked.map_err(|refusal| refusal.code())
-        };
         let (groups, id, caller) = (cx.handles.groups.clone(), partition.id(), cx.caller());
-        let mut told = Box::pin(async move {
-            let request = Request::EndTransaction(marker);
-            let ended: Result<TransactionEnded, ErrorCode> =
-                groups.ask_shard(id, caller, request, may_end).await;
-            ended.map(drop)
-        });
+        let mut told = Box::pin(async move { groups.end_transaction(id, caller, marker).await });
         // It is decided with the first poll, see the handler.
         let mut nobody = Context::from_waker(Waker::noop());
         match told.as_mut().poll(&mut nobody) {

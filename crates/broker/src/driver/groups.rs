@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_config::BrokerConfig;
-use strandline_coordinator::groups::{self, Event, Settings};
+use strandline_coordinator::Caller;
+use strandline_coordinator::groups::{self, Event, Marker, Request, Settings, TransactionEnded};
 use strandline_metadata::{Delta, Image};
 use strandline_ports::{World, watch};
-use strandline_types::Compression;
+use strandline_types::{Compression, ErrorCode, TopicIdPartition};
 
 use super::coordinators::{Coordinators, Kind, Place, Shard, Writing};
+use super::partition::Partition;
 use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::partitions::Partitions;
 
@@ -49,6 +51,40 @@ impl Groups {
         };
         let place = Place { world: world.clone(), node: config.node_id, partitions, image };
         Self::new(place, OfGroups, settings(config), writing)
+    }
+
+    /// Ends a transaction in one partition of the topic: the offsets in it count from here on, or never.
+    ///
+    /// # Errors
+    /// The code for the transaction's coordinator.
+    pub(crate) async fn end_transaction(
+        &self,
+        id: TopicIdPartition,
+        caller: Caller,
+        marker: Marker,
+    ) -> Result<(), ErrorCode> {
+        let may_end = move |partition: &Partition| {
+            let Marker { producer_id, producer_epoch, coordinator_epoch, bumps_epoch, .. } = marker;
+            let checked = partition.with_log(|log| {
+                log.check_marker(producer_id, producer_epoch, coordinator_epoch, bumps_epoch)
+            });
+            checked.map_err(|refusal| refusal.code())
+        };
+        let request = Request::EndTransaction(marker);
+        let ended = self.ask_shard(id, caller, request, may_end).await;
+        ended.map(|_: TransactionEnded| ()).map_err(in_words_of_a_leader)
+    }
+}
+
+/// Kafka's coordinators of transactions take what the leader of a partition says for "again". After any
+/// other word they never ask again, and what they have decided is open for good: its producer cannot come
+/// back, and readers of committed records wait.
+fn in_words_of_a_leader(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::NOT_COORDINATOR
+        | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        | ErrorCode::COORDINATOR_NOT_AVAILABLE => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        other => other,
     }
 }
 

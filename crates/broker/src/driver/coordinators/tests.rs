@@ -10,14 +10,16 @@ use std::task::{Context, Poll, Waker};
 
 use strandline_config::BrokerConfig;
 use strandline_coordinator::groups::{
-    GroupListing, OffsetFetchGroup, Request, Response, TopicOffsets,
+    GroupListing, Marker, OffsetFetchGroup, Request, Response, TopicOffsets,
 };
 use strandline_log::LogConfig;
 use strandline_metadata::Record;
 use strandline_ports::real::{RealClock, RealEntropy, RealNet};
 use strandline_ports::{Clock, Spawn};
 use strandline_replica::{Followership, Leadership};
-use strandline_types::{NodeId, Offset, PartitionId, TopicPartition, Uuid};
+use strandline_types::{
+    NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition, Uuid,
+};
 use strandline_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use strandline_wire::messages::list_groups_response::ListedGroup;
 use strandline_wire::messages::offset_commit_request::{
@@ -146,6 +148,18 @@ impl Coordinated {
         self.groups.ask(GROUP, caller, request).await
     }
 
+    async fn end_transaction(&self) -> Result<(), ErrorCode> {
+        let marker = Marker {
+            producer_id: ProducerId(1),
+            producer_epoch: ProducerEpoch(0),
+            coordinator_epoch: 0,
+            is_commit: true,
+            bumps_epoch: false,
+        };
+        let caller = Caller { client_id: String::new(), client_host: String::new(), version: 1 };
+        self.groups.end_transaction(id(), caller, marker).await
+    }
+
     async fn commit(&self, offset: i64) -> Result<ErrorCode, ErrorCode> {
         let partition = OffsetCommitRequestPartition {
             partition_index: 0,
@@ -218,6 +232,20 @@ async fn who_asks_while_the_log_is_read_is_told_to_come_back() {
     it.gate.open().await;
     assert_eq!(it.commit(5).await, Ok(ErrorCode::NONE));
     assert_eq!(it.committed().await, Ok(Some(5)));
+}
+
+/// A coordinator of transactions that is Kafka's knows the words of a partition's leader alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ends_a_transaction_is_told_to_come_back_as_by_the_leader_of_a_partition() {
+    let home = tempfile::tempdir().unwrap();
+    let it = Coordinated::begin(home.path()).await;
+    assert_eq!(it.end_transaction().await, Err(ErrorCode::NOT_LEADER_OR_FOLLOWER), "it loads");
+    it.gate.open().await;
+    assert_eq!(it.end_transaction().await, Ok(()));
+    it.node.is_full.store(true, Ordering::Relaxed);
+    assert_eq!(it.end_transaction().await, Err(ErrorCode::NOT_LEADER_OR_FOLLOWER), "not written");
+    it.groups.apply(&it.image, &image_led_by(2), &mut BTreeMap::new());
+    assert_eq!(it.end_transaction().await, Err(ErrorCode::NOT_LEADER_OR_FOLLOWER), "not here");
 }
 
 #[tokio::test(flavor = "multi_thread")]
