@@ -58,9 +58,11 @@ final class Load {
     public static void main(String[] arguments) throws Exception {
         // What a client logs is no answer.
         System.setOut(System.err);
+        var load = new Load();
         try {
-            new Load().run();
+            load.run();
         } catch (Throwable error) {
+            load.transactions.explain();
             error.printStackTrace();
             System.exit(1);
         }

@@ -4,6 +4,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -20,7 +21,9 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.utils.Utils;
 
@@ -168,10 +171,9 @@ final class Transactions {
     }
 
     private void consume() {
-        var partitions = IntStream.range(0, PARTITIONS).mapToObj(p -> new TopicPartition(TOPIC, p)).toList();
         try (var consumer = reader()) {
-            consumer.assign(partitions);
-            consumer.seekToBeginning(partitions);
+            consumer.assign(partitions());
+            consumer.seekToBeginning(partitions());
             while (consumes && !work.hasFailed()) {
                 for (var record : consumer.poll(Work.POLL)) {
                     if (read.of(record.partition()).containsKey(record.offset())) throw new AssertionError("read twice: " + record);
@@ -207,6 +209,31 @@ final class Transactions {
         consuming.join();
         committed.compare("a reader of what is committed", read);
         committed.compare("such a reader from the start", Numbers.readAll(TOPIC, PARTITIONS, reader()));
+    }
+
+    /** Where everything stands, for whoever asks why it does not go on. */
+    void explain() {
+        var questions = Map.<String, Callable<Object>>of(
+                "quorum", () -> admin.describeMetadataQuorum().quorumInfo().get(),
+                "transactions", () -> admin.describeTransactions(commits.keySet()).all().get(),
+                "topics", () -> admin.describeTopics(List.of(TOPIC, STATES, "__consumer_offsets")).allTopicNames().get().values().stream()
+                        .flatMap(topic -> topic.partitions().stream().map(at -> topic.name() + "-" + at.partition() + ": " + replicas(at))).toList(),
+                "producers", () -> admin.describeProducers(partitions()).all().get());
+        questions.forEach((what, question) -> {
+            try {
+                System.err.println(what + ": " + question.call());
+            } catch (Exception unknown) {
+                System.err.println(what + ": " + unknown);
+            }
+        });
+    }
+
+    private static String replicas(TopicPartitionInfo at) {
+        return (at.leader() == null ? "nobody" : at.leader().idString()) + " of " + at.isr().stream().map(Node::idString).toList();
+    }
+
+    private static List<TopicPartition> partitions() {
+        return IntStream.range(0, PARTITIONS).mapToObj(p -> new TopicPartition(TOPIC, p)).toList();
     }
 
     /** How many were committed, and what was read of them. */

@@ -177,15 +177,10 @@ pub(super) const CLIENTS: &[Client] = &[
         run: "sh run.sh",
         drives_own_peers: Some(files::run),
     },
-    Client {
-        name: "kafka-mixed",
-        folder: "kafka-mixed",
-        needs: JAVA,
-        locks: &["../kafka-peer/pom.xml"],
-        fetch: FETCH_KAFKA,
-        run: "sh run.sh",
-        drives_own_peers: Some(mixed::run),
-    },
+    mixed("mixed-controllers", mixed::controllers_of_kafka),
+    mixed("mixed-brokers", mixed::brokers_of_kafka),
+    mixed("mixed-growing-quorum", mixed::growing_quorum),
+    mixed("mixed-node-by-node", mixed::node_by_node),
     Client {
         name: "exactly-once",
         folder: "exactly-once",
@@ -196,6 +191,19 @@ pub(super) const CLIENTS: &[Client] = &[
         drives_own_peers: Some(exactly_once::run),
     },
 ];
+
+/// One story of the cluster whose nodes are of both kinds.
+const fn mixed(name: &'static str, drive: Drive) -> Client {
+    Client {
+        name,
+        folder: "kafka-mixed",
+        needs: JAVA,
+        locks: &["../kafka-peer/pom.xml"],
+        fetch: FETCH_KAFKA,
+        run: "sh run.sh",
+        drives_own_peers: Some(drive),
+    }
+}
 
 #[cfg(test)]
 mod tests {

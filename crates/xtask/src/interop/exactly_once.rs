@@ -29,7 +29,6 @@ pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<(
         Err(_) => 1,
     };
     place.fetch_kafka(FETCH_TIMEOUT)?;
-    place.fetch(client, FETCH_TIMEOUT)?;
     place.run(client, &format!("{} build", client.run), "", CLIENT_TIMEOUT)?;
     let folder = place.cache().join("exactly-once").join("nodes");
     let homes = Home::cluster(&folder, [Roles::BrokerAndController; 3])?;

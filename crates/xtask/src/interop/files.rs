@@ -3,16 +3,15 @@
 
 use anyhow::{Context, Result};
 
+use super::CLIENT_TIMEOUT;
 use super::clients::Client;
 use super::home::Home;
 use super::peer::{Against, Peer};
 use super::place::Place;
-use super::{CLIENT_TIMEOUT, FETCH_TIMEOUT};
 
 /// Runs both directions: a directory that Kafka made, and one that the broker under test made.
 /// With transactions either kind hands over to the other once by a stop and once by a crash.
 pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<()> {
-    place.fetch(client, FETCH_TIMEOUT)?;
     let relay = Relay { place, client };
     relay.run("made-by-kafka", &[Against::Kafka, against.clone(), Against::Kafka])?;
     relay.run("made-by-peer", &[against.clone(), Against::Kafka, against.clone()])?;

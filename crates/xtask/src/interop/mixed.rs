@@ -5,29 +5,23 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use super::CLIENT_TIMEOUT;
 use super::clients::{CLIENTS, Client};
 use super::cluster::{Cluster, LOAD_TIMEOUT, Load};
 use super::home::{Home, Roles};
 use super::peer::Against;
 use super::place::Place;
-use super::{CLIENT_TIMEOUT, FETCH_TIMEOUT};
 
 /// Named by the tools, and there until the end.
 const TOPIC: &str = "operated";
 
-/// Runs the stories: controllers of one kind with brokers of both, either way, and one kind that
-/// replaces the other.
-pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<()> {
-    place.fetch(client, FETCH_TIMEOUT)?;
-    controllers_of_kafka(place, client, against).context("controllers of Kafka")?;
-    brokers_of_kafka(place, client, against).context("brokers of Kafka")?;
-    growing_quorum(place, client, against).context("a quorum that grows")?;
-    node_by_node(place, client, against).context("node by node")
-}
-
 /// Brokers of the kind to be tested serve beside Kafka's under controllers of Kafka, and each kind
 /// copies from the other. One of each crashes, so does the active controller, and one loses its disk.
-fn controllers_of_kafka(place: &Place, client: &Client, against: &Against) -> Result<()> {
+pub(super) fn controllers_of_kafka(
+    place: &Place,
+    client: &Client,
+    against: &Against,
+) -> Result<()> {
     let folder = place.cache().join("mixed").join("controllers");
     let (both, controller, broker) = (Roles::BrokerAndController, Roles::Controller, Roles::Broker);
     let homes = Home::cluster(&folder, [both, both, controller, broker, broker])?;
@@ -52,7 +46,7 @@ fn controllers_of_kafka(place: &Place, client: &Client, against: &Against) -> Re
 
 /// Brokers of Kafka serve under the controllers of the kind to be tested, which are brokers too.
 /// Kafka's tools administer the cluster by way of either kind; controllers and brokers crash.
-fn brokers_of_kafka(place: &Place, client: &Client, against: &Against) -> Result<()> {
+pub(super) fn brokers_of_kafka(place: &Place, client: &Client, against: &Against) -> Result<()> {
     let folder = place.cache().join("mixed").join("brokers");
     let (both, broker) = (Roles::BrokerAndController, Roles::Broker);
     let homes = Home::cluster(&folder, [both, both, both, broker, broker])?;
@@ -110,7 +104,7 @@ fn replaced(cluster: &mut Cluster<'_>, load: &mut Load, id: usize, kind: &Agains
 }
 
 /// Kafka's tool adds voters of both kinds to a quorum of one, the first fails, and goes.
-fn growing_quorum(place: &Place, client: &Client, against: &Against) -> Result<()> {
+pub(super) fn growing_quorum(place: &Place, client: &Client, against: &Against) -> Result<()> {
     let folder = place.cache().join("mixed").join("growing");
     let homes = Home::growing::<4>(&folder)?;
     let kafka = &Against::Kafka;
@@ -141,7 +135,7 @@ fn growing_quorum(place: &Place, client: &Client, against: &Against) -> Result<(
 /// A cluster of Kafka is replaced by the kind to be tested, node by node on its own directories,
 /// and back. The leader of the metadata quorum goes first each time, and crashes; the others stop,
 /// and leave files that Kafka's own reader finds whole.
-fn node_by_node(place: &Place, client: &Client, against: &Against) -> Result<()> {
+pub(super) fn node_by_node(place: &Place, client: &Client, against: &Against) -> Result<()> {
     let folder = place.cache().join("mixed").join("node-by-node");
     let homes = Home::cluster(&folder, [Roles::BrokerAndController; 3])?;
     let mut cluster = Cluster::start(place, &homes, &[&Against::Kafka; 3])?;

@@ -85,7 +85,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
             Against::Address(_) => Ok(Outcome::Skipped("needs a broker it may restart".into())),
             against => match missing(twin) {
                 Some(outcome) => Ok(outcome),
-                None => drive(&place, twin, against).map(|()| Outcome::Passed),
+                None => {
+                    place.fetch(twin, FETCH_TIMEOUT)?;
+                    drive(&place, twin, against).map(|()| Outcome::Passed)
+                }
             },
         }));
     }

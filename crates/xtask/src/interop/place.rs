@@ -52,8 +52,9 @@ impl Place {
         self.repository.join("interop").join(client.folder)
     }
 
+    /// What is fetched and built for it, and for others that are the same program.
     fn build(&self, client: &Client) -> PathBuf {
-        self.cache.join(client.name)
+        self.cache.join(client.folder)
     }
 
     /// Fetches the client's dependencies, unless those in place were fetched for the same locks.
@@ -69,6 +70,8 @@ impl Place {
         if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == wanted) {
             return Ok(());
         }
+        let build = self.build(client);
+        fs::create_dir_all(&build).with_context(|| format!("create {}", build.display()))?;
         self.script(client, client.fetch, "", "fetch.log").run(timeout)?;
         fs::write(&stamp, wanted).with_context(|| format!("write {}", stamp.display()))
     }
@@ -148,7 +151,8 @@ impl Place {
 
     fn script(&self, client: &Client, command: &str, bootstrap: &str, log: &str) -> Script {
         let cache = &self.cache;
-        let script = Script::new(command, &self.folder(client), &self.build(client).join(log))
+        let log = cache.join(client.name).join(log);
+        let script = Script::new(command, &self.folder(client), &log)
             .env("BUILD", self.build(client))
             .env("CACHE", cache)
             .env("BOOTSTRAP", bootstrap)
