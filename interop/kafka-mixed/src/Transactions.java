@@ -16,6 +16,7 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ListConsumerGroupOffsetsOptions;
 import org.apache.kafka.clients.admin.ListConsumerGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -25,6 +26,7 @@ import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.utils.Utils;
 
 /**
@@ -85,7 +87,7 @@ final class Transactions {
         } catch (ExecutionException unknown) {
             // As expected.
         }
-        var states = admin.describeTopics(List.of(STATES)).allTopicNames().get().get(STATES).partitions();
+        var states = described(STATES).partitions();
         Set<Integer> coordinators = new HashSet<>();
         var candidates = Stream.iterate(0, n -> n + 1).limit(1000).map(n -> "mixed-" + n);
         var ids = candidates.filter(id -> {
@@ -95,6 +97,17 @@ final class Transactions {
         var found = ids.limit(brokers).toList();
         if (found.size() < brokers) throw new AssertionError("only " + coordinators + " coordinate transactions");
         return found;
+    }
+
+    /** A broker may not have heard yet of a topic that another has just made. */
+    private TopicDescription described(String topic) throws Exception {
+        for (var deadline = Work.deadline();; Thread.sleep(10)) {
+            try {
+                return admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
+            } catch (ExecutionException early) {
+                if (!(early.getCause() instanceof UnknownTopicOrPartitionException) || System.nanoTime() > deadline) throw early;
+            }
+        }
     }
 
     private void produce(String id, long first) throws Exception {
