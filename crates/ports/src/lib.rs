@@ -20,7 +20,7 @@ pub use completion::{Completer, Completion};
 pub use disk::{DirEntry, DirLock, Disk, DiskSpace, File, OpenMode};
 pub use join::both;
 pub use net::{Conn, Listener, Net};
-pub use spawn::{Entropy, Lane, Spawn, blocking, random_uuid};
+pub use spawn::{Entropy, Lane, Spawn, blocking, idle, random_uuid};
 
 /// One node's view of the world: a bundle of ports, cheap to clone.
 #[derive(Clone)]

@@ -21,6 +21,13 @@ pub trait Spawn: Send + Sync {
 
     /// Runs work that may wait for a device on a bounded pool.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+
+    /// The same for work in no hurry: where the system knows such work, it runs while nobody else wants
+    /// the processor, and a client's request never waits for it. Whoever asks sees to it that work gets
+    /// done also where somebody always does.
+    fn spawn_idle(&self, work: Box<dyn FnOnce() + Send>) {
+        self.spawn_blocking(work);
+    }
 }
 
 /// Random bits: for ids, jitter and hash seeds.
@@ -36,8 +43,26 @@ pub async fn blocking<T: Send + 'static>(
     spawn: &Arc<dyn Spawn>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
+    value_of(work, |work| spawn.spawn_blocking(work)).await
+}
+
+/// Runs work that is in no hurry, see [`Spawn::spawn_idle`], and waits for its value.
+///
+/// # Panics
+/// As [`blocking`].
+pub async fn idle<T: Send + 'static>(
+    spawn: &Arc<dyn Spawn>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    value_of(work, |work| spawn.spawn_idle(work)).await
+}
+
+async fn value_of<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    spawn: impl FnOnce(Box<dyn FnOnce() + Send>),
+) -> T {
     let (done, answer) = oneshot::channel();
-    spawn.spawn_blocking(Box::new(move || {
+    spawn(Box::new(move || {
         // The waiter may have gone; the work was done all the same.
         let _ = done.send(work());
     }));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strandline_ports::{DirEntry, Disk, File, OpenMode, Spawn, blocking};
+use strandline_ports::{DirEntry, Disk, File, OpenMode, Spawn, blocking, idle};
 
 use crate::fault::{Context, Result};
 
@@ -26,6 +26,15 @@ impl Io {
     ) -> T {
         let disk = Arc::clone(&self.disk);
         blocking(&self.spawn, move || work(&*disk)).await
+    }
+
+    /// The same for work in no hurry, unless it has become urgent.
+    pub(crate) async fn run_idle<T: Send + 'static>(
+        &self,
+        is_urgent: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        if is_urgent { blocking(&self.spawn, work).await } else { idle(&self.spawn, work).await }
     }
 
     pub(crate) async fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {

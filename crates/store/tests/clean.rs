@@ -81,7 +81,7 @@ async fn clean(
     let mut pass = node.store.clean(survey, Arc::clone(&node.config), 1_000);
     let mut deleted = Vec::new();
     loop {
-        match pass.advance(1 << 20).await {
+        match pass.advance(1 << 20, false).await {
             Ok(CleanStep::Worked { .. }) => {}
             Ok(CleanStep::Ready) => {
                 let cleaned = pass.ready().unwrap().clone();

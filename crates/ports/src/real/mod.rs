@@ -7,6 +7,7 @@ mod disk;
 mod limits;
 mod net;
 mod page_cache;
+mod priority;
 mod spawn;
 
 pub use clock::RealClock;

@@ -44,7 +44,7 @@ impl Life {
         let mut is_surveyed = false;
         loop {
             let step_bytes = [0, 500, 1 << 20][self.rng.below(3) as usize];
-            match pass.advance(step_bytes).await? {
+            match pass.advance(step_bytes, false).await? {
                 CleanStep::Worked { .. } => {
                     if let Some(end) = pass.end().filter(|_| !is_surveyed) {
                         is_surveyed = true;

@@ -29,6 +29,9 @@ use crate::format::names::{FileKind, FileState, OffsetFile};
 use crate::format::{offset_index, time_index, transaction_index};
 use crate::io::emptied as emptied_file;
 
+/// What is written at once.
+const WRITE_BYTES: usize = 256 * 1024;
+
 /// How a pass over one log goes.
 pub struct CleanPass {
     store: Arc<PartitionStore>,
@@ -127,22 +130,23 @@ impl PartitionStore {
 }
 
 impl CleanPass {
-    /// Reads about `step_bytes`, one batch at the least.
+    /// Reads about `step_bytes`, one batch at the least, and computes with what it has read: while
+    /// nobody else wants the processor, unless it `is_urgent`.
     ///
     /// # Errors
     /// When the disk refuses, or a batch is not what it should be. Nothing has changed then but for the
     /// groups that were swapped.
-    pub async fn advance(&mut self, step_bytes: u32) -> Result<CleanStep> {
+    pub async fn advance(&mut self, step_bytes: u32, is_urgent: bool) -> Result<CleanStep> {
         if self.store.generation() != self.generation {
             return Ok(CleanStep::Overtaken);
         }
         let step_bytes = step_bytes.max(1);
         match std::mem::replace(&mut self.stage, Stage::Moved) {
             Stage::Survey { survey, segments, open } => {
-                self.survey(survey, segments, open, step_bytes).await
+                self.survey(survey, segments, open, step_bytes, is_urgent).await
             }
             Stage::Clean { cleaning, groups, open } => {
-                self.clean(cleaning, groups, open, step_bytes).await
+                self.clean(cleaning, groups, open, step_bytes, is_urgent).await
             }
             Stage::Moved => Ok(CleanStep::Overtaken),
         }
@@ -207,6 +211,7 @@ impl CleanPass {
         mut segments: VecDeque<Walk>,
         mut open: Option<Reading>,
         step_bytes: u32,
+        is_urgent: bool,
     ) -> Result<CleanStep> {
         if open.is_none()
             && !survey.is_full()
@@ -237,7 +242,7 @@ impl CleanPass {
         let (survey, reading, surveyed) = self
             .store
             .io()
-            .run(move |_| {
+            .run_idle(is_urgent, move || {
                 let surveyed = survey_some(&mut survey, &mut reading, step_bytes);
                 (survey, reading, surveyed)
             })
@@ -254,6 +259,7 @@ impl CleanPass {
         mut groups: VecDeque<Vec<Walk>>,
         open: Option<Box<OpenGroup>>,
         step_bytes: u32,
+        is_urgent: bool,
     ) -> Result<CleanStep> {
         let mut group = match open {
             Some(group) => group,
@@ -285,27 +291,38 @@ impl CleanPass {
             return Ok(CleanStep::Ready);
         };
         let position = group.target.size_bytes();
-        let (mut target, file) = (group.target, Arc::clone(&group.file));
-        let (cleaning, reading, target_back, done) = self
+        let mut target = group.target;
+        let (cleaning, reading, target, done) = self
             .store
             .io()
-            .run(move |_| {
+            .run_idle(is_urgent, move || {
                 let done = clean_some(&mut cleaning, &mut reading, &mut target, step_bytes);
-                // Here, not on a thread of the runtime: to copy some MiB takes milliseconds, in which
-                // whoever produces would wait.
-                let done = done.map(|(read_bytes, pieces)| {
-                    (read_bytes, file.write_at(position.into(), pieces))
-                });
                 (cleaning, reading, target, done)
             })
             .await;
-        group.target = target_back;
-        let (read_bytes, written) = done.map_err(|fault| self.fault(fault, &reading))?;
+        group.target = target;
+        let (read_bytes, pieces) = done.map_err(|fault| self.fault(fault, &reading))?;
         let written_bytes = group.target.size_bytes() - position;
-        written.await.context("write", &self.cleaned_path(log_of(group.base_offset)))?;
+        self.write(&group, position, pieces).await?;
         group.reading = Some(reading).filter(|it| !it.batches.is_at_end());
         self.stage = Stage::Clean { cleaning, groups, open: Some(group) };
         Ok(CleanStep::Worked { read_bytes, written_bytes })
+    }
+
+    /// On the pool: to copy it takes a thread of the runtime milliseconds, in which whoever produces
+    /// would wait. And not in idle time: who waits for the processor there may hold what every writer to
+    /// the device needs. So it is done a little at a time.
+    async fn write(&self, group: &OpenGroup, from: u32, pieces: Vec<Bytes>) -> Result<()> {
+        let mut position = from;
+        let mut pieces = VecDeque::from(pieces);
+        while !pieces.is_empty() {
+            let (some, len) = take(&mut pieces, WRITE_BYTES);
+            let file = Arc::clone(&group.file);
+            let written = self.store.io().run(move |_| file.write_at(position.into(), some)).await;
+            written.await.context("write", &self.cleaned_path(log_of(group.base_offset)))?;
+            position += len;
+        }
+        Ok(())
     }
 
     /// `None` when the segment is not there any more.
@@ -381,6 +398,23 @@ impl CleanPass {
             }
         }
     }
+}
+
+/// At most `limit` bytes from the front.
+fn take(pieces: &mut VecDeque<Bytes>, limit: usize) -> (Vec<Bytes>, u32) {
+    let mut taken = Vec::new();
+    let mut left = limit;
+    while left > 0
+        && let Some(piece) = pieces.front_mut()
+    {
+        let some = piece.split_to(piece.len().min(left));
+        left -= some.len();
+        taken.push(some);
+        if piece.is_empty() {
+            pieces.pop_front();
+        }
+    }
+    (taken, (limit - left) as u32)
 }
 
 fn walks(segments: &[Segment], end: Offset) -> Vec<Walk> {

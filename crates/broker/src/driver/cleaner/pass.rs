@@ -5,16 +5,20 @@
 //! disk takes the log dir offline.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use strandline_log::clean::{CleaningStats, HashKey, Survey, SurveyLimits};
 use strandline_store::{Checkpoint, CleanPass, CleanStep, DirState, StoreFault};
-use strandline_types::Offset;
+use strandline_types::{Instant, Offset};
 
 use super::{Cleaner, dirt, settings_of};
 use crate::driver::upkeep::unlink_later;
 use crate::partitions::Held;
 
 const STEP_BYTES_MAX: u32 = 4 * 1024 * 1024;
+
+/// A step that takes longer has waited, for the processor or for the disk: alone it takes some ms.
+const STEP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a pass came to.
 enum Outcome {
@@ -103,6 +107,7 @@ async fn clean(
 
 async fn walk(cleaner: &Cleaner, held: &Held, pass: &mut CleanPass) -> Result<Outcome, StoreFault> {
     let clock = &cleaner.upkeep.world.clock;
+    let mut patience = Patience::default();
     loop {
         let now = clock.now().instant;
         if !is_wanted(cleaner, held) {
@@ -112,8 +117,10 @@ async fn walk(cleaner: &Cleaner, held: &Held, pass: &mut CleanPass) -> Result<Ou
             clock.sleep_until(until).await;
             continue;
         }
-        match pass.advance(step_bytes(cleaner.throttle.limit())).await? {
+        let step_bytes = step_bytes(cleaner.throttle.limit());
+        match pass.advance(step_bytes, patience.is_over(now)).await? {
             CleanStep::Worked { read_bytes, written_bytes } => {
+                patience.note(now, clock.now().instant);
                 let bytes = u64::from(read_bytes) + u64::from(written_bytes);
                 cleaner.throttle.record(now, bytes);
             }
@@ -125,6 +132,26 @@ async fn walk(cleaner: &Cleaner, held: &Held, pass: &mut CleanPass) -> Result<Ou
                 return Ok(pass.end().map_or(Outcome::Unwanted, Outcome::Cleaned));
             }
             CleanStep::Overtaken => return Ok(Outcome::Unwanted),
+        }
+    }
+}
+
+/// Steps wait for an idle processor. Where there never is one, they take their share of it for half of the
+/// time: logs that are never cleaned fill the disk.
+#[derive(Default)]
+struct Patience {
+    over_until: Option<Instant>,
+}
+
+impl Patience {
+    fn is_over(&self, now: Instant) -> bool {
+        self.over_until.is_some_and(|until| now < until)
+    }
+
+    fn note(&mut self, began: Instant, ended: Instant) {
+        let took = ended.since(began);
+        if took > STEP_PATIENCE {
+            self.over_until = Some(ended + took);
         }
     }
 }
@@ -163,4 +190,21 @@ fn give_up(cleaner: &Cleaner, held: &Held, fault: &StoreFault) {
         _ => tracing::error!(partition = %name, %fault, "cannot be cleaned until the next start"),
     }
     partition.set_clean_fault(fault);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_waited_for_the_processor_takes_it_for_as_long() {
+        let at = |ms| Instant::ZERO + Duration::from_millis(ms);
+        let mut patience = Patience::default();
+        patience.note(at(0), at(90));
+        assert!(!patience.is_over(at(90)));
+        patience.note(at(90), at(490));
+        assert!(patience.is_over(at(490)) && patience.is_over(at(889)));
+        patience.note(at(490), at(500));
+        assert!(patience.is_over(at(889)) && !patience.is_over(at(890)));
+    }
 }
