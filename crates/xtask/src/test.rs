@@ -62,7 +62,7 @@ const STEPS: &[Step] = &[
     step("golden vectors", &["mvn", "javac"], &["cargo", "xtask", "golden", "--check"]),
     step("record batches in Java", &["mvn", "javac"], &["bash", "interop/records/run.sh"]),
     step("real clients", &[], &["cargo", "xtask", "interop"]),
-    step("fuzz", &["cargo fuzz"], &["cargo", "xtask", "fuzz", "--seconds", "10"]),
+    step("fuzz", &["cargo fuzz"], &["cargo", "xtask", "fuzz", "--seconds", "6"]),
 ];
 
 enum Outcome {

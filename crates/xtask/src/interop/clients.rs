@@ -19,8 +19,18 @@ pub(super) struct Client {
     pub(super) locks: &'static [&'static str],
     pub(super) fetch: &'static str,
     pub(super) run: &'static str,
-    /// Starts and stops brokers itself instead of being given one.
-    pub(super) drives_own_peers: Option<Drive>,
+    pub(super) brokers: Brokers,
+}
+
+/// Which brokers a client talks to.
+#[derive(Clone, Copy)]
+pub(super) enum Brokers {
+    /// One for all.
+    Shared,
+    /// One of its own at a time, started and stopped by it.
+    Own(Drive),
+    /// A cluster of its own, which takes all of the machine.
+    Cluster(Drive),
 }
 
 /// Runs a client with brokers of its own, of which some are of the kind to be tested.
@@ -51,6 +61,17 @@ const RUN_CARGO: &str =
 
 /// Slow ones first: two run at a time, and a long one started last would run alone.
 pub(super) const CLIENTS: &[Client] = &[
+    files("files-transactions", files::transactions),
+    files("files-records", files::records),
+    Client {
+        name: "strandline-client",
+        folder: "strandline-client",
+        needs: CARGO_JAVA,
+        locks: &["../../Cargo.lock"],
+        fetch: FETCH_CARGO,
+        run: "sh run.sh",
+        brokers: Brokers::Own(own_client::run),
+    },
     Client {
         name: "java",
         folder: "java",
@@ -58,17 +79,9 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["pom.xml"],
         fetch: FETCH_JARS,
         run: "sh run.sh",
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
-    Client {
-        name: "kafka-tools",
-        folder: "kafka-tools",
-        needs: JAVA,
-        locks: &["../kafka-peer/pom.xml"],
-        fetch: FETCH_KAFKA,
-        run: "sh run.sh",
-        drives_own_peers: None,
-    },
+    with_kafka("kafka-tools", "kafka-tools", Brokers::Shared),
     Client {
         name: "rdkafka",
         folder: "rdkafka",
@@ -76,7 +89,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["Cargo.lock"],
         fetch: FETCH_CARGO,
         run: RUN_CARGO,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "confluent-kafka",
@@ -85,7 +98,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["requirements.txt"],
         fetch: FETCH_PYTHON,
         run: RUN_PYTHON,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "kafka-python",
@@ -94,7 +107,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["requirements.txt"],
         fetch: FETCH_PYTHON,
         run: RUN_PYTHON,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "aiokafka",
@@ -103,7 +116,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["requirements.txt"],
         fetch: FETCH_PYTHON,
         run: RUN_PYTHON,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "kafkajs",
@@ -112,7 +125,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["package-lock.json"],
         fetch: FETCH_NODE,
         run: RUN_NODE,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "platformatic-kafka",
@@ -121,7 +134,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["package-lock.json"],
         fetch: FETCH_NODE,
         run: RUN_NODE,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "franz-go",
@@ -130,7 +143,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["go.sum"],
         fetch: FETCH_GO,
         run: RUN_GO,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "sarama",
@@ -139,7 +152,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["go.sum"],
         fetch: FETCH_GO,
         run: RUN_GO,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "rskafka",
@@ -148,7 +161,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["Cargo.lock"],
         fetch: FETCH_CARGO,
         run: RUN_CARGO,
-        drives_own_peers: None,
+        brokers: Brokers::Shared,
     },
     Client {
         name: "kcat",
@@ -157,25 +170,7 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &[],
         fetch: "true",
         run: "sh test.sh",
-        drives_own_peers: None,
-    },
-    Client {
-        name: "strandline-client",
-        folder: "strandline-client",
-        needs: CARGO_JAVA,
-        locks: &["../../Cargo.lock"],
-        fetch: FETCH_CARGO,
-        run: "sh run.sh",
-        drives_own_peers: Some(own_client::run),
-    },
-    Client {
-        name: "kafka-files",
-        folder: "kafka-files",
-        needs: JAVA,
-        locks: &["../kafka-peer/pom.xml"],
-        fetch: FETCH_KAFKA,
-        run: "sh run.sh",
-        drives_own_peers: Some(files::run),
+        brokers: Brokers::Shared,
     },
     mixed("mixed-controllers", mixed::controllers_of_kafka),
     mixed("mixed-brokers", mixed::brokers_of_kafka),
@@ -188,20 +183,30 @@ pub(super) const CLIENTS: &[Client] = &[
         locks: &["fetch.sh", "pom.xml", "requirements.txt", "go.sum"],
         fetch: "sh fetch.sh",
         run: "sh run.sh",
-        drives_own_peers: Some(exactly_once::run),
+        brokers: Brokers::Cluster(exactly_once::run),
     },
 ];
 
+/// One directory that brokers of both kinds take over from each other.
+const fn files(name: &'static str, drive: Drive) -> Client {
+    with_kafka(name, "kafka-files", Brokers::Own(drive))
+}
+
 /// One story of the cluster whose nodes are of both kinds.
 const fn mixed(name: &'static str, drive: Drive) -> Client {
+    with_kafka(name, "kafka-mixed", Brokers::Cluster(drive))
+}
+
+/// Needs nothing but what Kafka itself runs on.
+const fn with_kafka(name: &'static str, folder: &'static str, brokers: Brokers) -> Client {
     Client {
         name,
-        folder: "kafka-mixed",
+        folder,
         needs: JAVA,
         locks: &["../kafka-peer/pom.xml"],
         fetch: FETCH_KAFKA,
         run: "sh run.sh",
-        drives_own_peers: Some(drive),
+        brokers,
     }
 }
 

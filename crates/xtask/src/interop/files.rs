@@ -9,12 +9,16 @@ use super::home::Home;
 use super::peer::{Against, Peer};
 use super::place::Place;
 
-/// Runs both directions: a directory that Kafka made, and one that the broker under test made.
-/// With transactions either kind hands over to the other once by a stop and once by a crash.
-pub(super) fn run(place: &Place, client: &Client, against: &Against) -> Result<()> {
+/// Both directions: a directory that Kafka made, and one that the broker under test made.
+pub(super) fn records(place: &Place, client: &Client, against: &Against) -> Result<()> {
     let relay = Relay { place, client };
     relay.run("made-by-kafka", &[Against::Kafka, against.clone(), Against::Kafka])?;
-    relay.run("made-by-peer", &[against.clone(), Against::Kafka, against.clone()])?;
+    relay.run("made-by-peer", &[against.clone(), Against::Kafka, against.clone()])
+}
+
+/// The same with transactions: either kind hands over to the other once by a stop and once by a crash.
+pub(super) fn transactions(place: &Place, client: &Client, against: &Against) -> Result<()> {
+    let relay = Relay { place, client };
     let owners = [Against::Kafka, against.clone(), Against::Kafka];
     relay.transactions("transactions-stopped", &owners, Ending::Stopped)?;
     let owners = [against.clone(), Against::Kafka, against.clone()];

@@ -166,7 +166,7 @@ fn operate(place: &Place, client: &Client, home: &Home, what: &str) -> Result<()
 
 /// Kafka's own reader of every file finds nothing to complain about.
 fn dump(place: &Place, home: &Home) -> Result<()> {
-    let files = CLIENTS.iter().find(|client| client.name == "kafka-files");
+    let files = CLIENTS.iter().find(|client| client.folder == "kafka-files");
     let files = files.context("kafka-files is listed")?;
     place.run(files, &format!("{} dump {}", files.run, home.data().display()), "", CLIENT_TIMEOUT)
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use clients::{CLIENTS, Client};
+use clients::{Brokers, CLIENTS, Client};
 use peer::{Against, Peer};
 use place::Place;
 
@@ -67,31 +67,26 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
         arguments.names.iter().map(|name| find(name)).collect::<Result<_>>()?
     };
 
-    let (clients, twins): (Vec<_>, Vec<_>) =
-        chosen.into_iter().partition(|client| client.drives_own_peers.is_none());
+    let (several, alone): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|client| !matches!(client.brokers, Brokers::Cluster(_)));
     let started = Instant::now();
     let mut outcomes = Vec::new();
-    if !clients.is_empty() {
-        let peer = Peer::start(&place, &arguments.against)?;
-        println!("against {} at {}", peer.name(), peer.bootstrap());
-        outcomes.extend(run_clients(&place, &clients, peer.bootstrap(), arguments.jobs));
-        if let Err(error) = peer.stop() {
-            println!("{error:#}");
-            outcomes.push(Outcome::Failed("the broker did not survive its clients".into()));
-        }
+    let shares = |client: &&Client| matches!(client.brokers, Brokers::Shared);
+    let peer = match several.iter().any(shares) {
+        true => Some(Peer::start(&place, &arguments.against)?),
+        false => None,
+    };
+    let bootstrap = peer.as_ref().map_or(String::new(), |peer| peer.bootstrap().to_owned());
+    if let Some(peer) = &peer {
+        println!("against {} at {bootstrap}", peer.name());
     }
-    for (twin, drive) in twins.into_iter().filter_map(|it| Some((it, it.drives_own_peers?))) {
-        outcomes.push(report(twin, Instant::now(), || match &arguments.against {
-            Against::Address(_) => Ok(Outcome::Skipped("needs a broker it may restart".into())),
-            against => match missing(twin) {
-                Some(outcome) => Ok(outcome),
-                None => {
-                    place.fetch(twin, FETCH_TIMEOUT)?;
-                    drive(&place, twin, against).map(|()| Outcome::Passed)
-                }
-            },
-        }));
+    let run = Run { place: &place, against: &arguments.against, bootstrap: &bootstrap };
+    outcomes.extend(run.at_once(&several, arguments.jobs));
+    if let Some(Err(error)) = peer.map(Peer::stop) {
+        println!("{error:#}");
+        outcomes.push(Outcome::Failed("the broker did not survive its clients".into()));
     }
+    outcomes.extend(run.at_once(&alone, 1));
     summarize(&outcomes, started.elapsed())
 }
 
@@ -106,7 +101,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Arguments>> {
             }
             "--list" => {
                 for client in CLIENTS {
-                    println!("{:<18} interop/{}", client.name, client.folder);
+                    println!("{:<20} interop/{}", client.name, client.folder);
                 }
                 return Ok(None);
             }
@@ -128,34 +123,56 @@ fn find(name: &str) -> Result<&'static Client> {
     })
 }
 
-/// Dependencies are fetched one client after another (their caches are shared); the tests, which
-/// mostly wait for rebalances, run `jobs` at a time.
-fn run_clients(place: &Place, clients: &[&Client], bootstrap: &str, jobs: usize) -> Vec<Outcome> {
-    let fetching = Mutex::new(());
-    let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                while let Some(client) = clients.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = report(client, Instant::now(), || {
-                        if let Some(outcome) = missing(client) {
-                            return Ok(outcome);
-                        }
-                        {
-                            let _one_at_a_time =
-                                fetching.lock().unwrap_or_else(PoisonError::into_inner);
-                            place.fetch(client, FETCH_TIMEOUT)?;
-                        }
-                        place.run(client, client.run, bootstrap, CLIENT_TIMEOUT)?;
-                        Ok(Outcome::Passed)
-                    });
-                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
-                }
-            });
+/// What the clients of one run have in common.
+struct Run<'a> {
+    place: &'a Place,
+    against: &'a Against,
+    /// Of the broker that is shared.
+    bootstrap: &'a str,
+}
+
+impl Run<'_> {
+    /// Dependencies are fetched one client after another (their caches are shared); the tests, which
+    /// mostly wait for rebalances, run `jobs` at a time.
+    fn at_once(&self, clients: &[&Client], jobs: usize) -> Vec<Outcome> {
+        let fetching = Mutex::new(());
+        let next = AtomicUsize::new(0);
+        let outcomes = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..jobs.max(1) {
+                scope.spawn(|| {
+                    while let Some(client) = clients.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let outcome =
+                            report(client, Instant::now(), || self.one(client, &fetching));
+                        outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+                    }
+                });
+            }
+        });
+        outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn one(&self, client: &Client, fetching: &Mutex<()>) -> Result<Outcome> {
+        let drive = match (client.brokers, self.against) {
+            (Brokers::Shared, _) => None,
+            (_, Against::Address(_)) => {
+                return Ok(Outcome::Skipped("needs a broker it may restart".into()));
+            }
+            (Brokers::Own(drive) | Brokers::Cluster(drive), _) => Some(drive),
+        };
+        if let Some(outcome) = missing(client) {
+            return Ok(outcome);
         }
-    });
-    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+        {
+            let _one_at_a_time = fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            self.place.fetch(client, FETCH_TIMEOUT)?;
+        }
+        match drive {
+            Some(drive) => drive(self.place, client, self.against)?,
+            None => self.place.run(client, client.run, self.bootstrap, CLIENT_TIMEOUT)?,
+        }
+        Ok(Outcome::Passed)
+    }
 }
 
 /// What a missing toolchain means here: nothing, a skip, or (in CI, which installs all) a failure.
@@ -170,9 +187,9 @@ fn report(client: &Client, started: Instant, work: impl FnOnce() -> Result<Outco
     let outcome = work().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
     let seconds = started.elapsed().as_secs_f64();
     match &outcome {
-        Outcome::Passed => println!("{:<18} passed   {seconds:>6.1} s", client.name),
-        Outcome::Failed(why) => println!("{:<18} FAILED   {seconds:>6.1} s\n{why}", client.name),
-        Outcome::Skipped(why) => println!("{:<18} SKIPPED  {why}", client.name),
+        Outcome::Passed => println!("{:<20} passed   {seconds:>6.1} s", client.name),
+        Outcome::Failed(why) => println!("{:<20} FAILED   {seconds:>6.1} s\n{why}", client.name),
+        Outcome::Skipped(why) => println!("{:<20} SKIPPED  {why}", client.name),
     }
     outcome
 }

@@ -52,9 +52,8 @@ impl Place {
         self.repository.join("interop").join(client.folder)
     }
 
-    /// What is fetched and built for it, and for others that are the same program.
     fn build(&self, client: &Client) -> PathBuf {
-        self.cache.join(client.folder)
+        self.cache.join(client.name)
     }
 
     /// Fetches the client's dependencies, unless those in place were fetched for the same locks.
@@ -66,12 +65,13 @@ impl Place {
             wanted +=
                 &fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         }
-        let stamp = self.build(client).join("fetched");
+        // Clients of one folder are one program.
+        let fetched = self.cache.join(client.folder);
+        let stamp = fetched.join("fetched");
         if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == wanted) {
             return Ok(());
         }
-        let build = self.build(client);
-        fs::create_dir_all(&build).with_context(|| format!("create {}", build.display()))?;
+        fs::create_dir_all(&fetched).with_context(|| format!("create {}", fetched.display()))?;
         self.script(client, client.fetch, "", "fetch.log").run(timeout)?;
         fs::write(&stamp, wanted).with_context(|| format!("write {}", stamp.display()))
     }
@@ -151,8 +151,7 @@ impl Place {
 
     fn script(&self, client: &Client, command: &str, bootstrap: &str, log: &str) -> Script {
         let cache = &self.cache;
-        let log = cache.join(client.name).join(log);
-        let script = Script::new(command, &self.folder(client), &log)
+        let script = Script::new(command, &self.folder(client), &self.build(client).join(log))
             .env("BUILD", self.build(client))
             .env("CACHE", cache)
             .env("BOOTSTRAP", bootstrap)
