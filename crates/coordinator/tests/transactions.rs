@@ -60,6 +60,7 @@ fn a_commit_by_the_rules_of_version_2() {
         0      EndTxn v2 commit 7:0
         0        CONCURRENT_TRANSACTIONS(51)
         0      EndTxn v2 abort 7:0
+        0        log: tx PrepareCommit 7:1 (7, -1) [0, 1]
         0        INVALID_TXN_STATE(48)
         0      AddPartitions 7:1 [0]
         0        0: CONCURRENT_TRANSACTIONS(51) 
@@ -77,8 +78,10 @@ fn a_commit_by_the_rules_of_version_2() {
         0      EndTxn v2 commit 7:0
         0        goes on as 7:1
         0      EndTxn v2 abort 7:0
+        0        log: tx CompleteCommit 7:1 (7, -1) []
         0        INVALID_TXN_STATE(48)
         0      EndTxn v2 commit 7:1
+        0        log: tx CompleteCommit 7:1 (7, -1) []
         0        INVALID_TXN_STATE(48)
         0      AddPartitions 7:1 [3]
         0        log: tx Ongoing 7:1 (7, -1) [3]
@@ -175,6 +178,7 @@ fn aborting_what_was_never_begun_bumps_the_epoch() {
         0        log: tx Empty 7:0 (7, -1) []
         0        goes on as 7:0
         0      EndTxn v2 commit 7:0
+        0        log: tx Empty 7:0 (7, -1) []
         0        INVALID_TXN_STATE(48)
         0      EndTxn v2 abort 7:0
         0        log: tx PrepareAbort 7:1 (7, -1) []
@@ -245,10 +249,12 @@ fn a_producer_that_returns_fences_its_former_self() {
                 0      AddPartitions 7:0 [2]
                 0        2: PRODUCER_FENCED(90) 
                 0      EndTxn v2 commit 7:0
+                0        log: tx PrepareAbort 7:1 (7, -1) [0, 1]
                 0        INVALID_TXN_STATE(48)
                 0      [0, 1] are marked
                 0        log: tx CompleteAbort 7:1 (7, -1) []
                 0      EndTxn v2 commit 7:0
+                0        log: tx CompleteAbort 7:1 (7, -1) []
                 0        INVALID_TXN_STATE(48)
                 0      InitProducerId
                 0        log: tx Empty 7:2 (7, -1) []
@@ -324,6 +330,7 @@ fn epochs_run_out() {
         0      EndTxn v2 commit 7:32766
         0        goes on as 8:0
         0      EndTxn v2 abort 7:32766
+        0        log: tx CompleteCommit 8:0 (7, -1) []
         0        INVALID_TXN_STATE(48)
         0      AddPartitions 8:0 [0]
         0        log: tx Ongoing 8:0 (8, -1) [0]
@@ -406,10 +413,12 @@ fn a_transaction_runs_out_of_time() {
                 60000    log: tx PrepareAbort 7:1 (7, -1) [0, 1, 2]
                 60000    markers: abort 7:1 v2 to [("t", [0, 1, 2])]
                 60000  EndTxn v2 commit 7:0
+                60000    log: tx PrepareAbort 7:1 (7, -1) [0, 1, 2]
                 60000    INVALID_TXN_STATE(48)
                 60000  [0, 1, 2] are marked
                 60000    log: tx CompleteAbort 7:1 (7, -1) []
                 60000  EndTxn v2 commit 7:0
+                60000    log: tx CompleteAbort 7:1 (7, -1) []
                 60000    INVALID_TXN_STATE(48)
                 60000  EndTxn v2 abort 7:0
                 60000    goes on as 7:1

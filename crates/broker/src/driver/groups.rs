@@ -78,13 +78,11 @@ impl Groups {
 
 /// Kafka's coordinators of transactions take what the leader of a partition says for "again". After any
 /// other word they never ask again, and what they have decided is open for good: its producer cannot come
-/// back, and readers of committed records wait.
+/// back, and readers of committed records wait. So only what cannot change is said as it is.
 fn in_words_of_a_leader(code: ErrorCode) -> ErrorCode {
     match code {
-        ErrorCode::NOT_COORDINATOR
-        | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-        | ErrorCode::COORDINATOR_NOT_AVAILABLE => ErrorCode::NOT_LEADER_OR_FOLLOWER,
-        other => other,
+        ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::TRANSACTION_COORDINATOR_FENCED => code,
+        _ => ErrorCode::NOT_LEADER_OR_FOLLOWER,
     }
 }
 

@@ -26,10 +26,25 @@ pub(crate) struct End {
 
 pub(crate) fn decide(ctx: &mut Context<'_>, ticket: Ticket, transactional_id: &str, end: &End) {
     let issued = match end.client_version {
-        FIRST_VERSION_THAT_BUMPS.. => end_and_bump(ctx, transactional_id, end),
+        FIRST_VERSION_THAT_BUMPS.. => {
+            let issued = end_and_bump(ctx, transactional_id, end);
+            if issued == Err(Refusal::InvalidState) {
+                confirm(ctx, transactional_id);
+            }
+            issued
+        }
         _ => end_as_it_is(ctx, transactional_id, end),
     };
     ctx.issue(ticket, issued.unwrap_or_else(Issued::Refused));
+}
+
+/// TXN-7: what is so is written once more, and said when that has committed. The producer has told no
+/// coordinator which partitions take part: their leaders have, and perhaps another one than this, which
+/// coordinates no more and has not heard of it. It would call a transaction that is open there none, and
+/// the producer would give itself up.
+fn confirm(ctx: &mut Context<'_>, id: &str) {
+    let present = ctx.durable.transactions.get(id).cloned();
+    ctx.append(id, present.as_ref());
 }
 
 /// By the rules up to version 1.
