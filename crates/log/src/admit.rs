@@ -336,6 +336,11 @@ impl Log {
         // in the hole between them. A compacted log has others.
         let syncs = self.config.compacts && !planted(Bug::RollsUnsynced);
         let sync = syncs.then(|| self.plan_sync_of_admitted(base_offset)).flatten();
+        let is_durable = |upto| sync.as_ref().map_or(self.recovery_point, |plan| plan.upto) >= upto;
+        assert!(
+            !syncs || is_durable(base_offset),
+            "LOG-9: what is before a new segment is durable"
+        );
         if close.size_bytes == 0 {
             // It never held a record: the new segment replaces it.
             self.segments.pop();
