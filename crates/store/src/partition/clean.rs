@@ -549,3 +549,22 @@ impl Reading {
         Ok(Some((position, batch)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_taken_whole_or_in_parts() {
+        let pieces = ["", "ab", "cdefg", "", "h"].map(|it| Bytes::from_static(it.as_bytes()));
+        let mut pieces = VecDeque::from(pieces);
+        let mut taken = Vec::new();
+        while !pieces.is_empty() {
+            let (some, len) = take(&mut pieces, 3);
+            let some = some.concat();
+            assert_eq!(some.len() as u32, len);
+            taken.push(String::from_utf8(some).unwrap());
+        }
+        assert_eq!(taken, ["abc", "def", "gh"]);
+    }
+}

@@ -17,7 +17,8 @@ use crate::partitions::Held;
 
 const STEP_BYTES_MAX: u32 = 4 * 1024 * 1024;
 
-/// A step that takes longer has waited, for the processor or for the disk: alone it takes some ms.
+/// An idle step that takes longer has waited, for the processor or for the disk, or has much to expand:
+/// alone it mostly takes some ms.
 const STEP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a pass came to.
@@ -118,9 +119,12 @@ async fn walk(cleaner: &Cleaner, held: &Held, pass: &mut CleanPass) -> Result<Ou
             continue;
         }
         let step_bytes = step_bytes(cleaner.throttle.limit());
-        match pass.advance(step_bytes, patience.is_over(now)).await? {
+        let is_urgent = patience.is_over(now);
+        match pass.advance(step_bytes, is_urgent).await? {
             CleanStep::Worked { read_bytes, written_bytes } => {
-                patience.note(now, clock.now().instant);
+                if !is_urgent {
+                    patience.note(now, clock.now().instant);
+                }
                 let bytes = u64::from(read_bytes) + u64::from(written_bytes);
                 cleaner.throttle.record(now, bytes);
             }
@@ -148,6 +152,7 @@ impl Patience {
         self.over_until.is_some_and(|until| now < until)
     }
 
+    /// Of a step that was not urgent. Urgent ones that are long would go on being urgent for ever.
     fn note(&mut self, began: Instant, ended: Instant) {
         let took = ended.since(began);
         if took > STEP_PATIENCE {
