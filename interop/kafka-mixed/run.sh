@@ -14,4 +14,4 @@ case $verb in
 load) class=Load ;;
 operate) class=Operate ;;
 esac
-exec java -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$BUILD/classes:$libs" "$class" "$@"
+exec java -Xmx256m -XX:TieredStopAtLevel=1 -cp "$BUILD/classes:$libs" "$class" "$@"

@@ -62,8 +62,8 @@ final class Load {
         try {
             load.run();
         } catch (Throwable error) {
-            load.transactions.explain();
             error.printStackTrace();
+            load.transactions.explain();
             System.exit(1);
         }
         System.exit(0);

@@ -8,6 +8,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -25,6 +26,7 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.errors.InvalidTxnStateException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.utils.Utils;
@@ -45,6 +47,9 @@ final class Transactions {
     /** Numbers are unique: each id has so many to itself. */
     private static final long NUMBERS_PER_ID = 1_000_000;
 
+    /** A coordinator is the last to hear that it is none any more once in very many moves. */
+    private static final int REFUSED_MAX = 2;
+
     private enum End {
         COMMIT,
         ABORT,
@@ -59,6 +64,7 @@ final class Transactions {
     private final Numbers read = new Numbers(PARTITIONS);
     private final Map<String, AtomicLong> commits = new ConcurrentHashMap<>();
     private final List<Thread> producing = new ArrayList<>();
+    private final AtomicInteger refused = new AtomicInteger();
     private volatile boolean produces = true;
     private volatile boolean consumes = true;
     private Thread consuming;
@@ -118,24 +124,34 @@ final class Transactions {
             for (long number = first; produces && !work.hasFailed(); number++) {
                 var end = ENDS.get((int) (number % ENDS.size()));
                 var written = write(producer, group, number);
-                switch (end) {
-                    case COMMIT -> {
-                        patiently(producer::commitTransaction);
-                        for (int p = 0; p < PARTITIONS; p++) committed.of(p).put(written.get(p), number);
-                        position = number;
-                        commits.get(id).incrementAndGet();
-                    }
-                    case ABORT -> patiently(producer::abortTransaction);
-                    case NONE -> {
-                        producer.close(Duration.ZERO);
-                        producer = begin(id);
-                        comparePosition(id, position);
-                    }
+                if (end == End.NONE || !comesTo(end, producer)) {
+                    producer.close(Duration.ZERO);
+                    producer = begin(id);
+                    comparePosition(id, position);
+                } else if (end == End.COMMIT) {
+                    for (int p = 0; p < PARTITIONS; p++) committed.of(p).put(written.get(p), number);
+                    position = number;
+                    commits.get(id).incrementAndGet();
                 }
                 Thread.sleep(PACE_MILLIS);
             }
         } finally {
             producer.close();
+        }
+    }
+
+    /**
+     * False when a coordinator that is not the one any more, and has not heard of it yet, says that nothing is open: the
+     * leaders of partitions have told the next one which of them take part, and nobody tells the client. What is refused is
+     * not committed.
+     */
+    private boolean comesTo(End end, KafkaProducer<Long, Long> producer) {
+        try {
+            patiently(end == End.COMMIT ? producer::commitTransaction : producer::abortTransaction);
+            return true;
+        } catch (InvalidTxnStateException stale) {
+            if (refused.incrementAndGet() > REFUSED_MAX) throw stale;
+            return false;
         }
     }
 
@@ -252,6 +268,6 @@ final class Transactions {
     /** How many were committed, and what was read of them. */
     @Override
     public String toString() {
-        return "transactions " + commits + ", committed " + committed + ", read " + read;
+        return "transactions " + commits + ", refused " + refused + ", committed " + committed + ", read " + read;
     }
 }

@@ -135,15 +135,13 @@ impl Run<'_> {
     /// Dependencies are fetched one client after another (their caches are shared); the tests, which
     /// mostly wait for rebalances, run `jobs` at a time.
     fn at_once(&self, clients: &[&Client], jobs: usize) -> Vec<Outcome> {
-        let fetching = Mutex::new(());
         let next = AtomicUsize::new(0);
         let outcomes = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..jobs.max(1) {
                 scope.spawn(|| {
                     while let Some(client) = clients.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let outcome =
-                            report(client, Instant::now(), || self.one(client, &fetching));
+                        let outcome = report(client, Instant::now(), || self.one(client));
                         outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
                     }
                 });
@@ -152,7 +150,7 @@ impl Run<'_> {
         outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn one(&self, client: &Client, fetching: &Mutex<()>) -> Result<Outcome> {
+    fn one(&self, client: &Client) -> Result<Outcome> {
         let drive = match (client.brokers, self.against) {
             (Brokers::Shared, _) => None,
             (_, Against::Address(_)) => {
@@ -163,10 +161,7 @@ impl Run<'_> {
         if let Some(outcome) = missing(client) {
             return Ok(outcome);
         }
-        {
-            let _one_at_a_time = fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            self.place.fetch(client, FETCH_TIMEOUT)?;
-        }
+        self.place.fetch(client, FETCH_TIMEOUT)?;
         match drive {
             Some(drive) => drive(self.place, client, self.against)?,
             None => self.place.run(client, client.run, self.bootstrap, CLIENT_TIMEOUT)?,

@@ -82,8 +82,8 @@ impl Peer {
                 }
                 let mut command = java(&place.fetch_kafka(FETCH_TIMEOUT)?);
                 if !home.is_alone() {
-                    // Several start together, and none lives until better compilers and collectors pay.
-                    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
+                    // Several start together, and none lives until the better compiler pays.
+                    command.arg("-XX:TieredStopAtLevel=1");
                 }
                 command.args(["-Xms256m", "-Xmx768m", "kafka.Kafka"]).arg(home.properties());
                 command

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +17,8 @@ pub(super) struct Place {
     repository: PathBuf,
     cache: PathBuf,
     strandline: OnceLock<PathBuf>,
+    /// Caches of packages are shared, and not made for two.
+    fetching: Mutex<()>,
 }
 
 impl Place {
@@ -31,7 +33,7 @@ impl Place {
             .map_or(repository.join("target"), |dir| repository.join(dir));
         let cache = target.join("interop");
         fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
-        Ok(Place { repository, cache, strandline: OnceLock::new() })
+        Ok(Place { repository, cache, strandline: OnceLock::new(), fetching: Mutex::default() })
     }
 
     pub(super) fn repository(&self) -> &Path {
@@ -58,6 +60,7 @@ impl Place {
 
     /// Fetches the client's dependencies, unless those in place were fetched for the same locks.
     pub(super) fn fetch(&self, client: &Client, timeout: Duration) -> Result<()> {
+        let _one_at_a_time = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder(client);
         let mut wanted = client.fetch.to_string();
         for lock in client.locks {
