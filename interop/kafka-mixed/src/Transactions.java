@@ -18,6 +18,7 @@ import org.apache.kafka.clients.admin.ListConsumerGroupOffsetsOptions;
 import org.apache.kafka.clients.admin.ListConsumerGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -46,9 +47,6 @@ final class Transactions {
     private static final TopicPartition POSITION = new TopicPartition(TOPIC, 0);
     /** Numbers are unique: each id has so many to itself. */
     private static final long NUMBERS_PER_ID = 1_000_000;
-
-    /** A coordinator is the last to hear that it is none any more once in very many moves. */
-    private static final int REFUSED_MAX = 2;
 
     private enum End {
         COMMIT,
@@ -124,7 +122,7 @@ final class Transactions {
             for (long number = first; produces && !work.hasFailed(); number++) {
                 var end = ENDS.get((int) (number % ENDS.size()));
                 var written = write(producer, group, number);
-                if (end == End.NONE || !comesTo(end, producer)) {
+                if (end == End.NONE || !comesTo(end, id, producer)) {
                     producer.close(Duration.ZERO);
                     producer = begin(id);
                     comparePosition(id, position);
@@ -143,16 +141,22 @@ final class Transactions {
     /**
      * False when a coordinator that is not the one any more, and has not heard of it yet, says that nothing is open: the
      * leaders of partitions have told the next one which of them take part, and nobody tells the client. What is refused is
-     * not committed.
+     * not committed. Kafka's do that while they give up what they led.
      */
-    private boolean comesTo(End end, KafkaProducer<Long, Long> producer) {
+    private boolean comesTo(End end, String id, KafkaProducer<Long, Long> producer) throws Exception {
         try {
             patiently(end == End.COMMIT ? producer::commitTransaction : producer::abortTransaction);
             return true;
         } catch (InvalidTxnStateException stale) {
-            if (refused.incrementAndGet() > REFUSED_MAX) throw stale;
+            refused.incrementAndGet();
+            for (var deadline = Work.deadline(); !isOpen(id); Thread.sleep(10)) if (System.nanoTime() > deadline) throw stale;
             return false;
         }
+    }
+
+    /** By the word of the coordinator that is the one. */
+    private boolean isOpen(String id) throws Exception {
+        return admin.describeTransactions(List.of(id)).description(id).get().state() == TransactionState.ONGOING;
     }
 
     /** One without members, whose name is that of the transactions. */
