@@ -22,9 +22,9 @@ pub trait Spawn: Send + Sync {
     /// Runs work that may wait for a device on a bounded pool.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
 
-    /// The same for work in no hurry: where the system knows such work, it runs while nobody else wants
-    /// the processor, and a client's request never waits for it. Whoever asks sees to it that work gets
-    /// done also where somebody always does.
+    /// The same for work in no hurry: where the system knows such work, it runs while nobody else in this
+    /// process's group wants the processor. Whoever asks sees to it that work gets done also where
+    /// somebody always does, and that none of it holds a lock that others wait for.
     fn spawn_idle(&self, work: Box<dyn FnOnce() + Send>) {
         self.spawn_blocking(work);
     }

@@ -310,8 +310,8 @@ impl CleanPass {
     }
 
     /// On the pool: to copy it takes a thread of the runtime milliseconds, in which whoever produces
-    /// would wait. And not in idle time: who waits for the processor there may hold what every writer to
-    /// the device needs. So it is done a little at a time.
+    /// would wait. Not in idle time: who waits for the processor there may hold what every writer to the
+    /// device needs. And a little at a time: on the pool, too, a thread keeps the processor for a while.
     async fn write(&self, group: &OpenGroup, from: u32, pieces: Vec<Bytes>) -> Result<()> {
         let mut position = from;
         let mut pieces = VecDeque::from(pieces);
